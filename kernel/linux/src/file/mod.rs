@@ -1,0 +1,3 @@
+//! Open files: descriptors, open file descriptions, and what they can be open on.
+
+pub mod io;

@@ -1,0 +1,1 @@
+//! The system calls: one table, one file per family.

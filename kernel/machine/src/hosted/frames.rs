@@ -1,0 +1,24 @@
+//! Frames from the test's heap.
+
+use husk_abi::layout::PAGE_SIZE;
+use std::alloc::{Layout, alloc, dealloc};
+
+fn layout(count: usize) -> Layout {
+    Layout::from_size_align(count * PAGE_SIZE, PAGE_SIZE).expect("a page run that fits the address space")
+}
+
+pub(crate) fn allocate(count: usize) -> Option<usize> {
+    // SAFETY: the layout has a size above zero, as page runs are never empty.
+    let start = unsafe { alloc(layout(count.max(1))) };
+    (!start.is_null()).then_some(start as usize)
+}
+
+pub(crate) fn free(start: usize, count: usize) {
+    // SAFETY: `start` came from `allocate` with this count, and its owner is being dropped.
+    unsafe { dealloc(start as *mut u8, layout(count.max(1))) }
+}
+
+/// Pages free and pages in all: a fixed figure, as the test's heap has no limit of its own.
+pub fn usage() -> (usize, usize) {
+    (1 << 17, 1 << 18)
+}

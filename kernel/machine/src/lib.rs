@@ -1,0 +1,19 @@
+//! The machine below the Linux personality: every unsafe line of the kernel, behind safe interfaces.
+//!
+//! Two backends share the interfaces. `image` is the kernel image that boots under both tenders; `hosted` lets the
+//! personality run under plain `cargo test`: frames come from the test's heap, and there is no user memory.
+//! Callers above hold the big kernel lock (`lock`), which `KCell` and the frame allocator rely on.
+#![cfg_attr(husk_image, no_std)]
+
+extern crate alloc;
+
+pub mod cell;
+pub mod page;
+pub mod pod;
+pub mod span;
+pub mod user;
+
+#[cfg(not(husk_image))]
+mod hosted;
+#[cfg(not(husk_image))]
+pub use hosted::{clock, frames, random};
