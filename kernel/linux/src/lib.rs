@@ -10,6 +10,9 @@ extern crate alloc;
 
 pub mod errno;
 pub mod file;
+pub mod fs;
 pub mod mem;
+pub mod signal;
 pub mod syscall;
 pub mod task;
+pub mod time;

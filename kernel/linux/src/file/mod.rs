@@ -1,3 +1,178 @@
 //! Open files: descriptors, open file descriptions, and what they can be open on.
+//!
+//! `File` is what can be read, written and polled (a regular file, a pipe end, a socket, an epoll instance, ...);
+//! `OpenFile` is open(2)'s open file description around one: status flags, cursor, owner. `FdTable` (`table`) maps
+//! descriptors to open files. An object blocks by `task::wait::wait_event` and honours `OpenFile::nonblocking`.
 
 pub mod io;
+
+use crate::errno::{Errno, SysResult};
+use crate::task::wait::WaitQueue;
+use alloc::sync::Arc;
+use core::any::Any;
+use husk_machine::cell::KCell;
+use husk_machine::page::Pages;
+use io::{Sink, Source};
+use linux_raw_sys::general::{O_APPEND, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY};
+
+/// What an open file description can be open on.
+///
+/// Readiness is a mask of EPOLL* bits. `read` and `write` block unless `of.nonblocking()`, and end with ERESTARTSYS
+/// (or a partial count) when interrupted.
+pub trait File: Any + Send + Sync {
+    /// Reads at `at`; streams ignore `at`. 0 is the end of the file.
+    fn read(&self, of: &OpenFile, at: u64, sink: &mut Sink<'_>) -> SysResult {
+        let _ = (of, at, sink);
+        Err(Errno::EINVAL)
+    }
+
+    /// Writes at `at`; streams ignore `at`. With O_APPEND the object itself writes at its end.
+    fn write(&self, of: &OpenFile, at: u64, source: &mut Source<'_>) -> SysResult {
+        let _ = (of, at, source);
+        Err(Errno::EINVAL)
+    }
+
+    /// Whether the object has no positions: lseek and pread give ESPIPE.
+    fn is_stream(&self) -> bool {
+        true
+    }
+
+    /// lseek(2): the new position. The default serves streams.
+    fn seek(&self, of: &OpenFile, offset: i64, whence: u32) -> Result<u64, Errno> {
+        let _ = (of, offset, whence);
+        Err(Errno::ESPIPE)
+    }
+
+    fn ioctl(&self, of: &OpenFile, command: u32, argument: usize) -> SysResult {
+        let _ = (of, command, argument);
+        Err(Errno::ENOTTY)
+    }
+
+    /// The EPOLL* bits that hold now. Objects without a queue are always ready.
+    fn poll(&self, of: &OpenFile) -> u32 {
+        let _ = of;
+        use linux_raw_sys::general::{EPOLLIN, EPOLLOUT, EPOLLRDNORM, EPOLLWRNORM};
+        EPOLLIN | EPOLLOUT | EPOLLRDNORM | EPOLLWRNORM
+    }
+
+    /// The queue that is woken when readiness may have changed. `None`: always ready, and epoll refuses it (EPERM).
+    fn wait_queue(&self, of: &OpenFile) -> Option<&WaitQueue> {
+        let _ = of;
+        None
+    }
+
+    fn stat(&self) -> Result<crate::fs::Stat, Errno>;
+
+    /// The page at page number `index`, for a mapping. Shared writable mappings ask with `for_write`, and holes are
+    /// filled then.
+    fn page(&self, index: u64, for_write: bool) -> Result<FilePage, Errno> {
+        let _ = (index, for_write);
+        Err(Errno::ENODEV)
+    }
+
+    /// The last descriptor on this open file was closed.
+    fn release(&self, of: &OpenFile) {
+        let _ = of;
+    }
+}
+
+impl dyn File {
+    /// The object as its own type, for calls that serve one kind only (sockets, epoll, ...).
+    pub fn downcast<T: File>(&self) -> Option<&T> {
+        (self as &dyn Any).downcast_ref()
+    }
+}
+
+/// A page of a file, as a mapping needs it.
+pub enum FilePage {
+    /// In the root image: `offset` from its start; the `run` pages from here on follow each other there.
+    Image { offset: usize, run: usize },
+    /// In memory. The mapping keeps it alive even if the file is truncated.
+    Memory(Arc<Pages>),
+    /// A hole that reads as zeros.
+    Zero,
+    /// Past the end of the file: an access is SIGBUS.
+    Beyond,
+}
+
+/// An open file description.
+pub struct OpenFile {
+    pub object: Arc<dyn File>,
+    /// O_* status flags and access mode. Creation flags are not kept.
+    flags: KCell<u32>,
+    position: KCell<u64>,
+    /// Where it was found, for /proc/self/fd, fchdir and *at calls; `None` for pipes, sockets and the like.
+    pub path: Option<crate::fs::Path>,
+}
+
+impl OpenFile {
+    pub fn new(object: Arc<dyn File>, flags: u32, path: Option<crate::fs::Path>) -> Arc<Self> {
+        Arc::new(Self { object, flags: KCell::new(flags), position: KCell::new(0), path })
+    }
+
+    pub fn flags(&self) -> u32 {
+        self.flags.get()
+    }
+
+    pub fn set_flags(&self, flags: u32) {
+        self.flags.set(flags);
+    }
+
+    pub fn nonblocking(&self) -> bool {
+        self.flags() & O_NONBLOCK != 0
+    }
+
+    pub fn appending(&self) -> bool {
+        self.flags() & O_APPEND != 0
+    }
+
+    pub fn readable(&self) -> bool {
+        matches!(self.flags() & 3, O_RDONLY | O_RDWR)
+    }
+
+    pub fn writable(&self) -> bool {
+        matches!(self.flags() & 3, O_WRONLY | O_RDWR)
+    }
+
+    pub fn position(&self) -> u64 {
+        self.position.get()
+    }
+
+    pub fn set_position(&self, position: u64) {
+        self.position.set(position);
+    }
+
+    /// read(2).
+    pub fn read(&self, sink: &mut Sink<'_>) -> SysResult {
+        if !self.readable() {
+            return Err(Errno::EBADF);
+        }
+        if self.object.is_stream() {
+            return self.object.read(self, 0, sink);
+        }
+        let at = self.position();
+        let count = self.object.read(self, at, sink)?;
+        self.set_position(at + count as u64);
+        Ok(count)
+    }
+
+    /// write(2).
+    pub fn write(&self, source: &mut Source<'_>) -> SysResult {
+        if !self.writable() {
+            return Err(Errno::EBADF);
+        }
+        if self.object.is_stream() {
+            return self.object.write(self, 0, source);
+        }
+        let at = if self.appending() { self.object.stat()?.size } else { self.position() };
+        let count = self.object.write(self, at, source)?;
+        self.set_position(at + count as u64);
+        Ok(count)
+    }
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        self.object.release(self);
+    }
+}
