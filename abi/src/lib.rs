@@ -5,4 +5,6 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod boot;
+pub mod gate;
 pub mod layout;

@@ -1,0 +1,119 @@
+//! The boot block: what a tender tells the kernel before its first instruction.
+//!
+//! It lies at `layout::BOOT`, is written once by the tender and only read by the kernel. Strings follow the fixed part;
+//! a `Text` names them by offset from the start of the block.
+
+/// First word of every boot block.
+pub const BOOT_MAGIC: u64 = u64::from_le_bytes(*b"huskboot");
+/// Changes with every change of this crate that an old kernel or tender would misread.
+pub const ABI_VERSION: u32 = 1;
+
+/// Which tender is below the kernel.
+pub const TENDER_PROCESS: u32 = 1;
+/// See `TENDER_PROCESS`.
+pub const TENDER_KVM: u32 = 2;
+
+/// Strings in the boot block: `count` of them, each ended by a NUL, `len` bytes in all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Text {
+    pub offset: u32,
+    pub len: u32,
+    pub count: u32,
+}
+
+/// What one of the guest's first three descriptors is on the host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Stdio {
+    /// The type bits of `st_mode` (S_IFIFO, S_IFCHR, S_IFREG, S_IFSOCK); 0 when closed.
+    pub mode: u32,
+    /// 1 when it is a terminal.
+    pub terminal: u32,
+}
+
+/// The guest may fork.
+pub const FLAG_FORK: u64 = 1 << 0;
+/// Print each system call on the console.
+pub const FLAG_TRACE: u64 = 1 << 1;
+/// Do not patch call sites (for measuring and debugging).
+pub const FLAG_NO_PATCH: u64 = 1 << 2;
+/// The program's stdin is a terminal that the guest shall own (`husk run -t`).
+pub const FLAG_TERMINAL: u64 = 1 << 3;
+
+/// The fixed part of the boot block.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Boot {
+    pub magic: u64,
+    pub version: u32,
+    /// `TENDER_*`.
+    pub tender: u32,
+    pub flags: u64,
+    /// Bytes of the arena.
+    pub arena_len: u64,
+    /// Bytes at the start of the arena that the tender has used (page tables in the kvm tender).
+    pub arena_used: u64,
+    /// Bytes of the root image at `layout::ROOT`.
+    pub root_len: u64,
+    /// Memory limit of the guest in bytes.
+    pub memory: u64,
+    /// vCPUs of one guest process.
+    pub cpus: u32,
+    /// Mask of the processor state components that XSAVE keeps for applications.
+    pub xsave_mask: u32,
+    /// Time-stamp counter, CLOCK_MONOTONIC and CLOCK_REALTIME (ns) at one moment.
+    pub tsc: u64,
+    pub monotonic: u64,
+    pub realtime: u64,
+    /// Nanoseconds per 2^32 ticks of the time-stamp counter.
+    pub tsc_mult: u64,
+    /// Host descriptors (process tender): the arena's memfd, the root image, or -1.
+    pub arena_fd: i32,
+    pub root_fd: i32,
+    /// The tender's process and thread ids as the kernel must name them in tgkill (process tender).
+    pub host_pid: i32,
+    pub uid: u32,
+    pub gid: u32,
+    pub umask: u32,
+    pub stdio: [Stdio; 3],
+    /// Rows and columns of the terminal, where there is one.
+    pub window: [u16; 4],
+    pub program: Text,
+    pub args: Text,
+    pub env: Text,
+    pub cwd: Text,
+    pub hostname: Text,
+    /// /proc/cpuinfo's "model name" of the host.
+    pub cpu_model: Text,
+    pub seed: [u8; 32],
+}
+
+/// Most bytes of a boot block, strings included.
+pub const BOOT_LEN_MAX: usize = crate::layout::BOOT_LEN;
+
+/// The kernel image begins with this header.
+pub const KERNEL_MAGIC: u64 = u64::from_le_bytes(*b"huskkern");
+
+/// Addresses a tender needs to know in a kernel image.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct KernelHeader {
+    pub magic: u64,
+    pub version: u32,
+    pub reserved: u32,
+    /// First instruction of vCPU 0, with a stack and nothing else.
+    pub start: u64,
+    /// First instruction of a further vCPU; its index is the first argument.
+    pub start_cpu: u64,
+    /// Handler of host signals (process tender).
+    pub host_signal: u64,
+    /// First instruction of the ticker thread (process tender).
+    pub start_ticker: u64,
+    /// Ring-0 stubs (kvm tender): table of exception entries, system-call entry, the gate's `ud2`.
+    pub exception_stubs: u64,
+    pub syscall_stub: u64,
+    pub ring0_gate: u64,
+    /// Upcall entry for an injected kick (kvm tender).
+    pub kick: u64,
+}

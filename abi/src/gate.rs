@@ -1,0 +1,70 @@
+//! The hypercalls: everything a kernel can ask of its tender.
+//!
+//! In the kvm tender the gate is an exit (`OUT` to `PORT` with the address of a `Call` in RDI). In the process tender
+//! the gate page holds the only instructions from which the filter lets host system calls pass; it runs inside the
+//! box, so the filter and not the gate is the boundary.
+
+/// I/O port of a hypercall (kvm tender).
+pub const PORT: u16 = 0x4855;
+
+/// Offsets of the entries in the gate page (process tender).
+pub mod entry {
+    /// `fn(nr, a, b, c, d, e, f) -> isize`, C calling convention.
+    pub const SYSCALL: usize = 0x00;
+    /// Where a host signal handler returns to.
+    pub const SIGRETURN: usize = 0x40;
+    /// Makes a thread or process: RDI flags, RSI stack; the child jumps to R13 with R12 as first argument.
+    pub const CLONE: usize = 0x60;
+    /// Gives up the lock word at RDI and ends this thread, without touching a stack.
+    pub const EXIT_THREAD: usize = 0xa0;
+}
+
+macro_rules! calls {
+    ($($nr:literal $name:ident $doc:literal;)*) => {
+        /// What a kernel can ask (kvm tender; the process tender's list is its filter).
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u32)]
+        pub enum Number {
+            $(#[doc = $doc] $name = $nr,)*
+        }
+
+        impl Number {
+            pub fn from_u32(number: u32) -> Option<Self> {
+                match number {
+                    $($nr => Some(Self::$name),)*
+                    _ => None,
+                }
+            }
+
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)*
+                }
+            }
+        }
+    };
+}
+
+calls! {
+    1 Write "Write `b` bytes at guest address `a` to descriptor `c` (1 or 2, or the control socket 3).";
+    2 Read "Read up to `b` bytes to guest address `a` from descriptor `c` (0 or the control socket 3).";
+    3 Wait "Sleep until `a` (monotonic ns; u64::MAX for ever), a notify, or input on the descriptors in mask `b`.";
+    4 Notify "End the wait of vCPU `a`, or kick it out of the application.";
+    5 Discard "Give `b` bytes of guest-physical memory at `a` back to the host.";
+    6 Exit "End the guest with wait status `a`.";
+}
+
+/// Arguments and result of one hypercall, in guest memory.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct Call {
+    pub number: u32,
+    pub reserved: u32,
+    pub a: u64,
+    pub b: u64,
+    pub c: u64,
+    /// OUT: result or negated errno.
+    pub result: i64,
+    /// OUT (`Wait`): the time-stamp counter, CLOCK_MONOTONIC and CLOCK_REALTIME at the return.
+    pub clock: [u64; 3],
+}
