@@ -8,6 +8,8 @@
 extern crate alloc;
 
 pub mod cell;
+pub mod context;
+pub mod global;
 pub mod page;
 pub mod pod;
 pub mod span;

@@ -26,3 +26,28 @@ pub struct Stat {
 /// A place in the tree of names: a mount and a directory entry in it.
 #[derive(Clone)]
 pub struct Path {}
+
+/// What clone(2)'s CLONE_FS shares: where names start from.
+pub struct FsContext {
+    umask: husk_machine::cell::KCell<u32>,
+}
+
+impl FsContext {
+    pub fn new() -> alloc::sync::Arc<Self> {
+        alloc::sync::Arc::new(Self { umask: husk_machine::cell::KCell::new(0o022) })
+    }
+
+    /// A copy for a child that does not share.
+    pub fn duplicate(&self) -> alloc::sync::Arc<Self> {
+        alloc::sync::Arc::new(Self { umask: husk_machine::cell::KCell::new(self.umask()) })
+    }
+
+    /// Permission bits that creation takes away.
+    pub fn umask(&self) -> u32 {
+        self.umask.get()
+    }
+
+    pub fn set_umask(&self, umask: u32) {
+        self.umask.set(umask & 0o777);
+    }
+}

@@ -8,3 +8,12 @@ use husk_machine::user::Access;
 pub fn mend_fault(_address: usize, _access: Access) -> bool {
     false
 }
+
+/// The memory of a process: what is mapped where.
+pub struct Space {}
+
+impl Space {
+    pub fn new() -> alloc::sync::Arc<Self> {
+        alloc::sync::Arc::new(Self {})
+    }
+}

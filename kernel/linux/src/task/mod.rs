@@ -1,27 +1,126 @@
 //! Tasks: processes and threads, their scheduling and waiting.
+//!
+//! A `Task` is one thread; a `Process` is a thread group. What threads share (files, directories, memory, signal
+//! handlers) hangs behind `Arc`s in the task, which clone(2) copies or shares as its flags say.
 
 pub mod cred;
+pub mod process;
 pub mod sched;
 pub mod wait;
 
+use crate::file::table::FdTable;
+use crate::fs::FsContext;
+use crate::mem::Space;
+use crate::signal;
 use alloc::sync::Arc;
 use cred::Cred;
 use husk_machine::cell::KCell;
+use linux_raw_sys::general::rlimit64;
+use process::Process;
 
-/// One thread. What threads share (files, directories, memory) hangs behind `Arc`s that clone(2) copies or shares.
+/// Identifies a task or process: positive, unique among the living.
+pub type Pid = i32;
+
+/// One thread.
 pub struct Task {
+    tid: Pid,
+    process: Arc<Process>,
     cred: KCell<Arc<Cred>>,
+    files: KCell<Arc<FdTable>>,
+    fs: KCell<Arc<FsContext>>,
+    space: KCell<Arc<Space>>,
+    /// The name in /proc/PID/comm, NUL-padded.
+    pub comm: KCell<[u8; 16]>,
+    /// Signal state of this thread alone: mask, pending signals, alternate stack.
+    pub signals: signal::TaskSignals,
+    /// Signal handlers, shared by CLONE_SIGHAND.
+    pub handlers: KCell<Arc<signal::Handlers>>,
+    /// Address that exit clears and wakes (set_tid_address(2)).
+    pub clear_child_tid: KCell<usize>,
+    /// Head of the list of robust futexes (set_robust_list(2)).
+    pub robust_list: KCell<usize>,
+    /// prctl(PR_SET_NO_NEW_PRIVS).
+    pub no_new_privs: KCell<bool>,
 }
 
 impl Task {
+    pub fn tid(&self) -> Pid {
+        self.tid
+    }
+
+    pub fn pid(&self) -> Pid {
+        self.process.pid()
+    }
+
+    pub fn process(&self) -> &Arc<Process> {
+        &self.process
+    }
+
     pub fn cred(&self) -> Arc<Cred> {
         self.cred.borrow().clone()
     }
 
-    pub fn raise(&self, _signal: u32) {}
+    pub fn set_cred(&self, cred: Arc<Cred>) {
+        self.cred.set_arc(cred);
+    }
+
+    pub fn files(&self) -> Arc<FdTable> {
+        self.files.borrow().clone()
+    }
+
+    pub fn set_files(&self, files: Arc<FdTable>) {
+        self.files.set_arc(files);
+    }
+
+    pub fn fs(&self) -> Arc<FsContext> {
+        self.fs.borrow().clone()
+    }
+
+    pub fn set_fs(&self, fs: Arc<FsContext>) {
+        self.fs.set_arc(fs);
+    }
+
+    /// The address space.
+    pub fn space(&self) -> Arc<Space> {
+        self.space.borrow().clone()
+    }
+
+    pub fn set_space(&self, space: Arc<Space>) {
+        self.space.set_arc(space);
+    }
+
+    /// A resource limit of the process: RLIMIT_*.
+    pub fn rlimit(&self, resource: u32) -> rlimit64 {
+        self.process.rlimit(resource)
+    }
+}
+
+/// Replaces an `Arc` and drops the old one after the borrow has ended.
+trait SetArc<T> {
+    fn set_arc(&self, value: T);
+}
+
+impl<T> SetArc<Arc<T>> for KCell<Arc<T>> {
+    fn set_arc(&self, value: Arc<T>) {
+        drop(self.replace(value));
+    }
 }
 
 /// The task that runs on this vCPU.
 pub fn current() -> Arc<Task> {
-    Arc::new(Task { cred: KCell::new(Cred::new(0, 0)) })
+    sched::current()
+}
+
+#[cfg(test)]
+pub mod test {
+    //! A task for unit tests.
+    use super::{Task, process, sched};
+    use alloc::sync::Arc;
+
+    /// Makes a process with one task, root's, and makes it `task::current()` of this test thread.
+    pub fn enter() -> Arc<Task> {
+        let task = process::first_task(super::Cred::new(0, 0));
+        sched::set_current(Some(task.clone()));
+        task
+    }
 }

@@ -1,7 +1,22 @@
 //! The scheduler.
 
+use super::Task;
 use super::wait::{WaitEnd, WaitLimit, Wake};
 use alloc::sync::Arc;
+use husk_machine::cell::KCell;
+use husk_machine::global::Global;
+
+static CURRENT: Global<KCell<Option<Arc<Task>>>> = Global::new(KCell::default);
+
+/// The task that runs on this vCPU.
+pub fn current() -> Arc<Task> {
+    CURRENT.borrow().clone().expect("a task runs")
+}
+
+/// Makes `task` the one that runs on this vCPU.
+pub fn set_current(task: Option<Arc<Task>>) {
+    drop(CURRENT.replace(task));
+}
 
 struct Nobody;
 

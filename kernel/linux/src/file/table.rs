@@ -1,0 +1,137 @@
+//! Descriptors: the table that maps small numbers to open files, shared by tasks as clone(2)'s CLONE_FILES says.
+
+use super::OpenFile;
+use crate::errno::Errno;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use husk_machine::cell::KCell;
+
+#[derive(Clone)]
+struct Slot {
+    file: Arc<OpenFile>,
+    close_on_exec: bool,
+}
+
+/// A table of descriptors. What a call removes from it is dropped after the borrow has ended, because the last
+/// reference to an open file runs its `release`.
+#[derive(Default)]
+pub struct FdTable {
+    slots: KCell<Vec<Option<Slot>>>,
+}
+
+impl FdTable {
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// A copy for a child process: the same open files.
+    pub fn duplicate(&self) -> Arc<Self> {
+        Arc::new(Self { slots: KCell::new(self.slots.borrow().clone()) })
+    }
+
+    /// The open file of a descriptor, or EBADF.
+    pub fn get(&self, fd: i32) -> Result<Arc<OpenFile>, Errno> {
+        let index = usize::try_from(fd).map_err(|_| Errno::EBADF)?;
+        match self.slots.borrow().get(index) {
+            Some(Some(slot)) => Ok(slot.file.clone()),
+            _ => Err(Errno::EBADF),
+        }
+    }
+
+    /// Puts `file` at the lowest free descriptor that is at least `min`; EMFILE at `limit` (RLIMIT_NOFILE).
+    pub fn install_from(
+        &self,
+        file: Arc<OpenFile>,
+        close_on_exec: bool,
+        min: usize,
+        limit: u64,
+    ) -> Result<i32, Errno> {
+        let mut slots = self.slots.borrow_mut();
+        let free = (min..slots.len()).find(|index| slots[*index].is_none());
+        let index = free.unwrap_or(slots.len().max(min));
+        if index as u64 >= limit {
+            return Err(Errno::EMFILE);
+        }
+        if index >= slots.len() {
+            slots.resize(index + 1, None);
+        }
+        slots[index] = Some(Slot { file, close_on_exec });
+        Ok(index as i32)
+    }
+
+    /// As `install_from` for the current task: the lowest free descriptor within its RLIMIT_NOFILE.
+    pub fn install(&self, file: Arc<OpenFile>, close_on_exec: bool) -> Result<i32, Errno> {
+        let limit = crate::task::current().rlimit(linux_raw_sys::general::RLIMIT_NOFILE).rlim_cur;
+        self.install_from(file, close_on_exec, 0, limit)
+    }
+
+    /// Puts `file` at `fd`, in place of what was there, which is returned (dup2(2)).
+    pub fn replace(
+        &self,
+        fd: i32,
+        file: Arc<OpenFile>,
+        close_on_exec: bool,
+        limit: u64,
+    ) -> Result<Option<Arc<OpenFile>>, Errno> {
+        let index = usize::try_from(fd).map_err(|_| Errno::EBADF)?;
+        if index as u64 >= limit {
+            return Err(Errno::EBADF);
+        }
+        let mut slots = self.slots.borrow_mut();
+        if index >= slots.len() {
+            slots.resize(index + 1, None);
+        }
+        Ok(slots[index].replace(Slot { file, close_on_exec }).map(|slot| slot.file))
+    }
+
+    /// Takes a descriptor away; the caller drops the open file.
+    pub fn remove(&self, fd: i32) -> Result<Arc<OpenFile>, Errno> {
+        let index = usize::try_from(fd).map_err(|_| Errno::EBADF)?;
+        let mut slots = self.slots.borrow_mut();
+        let slot = slots.get_mut(index).and_then(Option::take).ok_or(Errno::EBADF)?;
+        Ok(slot.file)
+    }
+
+    /// Takes away every descriptor in `first..=last`.
+    pub fn remove_range(&self, first: usize, last: usize) -> Vec<Arc<OpenFile>> {
+        let mut slots = self.slots.borrow_mut();
+        let end = last.saturating_add(1).min(slots.len());
+        let range = slots.get_mut(first.min(end)..end).unwrap_or_default();
+        range.iter_mut().filter_map(Option::take).map(|slot| slot.file).collect()
+    }
+
+    /// Takes away what execve(2) closes.
+    pub fn remove_close_on_exec(&self) -> Vec<Arc<OpenFile>> {
+        let mut slots = self.slots.borrow_mut();
+        slots
+            .iter_mut()
+            .filter_map(|slot| slot.take_if(|slot| slot.close_on_exec))
+            .map(|slot| slot.file)
+            .collect()
+    }
+
+    pub fn close_on_exec(&self, fd: i32) -> Result<bool, Errno> {
+        let index = usize::try_from(fd).map_err(|_| Errno::EBADF)?;
+        match self.slots.borrow().get(index) {
+            Some(Some(slot)) => Ok(slot.close_on_exec),
+            _ => Err(Errno::EBADF),
+        }
+    }
+
+    pub fn set_close_on_exec(&self, fd: i32, close_on_exec: bool) -> Result<(), Errno> {
+        let index = usize::try_from(fd).map_err(|_| Errno::EBADF)?;
+        match self.slots.borrow_mut().get_mut(index) {
+            Some(Some(slot)) => {
+                slot.close_on_exec = close_on_exec;
+                Ok(())
+            }
+            _ => Err(Errno::EBADF),
+        }
+    }
+
+    /// The descriptors in use, in order.
+    pub fn open_fds(&self) -> Vec<i32> {
+        let slots = self.slots.borrow();
+        slots.iter().enumerate().filter(|(_, slot)| slot.is_some()).map(|(index, _)| index as i32).collect()
+    }
+}
