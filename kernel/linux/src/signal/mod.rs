@@ -20,9 +20,47 @@ impl SigInfo {
     }
 }
 
+impl SigInfo {
+    /// SIGCHLD and its like: what happened to which child.
+    pub fn child(signo: u32, code: i32, pid: Pid, uid: u32, status: i32) -> Self {
+        let fields = [u64::from(pid as u32) | u64::from(uid) << 32, u64::from(status as u32), 0, 0];
+        Self { signo, code, errno: 0, fields }
+    }
+}
+
 /// Signal state of one thread.
 #[derive(Default)]
 pub struct TaskSignals {}
+
+impl TaskSignals {
+    /// The state of a child: the caller's mask, nothing pending; without `forget_stack` also its signal stack.
+    pub fn for_child(_parent: &crate::task::Task, _forget_stack: bool) -> Self {
+        Self {}
+    }
+}
+
+impl Handlers {
+    /// The handlers of a child: shared, copied, or with CLONE_CLEAR_SIGHAND only what is ignored.
+    pub fn for_child(parent: &crate::task::Task, shared: bool, _clear: bool) -> Arc<Self> {
+        if shared { parent.handlers.borrow().clone() } else { Arc::default() }
+    }
+}
+
+/// Whether the task is being killed: nothing may keep it.
+pub fn killed(task: &crate::task::Task) -> bool {
+    crate::task::exit::must_end(task).is_some()
+}
+
+/// What execve(2) does to handlers, alternate stack and timers.
+pub fn reset_for_exec(_task: &crate::task::Task) {}
+
+/// A process ended: its timers and pending signals go.
+pub fn process_ended(_process: &Process) {}
+
+/// Whether the process wants no zombies: SIGCHLD ignored or SA_NOCLDWAIT.
+pub fn ignores_children(_process: &Process) -> bool {
+    false
+}
 
 /// Signal handlers of a process.
 #[derive(Default)]

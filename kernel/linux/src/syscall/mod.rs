@@ -4,6 +4,12 @@
 //! `husk trace` and the table in the docs come from it. A handler decodes, finds the object, acts and encodes; it takes
 //! the calling task first, then its arguments as Linux truncates them (`FromReg`).
 
+mod mem;
+mod process;
+pub(crate) mod site;
+pub mod table;
+pub mod trace;
+
 /// An argument as it lies in a register. Truncation is Linux's own: an `int` is the low half.
 pub trait FromReg {
     fn from_reg(register: usize) -> Self;
@@ -12,7 +18,6 @@ pub trait FromReg {
 macro_rules! from_reg {
     ($($ty:ty)*) => { $(
         impl FromReg for $ty {
-            #[expect(clippy::cast_possible_truncation, reason = "the system-call convention truncates")]
             fn from_reg(register: usize) -> Self {
                 register as $ty
             }

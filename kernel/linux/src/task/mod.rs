@@ -3,7 +3,11 @@
 //! A `Task` is one thread; a `Process` is a thread group. What threads share (files, directories, memory, signal
 //! handlers) hangs behind `Arc`s in the task, which clone(2) copies or shares as its flags say.
 
+pub mod clone;
 pub mod cred;
+pub mod exec;
+pub mod exit;
+pub mod futex;
 pub mod process;
 pub mod sched;
 pub mod wait;
@@ -23,7 +27,7 @@ pub type Pid = i32;
 
 /// One thread.
 pub struct Task {
-    tid: Pid,
+    tid: KCell<Pid>,
     process: Arc<Process>,
     cred: KCell<Arc<Cred>>,
     files: KCell<Arc<FdTable>>,
@@ -41,11 +45,16 @@ pub struct Task {
     pub robust_list: KCell<usize>,
     /// prctl(PR_SET_NO_NEW_PRIVS).
     pub no_new_privs: KCell<bool>,
+    /// Woken when the task no longer uses the memory of the parent that waits in vfork(2).
+    pub vfork_done: KCell<Option<Arc<wait::WaitQueue>>>,
+    /// Set by exit(2): the task ends, with this wait status, when it leaves the kernel.
+    pub ended: KCell<Option<i32>>,
+    pub sched: sched::Entity,
 }
 
 impl Task {
     pub fn tid(&self) -> Pid {
-        self.tid
+        self.tid.get()
     }
 
     pub fn pid(&self) -> Pid {
@@ -119,7 +128,8 @@ pub mod test {
 
     /// Makes a process with one task, root's, and makes it `task::current()` of this test thread.
     pub fn enter() -> Arc<Task> {
-        let task = process::first_task(super::Cred::new(0, 0));
+        let entity = sched::Entity::new(None, None);
+        let task = process::first_task(super::Cred::new(0, 0), entity, super::Space::new(None));
         sched::set_current(Some(task.clone()));
         task
     }

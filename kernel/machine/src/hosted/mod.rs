@@ -1,5 +1,10 @@
 //! The machine of unit tests: frames from the test's heap, the host's clock, no user memory.
 
 pub mod clock;
+pub mod cpu;
 pub mod frames;
+pub mod patch;
 pub mod random;
+pub mod space;
+pub mod start;
+pub mod thread;
