@@ -4,6 +4,28 @@
 //! `husk trace` and the table in the docs come from it. A handler decodes, finds the object, acts and encodes; it takes
 //! the calling task first, then its arguments as Linux truncates them (`FromReg`).
 
+// The table names them.
+#[allow(dead_code)]
+mod io;
+#[allow(dead_code)]
+mod mounts;
+#[allow(dead_code)]
+mod open;
+#[allow(dead_code)]
+mod stat;
+
+use crate::errno::Errno;
+use crate::file::OpenFile;
+use crate::task::Task;
+use alloc::sync::Arc;
+use linux_raw_sys::general::O_PATH;
+
+/// The open file of a descriptor that was not opened with O_PATH; else EBADF.
+fn opened(t: &Arc<Task>, fd: i32) -> Result<Arc<OpenFile>, Errno> {
+    let file = t.files().get(fd)?;
+    if file.flags() & O_PATH != 0 { Err(Errno::EBADF) } else { Ok(file) }
+}
+
 /// An argument as it lies in a register. Truncation is Linux's own: an `int` is the low half.
 pub trait FromReg {
     fn from_reg(register: usize) -> Self;
@@ -12,7 +34,6 @@ pub trait FromReg {
 macro_rules! from_reg {
     ($($ty:ty)*) => { $(
         impl FromReg for $ty {
-            #[expect(clippy::cast_possible_truncation, reason = "the system-call convention truncates")]
             fn from_reg(register: usize) -> Self {
                 register as $ty
             }
