@@ -83,9 +83,7 @@ impl File for Inode {
 
     fn page(&self, index: u64, for_write: bool) -> Result<FilePage, Errno> {
         let contents = self.contents().ok_or(Errno::ENODEV)?;
-        contents.page(&self.fs, index, for_write, |bytes| {
-            self.fs.image.as_ref().map_or(0, |image| image.offset_of(bytes))
-        })
+        contents.page(&self.fs, index, for_write)
     }
 }
 

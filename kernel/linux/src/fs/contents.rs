@@ -15,6 +15,7 @@ use alloc::sync::Arc;
 use husk_abi::layout::PAGE_SIZE;
 use husk_machine::cell::KCell;
 use husk_machine::page::Pages;
+use husk_machine::span::Span;
 
 const PAGE: u64 = PAGE_SIZE as u64;
 
@@ -68,18 +69,10 @@ impl Data {
         self.valid.div_ceil(PAGE)
     }
 
-    /// Bytes of the image from `at`, at most `len`; none where it does not reach.
-    fn image_bytes(&self, at: u64, len: usize) -> &'static [u8] {
+    /// Bytes of the image from `at`, at most `len`: or how many zeros there are instead, none where it does not reach.
+    fn image_bytes(&self, at: u64, len: usize) -> Result<&'static [u8], usize> {
         let len = len.min(usize::try_from(self.valid.saturating_sub(at)).unwrap_or(usize::MAX));
-        let at = at as usize;
-        let head = self.image.head.len();
-        if at < head {
-            &self.image.head[at..head.min(at + len)]
-        } else if len > 0 {
-            &self.image.tail[at - head..at - head + len]
-        } else {
-            &[]
-        }
+        if len == 0 { Err(0) } else { self.image.bytes(at, len) }
     }
 
     fn piece(&self, at: u64, len: usize) -> Piece {
@@ -90,23 +83,40 @@ impl Data {
             return Piece::Memory(run.pages.clone(), run.start * PAGE_SIZE + offset, len);
         }
         let gap = (self.next_run(page) * PAGE - at).min(len as u64) as usize;
-        let bytes = self.image_bytes(at, gap);
-        if bytes.is_empty() { Piece::Zeros(gap) } else { Piece::Image(bytes) }
+        match self.image_bytes(at, gap) {
+            Ok(bytes) => Piece::Image(bytes),
+            Err(0) => Piece::Zeros(gap),
+            Err(zeros) => Piece::Zeros(zeros),
+        }
     }
 
-    /// Fills `pages`, which will stand at page `first`, with what the file holds there now.
-    fn copy_image(&self, first: u64, pages: &Pages) {
-        let span = pages.span();
+    /// Fills `span`, which will stand at byte `at`, with what the image gives there.
+    fn copy_image(&self, at: u64, span: Span<'_>) {
         let mut done = 0;
         while done < span.len() {
-            let bytes = self.image_bytes(first * PAGE + done as u64, span.len() - done);
-            if bytes.is_empty() {
-                break;
+            match self.image_bytes(at + done as u64, span.len() - done) {
+                Ok(bytes) => {
+                    span.slice(done, bytes.len()).write(bytes);
+                    done += bytes.len();
+                }
+                Err(zeros) => {
+                    let zeros = if zeros == 0 { span.len() - done } else { zeros };
+                    span.slice(done, zeros).fill(0);
+                    done += zeros;
+                }
             }
-            span.slice(done, bytes.len()).write(bytes);
-            done += bytes.len();
         }
-        span.slice(done, span.len() - done).fill(0);
+    }
+
+    /// The page as it lies in the image, if it starts on a page there and is whole, or is the file's last and so
+    /// followed by zeros.
+    fn image_page(&self, index: u64) -> Option<FilePage> {
+        let most = (self.next_run(index) - index).saturating_mul(PAGE);
+        let bytes = self.image_bytes(index * PAGE, usize::try_from(most).unwrap_or(usize::MAX)).ok()?;
+        let offset = self.image.offset_of(bytes);
+        let at_end = self.valid == self.image.len() && index * PAGE + bytes.len() as u64 == self.valid;
+        let run = if at_end { bytes.len().div_ceil(PAGE_SIZE) } else { bytes.len() / PAGE_SIZE };
+        (offset.is_multiple_of(PAGE_SIZE) && run > 0).then_some(FilePage::Image { offset, run })
     }
 
     fn insert(&mut self, first: u64, pages: Arc<Pages>, start: usize, count: usize) {
@@ -180,7 +190,7 @@ pub struct Contents {
 impl Contents {
     /// A file whose bytes are in the root image.
     pub fn of_image(image: ImageData) -> Self {
-        let size = (image.head.len() + image.tail.len()) as u64;
+        let size = image.len();
         Self { data: KCell::new(Data { size, image, valid: size, ..Data::default() }) }
     }
 
@@ -293,7 +303,7 @@ impl Contents {
         fs.uncharge((run.count() - count) as u64);
         let len = left.min(count * PAGE_SIZE - within);
         if page < data.image_pages() {
-            data.copy_image(page, &run);
+            data.copy_image(page * PAGE, run.span());
         } else {
             run.span().slice(0, within).fill(0);
             run.span().slice(within + len, count * PAGE_SIZE - within - len).fill(0);
@@ -308,14 +318,7 @@ impl Contents {
         };
         let mut data = self.data.borrow_mut();
         if took < len {
-            let old = page < data.image_pages();
-            let lost = run.span().slice(within + took, len - took);
-            lost.fill(0);
-            if old {
-                let from = at + took as u64;
-                let bytes = data.image_bytes(from, len - took);
-                lost.slice(0, bytes.len()).write(bytes);
-            }
+            data.copy_image(at + took as u64, run.span().slice(within + took, len - took));
         }
         if data.run_at(page).is_none() && data.next_run(page) >= page + count as u64 {
             data.insert(page, run, 0, count);
@@ -409,19 +412,13 @@ impl Contents {
         let count = count.min(data.next_run(page) - page);
         let run = Arc::new(allocate(fs, usize::try_from(count).unwrap_or(RUN_MAX))?);
         let count = run.count();
-        data.copy_image(page, &run);
+        data.copy_image(page * PAGE, run.span());
         data.insert(page, run, 0, count);
         Ok(count)
     }
 
-    /// The page at `index` for a mapping. `offset_of` tells where bytes of the image are in it.
-    pub fn page(
-        &self,
-        fs: &FileSystem,
-        index: u64,
-        for_write: bool,
-        offset_of: impl Fn(&'static [u8]) -> usize,
-    ) -> Result<FilePage, Errno> {
+    /// The page at `index` for a mapping.
+    pub fn page(&self, fs: &FileSystem, index: u64, for_write: bool) -> Result<FilePage, Errno> {
         {
             let data = self.data.borrow();
             if index >= data.size.div_ceil(PAGE) {
@@ -439,17 +436,8 @@ impl Contents {
                 if index >= data.image_pages() {
                     return Ok(FilePage::Zero);
                 }
-                // A page that the image holds whole, or whose rest is the zeros that follow the last byte there.
-                let head = data.image.head.len() as u64;
-                let whole = if data.valid == head && data.image.tail.is_empty() {
-                    data.image_pages()
-                } else {
-                    data.valid.min(head) / PAGE
-                };
-                if index < whole {
-                    let bytes = data.image_bytes(index * PAGE, PAGE_SIZE);
-                    let run = (whole.min(data.next_run(index)) - index) as usize;
-                    return Ok(FilePage::Image { offset: offset_of(bytes), run });
+                if let Some(page) = data.image_page(index) {
+                    return Ok(page);
                 }
             }
         }
@@ -459,7 +447,7 @@ impl Contents {
         };
         let around = if index < image { 1 } else { FAULT_AROUND.min(size - index) };
         self.own_page(fs, index, around)?;
-        self.page(fs, index, false, offset_of)
+        self.page(fs, index, false)
     }
 
     /// SEEK_DATA: the first byte at or after `at` that is not in a hole.
@@ -500,7 +488,7 @@ impl Contents {
             return &[];
         }
         let gap = (data.next_run(at / PAGE) * PAGE - at).min(len as u64) as usize;
-        data.image_bytes(at, gap)
+        data.image_bytes(at, gap).unwrap_or_default()
     }
 
     /// Gives all pages back: the inode is going.
@@ -576,12 +564,6 @@ mod tests {
         ]
     }
 
-    /// An image of `len` bytes that differ from each other and from zero, zeros to the end of the last page.
-    fn image(len: usize) -> &'static [u8] {
-        let bytes: Vec<u8> = (0..len).map(|at| (at % 251) as u8 + 1).collect();
-        bytes.leak()
-    }
-
     fn check(contents: &Contents, model: &[u8]) {
         assert_eq!(contents.size(), model.len() as u64);
         let mut bytes = vec![0xee; model.len() + 10];
@@ -589,7 +571,7 @@ mod tests {
         assert!(bytes[..model.len()] == *model, "contents differ from the model");
     }
 
-    fn run(contents: &Contents, fs: &Arc<FileSystem>, mut model: Vec<u8>, steps: Vec<Step>) {
+    fn run(contents: &Contents, fs: &Arc<FileSystem>, mut model: Vec<u8>, steps: Vec<Step>, image: &[u8]) {
         for step in steps {
             match step {
                 Step::Write(at, len, byte) => {
@@ -608,13 +590,19 @@ mod tests {
                     model[at.min(end)..end].fill(0);
                 }
                 Step::Reserve(at, len) => contents.reserve(fs, at as u64, (at + len) as u64).unwrap(),
-                Step::Map(page, write) => match contents.page(fs, page as u64, write, |_| 0).unwrap() {
+                Step::Map(page, write) => match contents.page(fs, page as u64, write).unwrap() {
                     FilePage::Beyond => assert!(page >= model.len().div_ceil(PAGE_SIZE)),
                     FilePage::Zero => {
                         let end = model.len().min((page + 1) * PAGE_SIZE);
                         assert!(!write && model[page * PAGE_SIZE..end].iter().all(|byte| *byte == 0));
                     }
-                    FilePage::Image { .. } => assert!(!write),
+                    FilePage::Image { offset, run } => {
+                        assert!(!write && offset % PAGE_SIZE == 0);
+                        let bytes = &image[offset..offset + run * PAGE_SIZE];
+                        let end = model.len().min((page + run) * PAGE_SIZE);
+                        assert!(bytes[..end - page * PAGE_SIZE] == model[page * PAGE_SIZE..end]);
+                        assert!(bytes[end - page * PAGE_SIZE..].iter().all(|byte| *byte == 0));
+                    }
                     FilePage::Memory { pages, index, run } => {
                         assert!(run >= 1 && index + run <= pages.count());
                         let mut bytes = vec![0; PAGE_SIZE];
@@ -636,28 +624,28 @@ mod tests {
 
         #[test]
         fn memory_files_agree_with_a_vector(steps in prop::collection::vec(step(), 1..25)) {
-            let fs = FileSystem::new("tmpfs", 0, None, None);
-            run(&Contents::default(), &fs, Vec::new(), steps);
+            let fs = FileSystem::new("tmpfs", 0, 1, None);
+            run(&Contents::default(), &fs, Vec::new(), steps, &[]);
         }
 
         #[test]
         fn image_files_agree_with_a_vector(
-            head in 0..6 * PAGE_SIZE,
-            tail in 0..PAGE_SIZE,
+            len in 0..6 * PAGE_SIZE,
             steps in prop::collection::vec(step(), 1..25),
         ) {
-            let head = if tail > 0 { head / PAGE_SIZE * PAGE_SIZE } else { head };
-            let bytes = image(head + tail);
-            let (head, tail) = bytes.split_at(head);
-            let fs = FileSystem::new("tmpfs", 0, None, None);
-            let contents = Contents::of_image(ImageData { head, tail });
-            run(&contents, &fs, bytes.to_vec(), steps);
+            let bytes: Vec<u8> = (0..len).map(|at| (at % 251) as u8 + 1).collect();
+            let image = crate::fs::tests::image(&[("f", &bytes)]);
+            let found = image.lookup(&image.inode(image.root()).unwrap(), b"f").unwrap().unwrap();
+            let inode = image.inode(found.nid).unwrap();
+            let fs = FileSystem::new("tmpfs", 0, 1, None);
+            let contents = Contents::of_image(ImageData::new(image, &inode).unwrap());
+            run(&contents, &fs, bytes, steps, image.bytes());
         }
     }
 
     #[test]
     fn holes_and_data_are_found() {
-        let fs = FileSystem::new("tmpfs", 0, None, None);
+        let fs = FileSystem::new("tmpfs", 0, 1, None);
         let contents = Contents::default();
         let page = PAGE_SIZE as u64;
         contents.write(&fs, 4 * page, &mut Source::Kernel(b"x")).unwrap();
@@ -673,7 +661,7 @@ mod tests {
 
     #[test]
     fn a_full_file_system_takes_what_fits() {
-        let fs = FileSystem::new("tmpfs", 0, None, Some(4));
+        let fs = FileSystem::new("tmpfs", 0, 1, Some(4));
         let contents = Contents::default();
         let data = vec![1; 10 * PAGE_SIZE];
         assert_eq!(contents.write(&fs, 0, &mut Source::Kernel(&data)), Ok(4 * PAGE_SIZE));

@@ -2,9 +2,9 @@
 //!
 //! Every name has a cookie that grows with each insertion and is never given again, so a reader that goes on from a cookie
 //! neither misses nor repeats a name that stays. A directory of the root image starts without names; lookups bring them in
-//! one by one, under their number in the image as cookie, until the first change (`load`) brings in the rest.
+//! one by one, with their place in the image as cookie, until the first change (`load`) brings in the rest.
 
-use super::image::{ImageName, ImageRef};
+use super::image::{ImageDirectory, ImageName, RootImage};
 use super::{Entry, Inode};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -35,7 +35,7 @@ struct Table {
     live: usize,
     next_cookie: u64,
     /// The directory of the root image whose names are not all in `slots` yet.
-    image: Option<ImageRef>,
+    image: Option<ImageDirectory>,
 }
 
 impl Table {
@@ -105,21 +105,22 @@ impl Directory {
     }
 
     /// A directory of the root image.
-    pub fn of_image(image: ImageRef) -> Self {
+    pub fn of_image(image: ImageDirectory) -> Self {
         Self { table: KCell::new(Table { image: Some(image), ..Table::default() }) }
     }
 
     /// The entry `name` of the directory `this`, whose table this is.
     pub fn lookup(&self, this: &Arc<Entry>, name: &[u8]) -> Option<Arc<Entry>> {
         let hash = hash(name);
-        let node = {
+        let (node, image) = {
             let table = self.table.borrow();
             if let Some(position) = table.find(hash, name) {
                 return table.slots[position].entry.clone();
             }
-            table.image.as_ref()?.lookup(name)?
+            let image = table.image.as_ref()?;
+            (image.lookup(name)?, image.image())
         };
-        let entry = bring_in(this, &node);
+        let entry = bring_in(this, &node, image);
         self.table.borrow_mut().insert(FIRST_COOKIE + node.position, hash, entry.clone());
         Some(entry)
     }
@@ -127,10 +128,10 @@ impl Directory {
     /// Brings in all names of the root image, before a change.
     fn load(&self, this: &Arc<Entry>) {
         let Some(image) = self.table.borrow_mut().image.take() else { return };
-        for node in image.entries_from(0) {
+        for node in image.names_from(0) {
             let hash = hash(node.name);
             if self.table.borrow().find(hash, node.name).is_none() {
-                let entry = bring_in(this, &node);
+                let entry = bring_in(this, &node, image.image());
                 self.table.borrow_mut().insert(FIRST_COOKIE + node.position, hash, entry);
             }
         }
@@ -176,7 +177,7 @@ impl Directory {
     pub fn list(&self, cookie: u64, mut each: impl FnMut(Listed<'_>) -> bool) {
         let table = self.table.borrow();
         if let Some(image) = &table.image {
-            for node in image.entries_from(cookie.saturating_sub(FIRST_COOKIE)) {
+            for node in image.names_from(cookie.saturating_sub(FIRST_COOKIE)) {
                 let listed = Listed {
                     cookie: FIRST_COOKIE + node.position,
                     name: node.name,
@@ -207,6 +208,6 @@ impl Directory {
     }
 }
 
-fn bring_in(this: &Arc<Entry>, node: &ImageName) -> Arc<Entry> {
-    Entry::linked(this, node.name, Inode::of_image(&this.inode().fs, node))
+fn bring_in(this: &Arc<Entry>, name: &ImageName, image: RootImage) -> Arc<Entry> {
+    Entry::linked(this, name.name, Inode::of_image(&this.inode().fs, image, name.nid))
 }

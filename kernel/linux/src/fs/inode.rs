@@ -2,9 +2,9 @@
 
 use super::contents::Contents;
 use super::dir::Directory;
-use super::image::{ImageName, ImageRef};
+use super::image::{ImageData, ImageDirectory, RootImage};
 use super::mount::FileSystem;
-use super::{Stat, pseudo};
+use super::{Stat, device_number, pseudo};
 use crate::errno::Errno;
 use crate::file::File;
 use crate::task::cred::{CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, Cred, Gid, Uid};
@@ -104,38 +104,39 @@ impl Inode {
         Self::with(fs, ino, attributes, Node::Pseudo(node))
     }
 
-    /// The inode of the root image that `name` stands for; hard links share it.
-    pub(super) fn of_image(fs: &Arc<FileSystem>, name: &ImageName) -> Arc<Self> {
-        let Some(image) = &fs.image else {
-            unreachable!("a directory of the image belongs to its file system")
+    /// The inode of the root image that `nid` names; hard links share it. One that cannot be read is an empty file
+    /// without permissions.
+    pub(super) fn of_image(fs: &Arc<FileSystem>, image: RootImage, nid: u64) -> Arc<Self> {
+        let Ok(of) = image.inode(nid) else {
+            let attributes = Attributes { mode: S_IFREG, nlink: 1, ..Attributes::default() };
+            return Self::with(fs, nid, attributes, Node::File(Contents::default()));
         };
-        let found = ImageRef { image: image.clone(), nid: name.nid };
-        let of = image.inode(name.nid).unwrap_or_default();
-        let shared = of.nlink > 1 && of.mode & S_IFMT != S_IFDIR;
-        if shared && let Some(inode) = fs.linked_inode(name.nid) {
+        let mode = u32::from(of.mode);
+        let shared = of.nlink > 1 && mode & S_IFMT != S_IFDIR;
+        if shared && let Some(inode) = fs.linked_inode(nid) {
             return inode;
         }
-        let node = match of.mode & S_IFMT {
-            S_IFDIR => Node::Directory(Directory::of_image(found)),
-            S_IFLNK => Node::Symlink(Target::Image(image.symlink(name.nid).unwrap_or_default())),
-            S_IFCHR | S_IFBLK => Node::Device(of.rdev),
+        let node = match mode & S_IFMT {
+            S_IFDIR => Node::Directory(Directory::of_image(ImageDirectory::new(image, of))),
+            S_IFLNK => Node::Symlink(Target::Image(image.symlink(&of).unwrap_or_default())),
+            S_IFCHR | S_IFBLK => Node::Device(device_number(of.device.0, of.device.1)),
             S_IFIFO | S_IFSOCK => Node::Endpoint(KCell::default()),
-            _ => Node::File(Contents::of_image(image.data(name.nid).unwrap_or_default())),
+            _ => Node::File(Contents::of_image(ImageData::new(image, &of).unwrap_or_default())),
         };
+        let time = of.mtime.saturating_mul(1_000_000_000).saturating_add(of.mtime_nsec.into());
         let attributes = Attributes {
-            // An inode that the image does not explain reads as an empty file nobody may touch.
-            mode: if of.mode & S_IFMT == 0 { S_IFREG } else { of.mode },
+            mode,
             nlink: of.nlink,
             uid: of.uid,
             gid: of.gid,
-            atime: of.mtime,
-            mtime: of.mtime,
-            ctime: of.mtime,
-            btime: of.mtime,
+            atime: time,
+            mtime: time,
+            ctime: time,
+            btime: time,
         };
-        let inode = Self::with(fs, name.nid, attributes, node);
+        let inode = Self::with(fs, nid, attributes, node);
         if shared {
-            fs.remember_linked(name.nid, &inode);
+            fs.remember_linked(nid, &inode);
         }
         inode
     }

@@ -3,7 +3,6 @@
 //! There is one mount namespace. A mount holds the mounts on it by the entry they cover; a mount refers to the one it is
 //! on weakly, so a tree that was cut off (MNT_DETACH, pivot_root) goes when its last user does.
 
-use super::image::RootImage;
 use super::{Entry, Inode, Path, device_number};
 use crate::errno::Errno;
 use alloc::collections::BTreeMap;
@@ -28,8 +27,6 @@ pub struct FileSystem {
     pub kind: &'static str,
     /// `f_type` of statfs(2).
     pub magic: u32,
-    /// The root image below, for the root file system.
-    pub image: Option<Arc<dyn RootImage>>,
     space: KCell<Space>,
     /// Inodes of the image with several names, so that all names share one.
     linked: KCell<BTreeMap<u64, Weak<Inode>>>,
@@ -48,20 +45,16 @@ struct Space {
 static LAST_DEV: Global<KCell<u32>> = Global::new(|| KCell::new(0x20));
 
 impl FileSystem {
-    /// A file system with at most `page_limit` pages of file contents; half of all memory when `None`.
-    pub fn new(
-        kind: &'static str,
-        magic: u32,
-        image: Option<Arc<dyn RootImage>>,
-        page_limit: Option<u64>,
-    ) -> Arc<Self> {
+    /// A file system with at most `page_limit` pages of file contents; half of all memory when `None`. Inodes in memory
+    /// are numbered from `first_ino`.
+    pub fn new(kind: &'static str, magic: u32, first_ino: u64, page_limit: Option<u64>) -> Arc<Self> {
         let minor = {
             let mut last = LAST_DEV.borrow_mut();
             *last += 1;
             *last
         };
         let space = Space {
-            last_ino: image.as_ref().map_or(0, |image| image.inode_limit()),
+            last_ino: first_ino - 1,
             page_limit: page_limit.unwrap_or(frames::usage().1 as u64 / 2),
             pages: 0,
             inodes: 0,
@@ -70,7 +63,6 @@ impl FileSystem {
             dev: device_number(0, minor),
             kind,
             magic,
-            image,
             space: KCell::new(space),
             linked: KCell::default(),
             pinned: KCell::default(),

@@ -1,7 +1,7 @@
 //! What is there before the first program: the root file system over the root image, /dev, /proc, /sys and the places in
 //! memory.
 
-use super::image::{ImageName, RootImage};
+use super::image::RootImage;
 use super::inode::{Attributes, Node, Target};
 use super::mount::{FileSystem, Mount};
 use super::{Entry, Inode, Path, device_number, dir, mount, pseudo, walk};
@@ -19,7 +19,7 @@ fn attributes(mode: u32) -> Attributes {
 
 /// An empty file system in memory and its root directory.
 pub(super) fn new_tmpfs(mode: u32, page_limit: Option<u64>) -> (Arc<FileSystem>, Arc<Entry>) {
-    let fs = FileSystem::new("tmpfs", TMPFS_MAGIC, None, page_limit);
+    let fs = FileSystem::new("tmpfs", TMPFS_MAGIC, 1, page_limit);
     let inode = Inode::new(&fs, attributes(S_IFDIR | mode), Node::Directory(dir::Directory::new()));
     (fs, Entry::top(inode))
 }
@@ -31,17 +31,9 @@ pub(super) fn empty() -> Arc<Mount> {
 }
 
 /// Makes the namespace: the root image (an empty tree if there is none), and what every Linux system has on it.
-/// Generated file systems must have been registered.
-pub fn init_root(image: Option<Arc<dyn RootImage>>) {
-    let top = match image {
-        None => empty(),
-        Some(image) => {
-            let name = ImageName { name: b"", nid: image.root(), kind: S_IFDIR, position: 0 };
-            let fs = FileSystem::new("overlay", OVERLAYFS_SUPER_MAGIC, Some(image), None);
-            let root = Entry::top(Inode::of_image(&fs, &name));
-            Mount::new(fs, root, b"overlay", 0)
-        }
-    };
+/// Generated file systems must have been registered. An error names what is wrong with the image.
+pub fn init_root(image: &'static [u8]) -> Result<(), husk_erofs::Error> {
+    let top = if image.is_empty() { empty() } else { over(RootImage::open(image)?) };
     mount::set_root(top);
     let root = mount::root();
     let quiet = MS_NOSUID | MS_NODEV;
@@ -60,6 +52,16 @@ pub fn init_root(image: Option<Arc<dyn RootImage>>) {
             Mount::new(fs, top, name.as_bytes(), quiet | MS_NOEXEC).attach(&place);
         }
     }
+    Ok(())
+}
+
+/// A writable tree over the image.
+fn over(image: RootImage) -> Arc<Mount> {
+    // An inode of the image takes at least 32 bytes, and its number counts those.
+    let first_ino = image.bytes().len() as u64 / 32 + 1;
+    let fs = FileSystem::new("overlay", OVERLAYFS_SUPER_MAGIC, first_ino, None);
+    let root = Entry::top(Inode::of_image(&fs, image, image.root()));
+    Mount::new(fs, root, b"overlay", 0)
 }
 
 /// The directory `name` in `parent`, made if it is missing.

@@ -10,6 +10,7 @@ use crate::task::cred::Cred;
 use crate::task::{self, Task};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use husk_erofs_build::{Content, Kind, Meta, Tree};
 use linux_raw_sys::general::{
     AT_FDCWD, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_PATH, O_RDONLY, O_RDWR, O_TMPFILE, O_TRUNC,
     O_WRONLY, RENAME_EXCHANGE, RENAME_NOREPLACE, RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_NO_SYMLINKS,
@@ -17,8 +18,51 @@ use linux_raw_sys::general::{
 };
 
 fn enter() -> Arc<Task> {
-    root::init_root(None);
+    root::init_root(&[]).unwrap();
     task::test::enter()
+}
+
+/// A root image with these files; directories on the way are made.
+pub(super) fn image(files: &[(&str, &[u8])]) -> super::image::RootImage {
+    let mut tree = image_tree(files);
+    let mut bytes = Vec::new();
+    tree.meta_mut(Tree::ROOT).permissions = 0o755;
+    tree.write(&mut bytes).unwrap();
+    super::image::RootImage::open(bytes.leak()).unwrap()
+}
+
+fn image_tree(files: &[(&str, &[u8])]) -> Tree {
+    let meta = |permissions| Meta { permissions, ..Meta::default() };
+    let mut tree = Tree::new(meta(0o755));
+    for (path, bytes) in files {
+        let mut parent = Tree::ROOT;
+        let (directories, name) = path.rsplit_once('/').unwrap_or(("", path));
+        for directory in directories.split('/').filter(|name| !name.is_empty()) {
+            parent = tree.child(parent, directory.as_bytes()).unwrap_or_else(|| {
+                tree.add(parent, directory.as_bytes(), meta(0o755), Kind::directory()).unwrap()
+            });
+        }
+        let kind = Kind::File { content: Content::Bytes(bytes.to_vec()), mapped: false };
+        tree.add(parent, name.as_bytes(), meta(0o644), kind).unwrap();
+    }
+    tree
+}
+
+/// A task in a namespace over the image.
+fn enter_image(image: super::image::RootImage) -> Arc<Task> {
+    root::init_root(image.bytes()).unwrap();
+    task::test::enter()
+}
+
+/// The names from `cookie` on with their cookies.
+fn list(t: &Arc<Task>, path: &str, cookie: u64) -> Vec<(String, u64)> {
+    let mut names = Vec::new();
+    let found = find(t, path).unwrap();
+    found.inode().directory().unwrap().list(cookie, |listed| {
+        names.push((String::from_utf8(listed.name.to_vec()).unwrap(), listed.cookie));
+        true
+    });
+    names
 }
 
 fn open_as(t: &Arc<Task>, path: &str, flags: u32) -> Result<Arc<OpenFile>, Errno> {
@@ -279,4 +323,233 @@ fn device_numbers_split_as_they_were_joined() {
         assert_eq!(major_minor(device_number(major, minor)), (major, minor));
     }
     assert_eq!(device_number(8, 1), 0x801);
+}
+
+#[test]
+fn the_image_shows_through_until_it_is_changed() {
+    let t =
+        enter_image(image(&[("etc/a", b"A"), ("etc/b", b"B"), ("etc/sub/c", b"C"), ("bin/sh", &[7; 9000])]));
+    assert_eq!(read(&t, "/etc/sub/c").unwrap(), b"C");
+    assert_eq!(read(&t, "/etc/none"), Err(Errno::ENOENT));
+    assert_eq!(find(&t, "/bin/sh").unwrap().inode().stat().size, 9000);
+    write(&t, "/etc/a", "changed");
+    write(&t, "/etc/new", "new");
+    unlink(&t, "/etc/b").unwrap();
+    rename(&t, "/etc/sub", "/moved", 0).unwrap();
+    assert_eq!(read(&t, "/etc/a").unwrap(), b"changed");
+    assert_eq!(read(&t, "/etc/b"), Err(Errno::ENOENT));
+    assert_eq!(read(&t, "/moved/c").unwrap(), b"C");
+    assert_eq!(name(&t, "/moved/.."), "/");
+    let names: Vec<String> = list(&t, "/etc", 0).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["a", "new"]);
+    let links = |path: &str| find(&t, path).unwrap().inode().attributes().nlink;
+    assert_eq!((links("/etc"), links("/moved"), links("/moved/c")), (2, 2, 1));
+}
+
+#[test]
+fn listing_goes_on_where_it_was_when_names_change() {
+    let files: Vec<(String, Vec<u8>)> = (0..500).map(|n| (format!("d/name{n:03}"), vec![])).collect();
+    let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (&**name, &**bytes)).collect();
+    let t = enter_image(image(&files));
+    let before = list(&t, "/d", 2);
+    assert_eq!(before.len(), 500);
+    let (_, cookie) = before[299].clone();
+    assert_eq!(list(&t, "/d", cookie + 1), before[300..]);
+    // Some are looked up, some go, one comes: who goes on from the cookie sees the rest, each once.
+    find(&t, "/d/name400").unwrap();
+    for n in [10, 250, 310, 499] {
+        unlink(&t, &format!("/d/name{n:03}")).unwrap();
+    }
+    write(&t, "/d/late", "");
+    let mut expected: Vec<String> =
+        (300..500).filter(|n| ![310, 499].contains(n)).map(|n| format!("name{n:03}")).collect();
+    expected.push("late".to_string());
+    let after: Vec<String> = list(&t, "/d", cookie + 1).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(after, expected);
+    // Removing all while listing in small parts, as rm -r does, leaves nothing.
+    let mut cookie = 0;
+    loop {
+        let part: Vec<(String, u64)> = list(&t, "/d", cookie).into_iter().take(7).collect();
+        let Some((_, last)) = part.last() else { break };
+        cookie = last + 1;
+        for (name, _) in &part {
+            unlink(&t, &format!("/d/{name}")).unwrap();
+        }
+    }
+    assert_eq!(rmdir(&t, "/d"), Ok(()));
+}
+
+#[test]
+fn hard_links_of_the_image_share_their_inode() {
+    let mut tree = image_tree(&[("a/x", b"shared")]);
+    let directory = tree.child(Tree::ROOT, b"a").unwrap();
+    let file = tree.child(directory, b"x").unwrap();
+    tree.link(directory, b"y", file).unwrap();
+    let mut bytes = Vec::new();
+    tree.write(&mut bytes).unwrap();
+    let t = enter_image(super::image::RootImage::open(bytes.leak()).unwrap());
+    write(&t, "/a/x", "new");
+    assert_eq!(read(&t, "/a/y").unwrap(), b"new");
+    assert_eq!(find(&t, "/a/y").unwrap().inode().stat().nlink, 2);
+    unlink(&t, "/a/x").unwrap();
+    assert_eq!(find(&t, "/a/y").unwrap().inode().stat().nlink, 1);
+}
+
+mod model {
+    //! Random changes of a small tree, against a map from names to contents.
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Write(String, u8),
+        Unlink(String),
+        Mkdir(String),
+        Rmdir(String),
+        Rename(String, String),
+    }
+
+    fn path() -> impl Strategy<Value = String> {
+        prop_oneof![
+            (0..3u8).prop_map(|a| format!("/m/{a}")),
+            (0..3u8, 0..3u8).prop_map(|(a, b)| format!("/m/{a}/{b}")),
+            (0..3u8, 0..3u8, 0..2u8).prop_map(|(a, b, c)| format!("/m/{a}/{b}/{c}")),
+        ]
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (path(), any::<u8>()).prop_map(|(path, byte)| Step::Write(path, byte)),
+            path().prop_map(Step::Unlink),
+            path().prop_map(Step::Mkdir),
+            path().prop_map(Step::Rmdir),
+            (path(), path()).prop_map(|(old, new)| Step::Rename(old, new)),
+        ]
+    }
+
+    /// `None` is a directory.
+    type Model = BTreeMap<String, Option<u8>>;
+
+    fn parent_is_directory(model: &Model, path: &str) -> bool {
+        let parent = path.rsplit_once('/').unwrap().0;
+        model.get(parent) == Some(&None)
+    }
+
+    fn has_children(model: &Model, path: &str) -> bool {
+        model.keys().any(|key| key.strip_prefix(path).is_some_and(|rest| rest.starts_with('/')))
+    }
+
+    /// Applies a step to the model; whether it succeeds.
+    fn apply(model: &mut Model, step: &Step) -> bool {
+        match step {
+            Step::Write(path, byte) => {
+                let allowed = parent_is_directory(model, path) && model.get(path) != Some(&None);
+                allowed && (model.insert(path.clone(), Some(*byte)), true).1
+            }
+            Step::Unlink(path) => {
+                let allowed = matches!(model.get(path), Some(Some(_)));
+                allowed && model.remove(path).is_some()
+            }
+            Step::Mkdir(path) => {
+                let allowed = parent_is_directory(model, path) && !model.contains_key(path);
+                allowed && model.insert(path.clone(), None).is_none()
+            }
+            Step::Rmdir(path) => {
+                let allowed = model.get(path) == Some(&None) && !has_children(model, path);
+                allowed && model.remove(path).is_some()
+            }
+            Step::Rename(old, new) => {
+                let Some(source) = model.get(old).copied() else { return false };
+                if old == new {
+                    return true;
+                }
+                let into_itself = new.strip_prefix(&**old).is_some_and(|rest| rest.starts_with('/'));
+                let fits = match model.get(new) {
+                    None => true,
+                    Some(target) => target.is_none() == source.is_none() && !has_children(model, new),
+                };
+                if !parent_is_directory(model, new) || into_itself || !fits {
+                    return false;
+                }
+                let moved: Vec<(String, Option<u8>)> = model
+                    .iter()
+                    .filter_map(|(key, value)| {
+                        let rest = key.strip_prefix(&**old)?;
+                        (rest.is_empty() || rest.starts_with('/')).then(|| (format!("{new}{rest}"), *value))
+                    })
+                    .collect();
+                model.retain(|key, _| {
+                    !key.strip_prefix(&**old).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                });
+                model.extend(moved);
+                true
+            }
+        }
+    }
+
+    fn perform(t: &Arc<Task>, step: &Step) -> bool {
+        match step {
+            Step::Write(path, byte) => open_as(t, path, O_WRONLY | O_CREAT | O_TRUNC)
+                .is_ok_and(|file| file.write(&mut Source::Kernel(&[*byte])) == Ok(1)),
+            Step::Unlink(path) => unlink(t, path).is_ok(),
+            Step::Mkdir(path) => mkdir(t, path).is_ok(),
+            Step::Rmdir(path) => rmdir(t, path).is_ok(),
+            Step::Rename(old, new) => rename(t, old, new, 0).is_ok(),
+        }
+    }
+
+    fn compare(t: &Arc<Task>, model: &Model) {
+        for (path, value) in model {
+            let found = find(t, path).unwrap();
+            match value {
+                Some(byte) => assert_eq!(read(t, path).unwrap(), [*byte]),
+                None => {
+                    let mut names: Vec<String> =
+                        list(t, path, 0).into_iter().map(|(name, _)| format!("{path}/{name}")).collect();
+                    names.sort();
+                    let below = |key: &&String| parent_of(key) == path;
+                    let expected: Vec<String> = model.keys().filter(below).cloned().collect();
+                    assert_eq!(names, expected, "names in {path}");
+                    let subdirs = expected.iter().filter(|key| model[*key].is_none()).count() as u32;
+                    assert_eq!(found.inode().attributes().nlink, 2 + subdirs, "links of {path}");
+                    assert_eq!(path_of(&found), path.as_bytes());
+                }
+            }
+        }
+    }
+
+    fn parent_of(path: &str) -> &str {
+        path.rsplit_once('/').unwrap().0
+    }
+
+    fn run(t: &Arc<Task>, mut model: Model, steps: &[Step]) {
+        for step in steps {
+            let expected = apply(&mut model, step);
+            assert_eq!(perform(t, step), expected, "{step:?}");
+        }
+        compare(t, &model);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        #[test]
+        fn a_tree_in_memory_agrees_with_a_map(steps in prop::collection::vec(step(), 1..60)) {
+            let t = enter();
+            mkdir(&t, "/m").unwrap();
+            run(&t, Model::from([("/m".to_string(), None)]), &steps);
+        }
+
+        #[test]
+        fn a_tree_over_an_image_agrees_with_a_map(steps in prop::collection::vec(step(), 1..60)) {
+            let files = ["m/0/0/0", "m/0/1", "m/1/1/1", "m/2"];
+            let t = enter_image(image(&files.map(|path| (path, b"i".as_slice()))));
+            let mut model: Model = files.iter().map(|path| (format!("/{path}"), Some(b'i'))).collect();
+            for directory in ["/m", "/m/0", "/m/0/0", "/m/1", "/m/1/1"] {
+                model.insert(directory.to_string(), None);
+            }
+            run(&t, model, &steps);
+        }
+    }
 }
