@@ -114,7 +114,7 @@ impl Data {
         let most = (self.next_run(index) - index).saturating_mul(PAGE);
         let bytes = self.image_bytes(index * PAGE, usize::try_from(most).unwrap_or(usize::MAX)).ok()?;
         let offset = self.image.offset_of(bytes);
-        let at_end = self.valid == self.image.len() && index * PAGE + bytes.len() as u64 == self.valid;
+        let at_end = self.valid == self.image.size() && index * PAGE + bytes.len() as u64 == self.valid;
         let run = if at_end { bytes.len().div_ceil(PAGE_SIZE) } else { bytes.len() / PAGE_SIZE };
         (offset.is_multiple_of(PAGE_SIZE) && run > 0).then_some(FilePage::Image { offset, run })
     }
@@ -190,7 +190,7 @@ pub struct Contents {
 impl Contents {
     /// A file whose bytes are in the root image.
     pub fn of_image(image: ImageData) -> Self {
-        let size = image.len();
+        let size = image.size();
         Self { data: KCell::new(Data { size, image, valid: size, ..Data::default() }) }
     }
 

@@ -98,7 +98,7 @@ impl ImageData {
         Ok(Self { len: inode.size, runs: runs.into(), image: Some(image) })
     }
 
-    pub fn len(&self) -> u64 {
+    pub fn size(&self) -> u64 {
         self.len
     }
 
