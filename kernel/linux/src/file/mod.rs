@@ -4,11 +4,14 @@
 //! `OpenFile` is open(2)'s open file description around one: status flags, cursor, owner. `FdTable` (`table`) maps
 //! descriptors to open files. An object blocks by `task::wait::wait_event` and honours `OpenFile::nonblocking`.
 
+pub mod anon;
 pub mod io;
+pub mod pipe;
 pub mod table;
 
 use crate::errno::{Errno, SysResult};
 use crate::task::wait::WaitQueue;
+use alloc::string::String;
 use alloc::sync::Arc;
 use core::any::Any;
 use husk_machine::cell::KCell;
@@ -69,6 +72,16 @@ pub trait File: Any + Send + Sync {
     fn page(&self, index: u64, for_write: bool) -> Result<FilePage, Errno> {
         let _ = (index, for_write);
         Err(Errno::ENODEV)
+    }
+
+    /// What readlink(2) of /proc/PID/fd/N gives when the open file has no path.
+    fn link(&self) -> String {
+        anon::link("inode")
+    }
+
+    /// Lines of /proc/PID/fdinfo/N that this kind of object adds.
+    fn fdinfo(&self, out: &mut String) {
+        let _ = out;
     }
 
     /// The last descriptor on this open file was closed.
