@@ -5,14 +5,19 @@
 //! descriptors to open files. An object blocks by `task::wait::wait_event` and honours `OpenFile::nonblocking`.
 
 pub mod anon;
+pub mod epoll;
+pub mod eventfd;
 pub mod io;
 pub mod pipe;
+pub mod poll;
 pub mod table;
+pub mod timerfd;
 
 use crate::errno::{Errno, SysResult};
 use crate::task::wait::WaitQueue;
 use alloc::string::String;
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
 use core::any::Any;
 use husk_machine::cell::KCell;
 use husk_machine::page::Pages;
@@ -117,11 +122,19 @@ pub struct OpenFile {
     position: KCell<u64>,
     /// Where it was found, for /proc/self/fd, fchdir and *at calls; `None` for pipes, sockets and the like.
     pub path: Option<crate::fs::Path>,
+    /// Registrations of epoll instances that watch this open file.
+    watchers: KCell<Vec<Weak<epoll::Item>>>,
 }
 
 impl OpenFile {
     pub fn new(object: Arc<dyn File>, flags: u32, path: Option<crate::fs::Path>) -> Arc<Self> {
-        Arc::new(Self { object, flags: KCell::new(flags), position: KCell::new(0), path })
+        Arc::new(Self {
+            object,
+            flags: KCell::new(flags),
+            position: KCell::new(0),
+            path,
+            watchers: KCell::default(),
+        })
     }
 
     pub fn flags(&self) -> u32 {
@@ -187,6 +200,9 @@ impl OpenFile {
 
 impl Drop for OpenFile {
     fn drop(&mut self) {
+        for item in self.watchers.take().iter().filter_map(Weak::upgrade) {
+            item.file_closed(self);
+        }
         self.object.release(self);
     }
 }

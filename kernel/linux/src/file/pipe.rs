@@ -439,7 +439,8 @@ impl Pipe {
                 Err(error) => break Err(error),
             }
         };
-        if done > 0 {
+        // As on Linux, a write that found no room tells the readers too: an edge-triggered one may have missed it.
+        if done > 0 || matches!(end, Err(Errno::EAGAIN)) {
             self.wake_readers();
         }
         // Writers are woken one at a time: whoever leaves room wakes the next.

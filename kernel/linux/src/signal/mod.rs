@@ -51,3 +51,10 @@ pub fn send_to_group(pgid: Pid, info: SigInfo) {
 pub fn interrupts(_task: &crate::task::Task) -> bool {
     false
 }
+
+/// Replaces the thread's signal mask while a call waits (ppoll, pselect6, epoll_pwait, sigsuspend). A handler that ends
+/// the wait runs under it; the signal frame keeps the thread's own mask.
+pub fn set_temporary_mask(_task: &crate::task::Task, _mask: u64) {}
+
+/// The call that waited was not interrupted: the thread's own mask holds again.
+pub fn end_temporary_mask(_task: &crate::task::Task) {}

@@ -4,6 +4,11 @@
 //! `husk trace` and the table in the docs come from it. A handler decodes, finds the object, acts and encodes; it takes
 //! the calling task first, then its arguments as Linux truncates them (`FromReg`).
 
+mod epoll;
+mod event;
+mod pipe;
+mod poll;
+
 /// An argument as it lies in a register. Truncation is Linux's own: an `int` is the low half.
 pub trait FromReg {
     fn from_reg(register: usize) -> Self;

@@ -51,6 +51,7 @@ pub const CAP_SYS_RESOURCE: u32 = 24;
 pub const CAP_SYS_TIME: u32 = 25;
 pub const CAP_MKNOD: u32 = 27;
 pub const CAP_SETFCAP: u32 = 31;
+pub const CAP_WAKE_ALARM: u32 = 35;
 
 impl Cred {
     /// A user with no supplementary groups; user 0 has every capability.
