@@ -79,6 +79,12 @@ pub trait File: Any + Send + Sync {
         Err(Errno::ENODEV)
     }
 
+    /// The same object opened anew, as open(2) of its link in /proc/PID/fd does: ENXIO for those that cannot be.
+    fn reopen(&self, flags: u32) -> Result<Arc<dyn File>, Errno> {
+        let _ = flags;
+        Err(Errno::ENXIO)
+    }
+
     /// What readlink(2) of /proc/PID/fd/N gives when the open file has no path.
     fn link(&self) -> String {
         anon::link("inode")

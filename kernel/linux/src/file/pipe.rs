@@ -149,6 +149,8 @@ pub struct Pipe {
     state: KCell<State>,
     readable: WaitQueue,
     writable: WaitQueue,
+    /// What fstat(2) tells of a pipe without a name.
+    identity: Identity,
 }
 
 impl Pipe {
@@ -169,6 +171,7 @@ impl Pipe {
             }),
             readable: WaitQueue::new(),
             writable: WaitQueue::new(),
+            identity: Identity::new(anon::PIPE_DEV, raw::S_IFIFO | 0o600),
         })
     }
 
@@ -523,16 +526,6 @@ fn interrupted(_end: WaitEnd) -> Errno {
     Errno::ERESTARTSYS
 }
 
-/// What a FIFO's opens are named by: fstat(2) of an open FIFO tells of its inode.
-pub trait FifoNode: Send + Sync {
-    fn stat(&self) -> Result<Stat, Errno>;
-}
-
-enum Node {
-    Anonymous(Identity),
-    Named(Arc<dyn FifoNode>),
-}
-
 /// One open of a pipe: the object of an `OpenFile`. May read, write, or both, as it was opened.
 pub struct PipeEnd {
     pipe: Arc<Pipe>,
@@ -540,25 +533,18 @@ pub struct PipeEnd {
     writes: bool,
     /// `writer_opens` when a reader opened without waiting for a writer: no hang-up before one has come.
     ignored_hangup: Option<u64>,
-    node: Arc<Node>,
 }
 
 /// pipe2(2): the open files of the read end and the write end. `flags`: O_NONBLOCK and O_DIRECT.
 pub fn create(flags: u32) -> (Arc<OpenFile>, Arc<OpenFile>) {
     let pipe = Pipe::new();
-    let node = Arc::new(Node::Anonymous(Identity::new(anon::PIPE_DEV, raw::S_IFIFO | 0o600)));
     let flags = flags & (raw::O_NONBLOCK | raw::O_DIRECT);
-    let read = PipeEnd::join(&pipe, raw::O_RDONLY, node.clone());
-    let write = PipeEnd::join(&pipe, raw::O_WRONLY, node);
+    let read = PipeEnd::join(&pipe, raw::O_RDONLY);
+    let write = PipeEnd::join(&pipe, raw::O_WRONLY);
     (
         OpenFile::new(Arc::new(read), flags | raw::O_RDONLY, None),
         OpenFile::new(Arc::new(write), flags | raw::O_WRONLY, None),
     )
-}
-
-/// Opens a FIFO as fifo(7) says: blocks for the other side unless O_NONBLOCK or O_RDWR. `pipe` is the inode's own.
-pub fn open(pipe: &Arc<Pipe>, flags: u32, node: Arc<dyn FifoNode>) -> Result<Arc<PipeEnd>, Errno> {
-    PipeEnd::open(pipe, flags, Arc::new(Node::Named(node)))
 }
 
 impl PipeEnd {
@@ -566,12 +552,7 @@ impl PipeEnd {
         &self.pipe
     }
 
-    /// Opens the same pipe anew, as open(2) of /proc/self/fd/N does.
-    pub fn reopen(&self, flags: u32) -> Result<Arc<Self>, Errno> {
-        Self::open(&self.pipe, flags, self.node.clone())
-    }
-
-    fn join(pipe: &Arc<Pipe>, flags: u32, node: Arc<Node>) -> Self {
+    fn join(pipe: &Arc<Pipe>, flags: u32) -> Self {
         let access = flags & raw::O_ACCMODE;
         let (reads, writes) = (access != raw::O_WRONLY, access != raw::O_RDONLY);
         let mut state = pipe.state.borrow_mut();
@@ -580,16 +561,17 @@ impl PipeEnd {
         state.writers += usize::from(writes);
         state.writer_opens += u64::from(writes);
         state.both += usize::from(reads && writes);
-        Self { pipe: pipe.clone(), reads, writes, ignored_hangup: None, node }
+        Self { pipe: pipe.clone(), reads, writes, ignored_hangup: None }
     }
 
-    fn open(pipe: &Arc<Pipe>, flags: u32, node: Arc<Node>) -> Result<Arc<Self>, Errno> {
+    /// Opens a FIFO as fifo(7) says: blocks for the other side unless O_NONBLOCK or O_RDWR. `pipe` is the inode's own.
+    pub fn open(pipe: &Arc<Pipe>, flags: u32) -> Result<Arc<Self>, Errno> {
         let nonblocking = flags & raw::O_NONBLOCK != 0;
         let access = flags & raw::O_ACCMODE;
         if access == raw::O_WRONLY && nonblocking && pipe.state.borrow().readers == 0 {
             return Err(Errno::ENXIO);
         }
-        let mut end = Self::join(pipe, flags, node);
+        let mut end = Self::join(pipe, flags);
         // The other side may wait in its own open.
         pipe.wake_everybody();
         let (alone, reader_opens, writer_opens) = {
@@ -690,15 +672,15 @@ impl File for PipeEnd {
     }
 
     fn stat(&self) -> Result<Stat, Errno> {
-        match &*self.node {
-            Node::Anonymous(identity) => Ok(identity.stat()),
-            Node::Named(node) => node.stat(),
-        }
+        Ok(self.pipe.identity.stat())
     }
 
     fn link(&self) -> String {
-        let ino = self.stat().map_or(0, |stat| stat.ino);
-        format!("pipe:[{ino}]")
+        format!("pipe:[{}]", self.pipe.identity.ino())
+    }
+
+    fn reopen(&self, flags: u32) -> Result<Arc<dyn File>, Errno> {
+        Ok(Self::open(&self.pipe, flags)?)
     }
 }
 

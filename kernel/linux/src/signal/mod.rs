@@ -56,5 +56,20 @@ pub fn interrupts(_task: &crate::task::Task) -> bool {
 /// the wait runs under it; the signal frame keeps the thread's own mask.
 pub fn set_temporary_mask(_task: &crate::task::Task, _mask: u64) {}
 
-/// The call that waited was not interrupted: the thread's own mask holds again.
-pub fn end_temporary_mask(_task: &crate::task::Task) {}
+/// Ends what `set_temporary_mask` began. Nothing happens when that was never called.
+pub fn restore_mask(_task: &crate::task::Task) {}
+
+/// Whether the task would not notice this signal: it blocks it, or it ignores it.
+pub fn blocks_or_ignores(_task: &crate::task::Task, _signo: u32) -> bool {
+    false
+}
+
+/// Whether a process group has no member whose parent could take care of it: its default stop signals are ignored.
+pub fn orphaned(pgid: Pid) -> bool {
+    !process::in_group(pgid).iter().any(|member| {
+        let parent = member.parent.borrow().upgrade();
+        parent.is_some_and(|parent| {
+            parent.pgid.get() != pgid && parent.session.borrow().id == member.session.borrow().id
+        })
+    })
+}

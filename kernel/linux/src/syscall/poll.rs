@@ -56,7 +56,7 @@ pub(super) fn read_mask(t: &Arc<Task>, sigmask: usize, sigsetsize: usize) -> Res
 /// Ends a call that may have brought a mask: unless a handler is to run under that mask, the own one holds again.
 pub(super) fn finish(t: &Arc<Task>, result: SysResult) -> SysResult {
     if !matches!(result, Err(Errno::EINTR | Errno::ERESTARTNOHAND)) {
-        signal::end_temporary_mask(t);
+        signal::restore_mask(t);
     }
     result
 }

@@ -560,7 +560,10 @@ impl Line {
                 self.echo_raw(b'\\');
             }
             self.echo(first);
-            self.echo_all(&character[1..]);
+            for byte in &character[1..] {
+                self.echo_raw(*byte);
+                self.column = self.column.saturating_sub(1);
+            }
         } else if one && !self.lflag(raw::ECHOE) {
             self.echo(self.cc(raw::VERASE));
         } else if first == b'\t' {

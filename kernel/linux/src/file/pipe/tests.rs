@@ -126,16 +126,8 @@ fn a_blocked_end_is_interrupted_and_keeps_what_it_did() {
     assert_eq!(write(&write_end, b"x"), Err(Errno::ERESTARTSYS));
 }
 
-struct Nowhere;
-
-impl FifoNode for Nowhere {
-    fn stat(&self) -> Result<Stat, Errno> {
-        Ok(Stat::default())
-    }
-}
-
 fn open_fifo(pipe: &Arc<Pipe>, flags: u32) -> Result<Arc<OpenFile>, Errno> {
-    Ok(OpenFile::new(open(pipe, flags, Arc::new(Nowhere))?, flags, None))
+    Ok(OpenFile::new(PipeEnd::open(pipe, flags)?, flags, None))
 }
 
 #[test]

@@ -129,7 +129,7 @@ fn random_input_is_echoed_and_read_as_on_the_host() {
         b"under_score9",
     ];
     let mut random = Random(0x1234_5678_9abc_def1);
-    for round in 0..60 {
+    for round in 0..1500 {
         let host = HostPty::open();
         let mut line = Line::default();
         let termios = random_termios(&mut random);
