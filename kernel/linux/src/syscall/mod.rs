@@ -8,6 +8,7 @@ mod epoll;
 mod event;
 mod pipe;
 mod poll;
+mod tty;
 
 /// An argument as it lies in a register. Truncation is Linux's own: an `int` is the low half.
 pub trait FromReg {

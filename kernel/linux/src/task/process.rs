@@ -18,7 +18,7 @@ use linux_raw_sys::general::rlimit64;
 /// A session: setsid(2). Its controlling terminal hangs here.
 pub struct Session {
     pub id: Pid,
-    pub terminal: KCell<Option<Arc<dyn crate::file::File>>>,
+    pub terminal: KCell<Option<Arc<crate::tty::Tty>>>,
 }
 
 /// A change of a child that wait4(2) reports besides its end.

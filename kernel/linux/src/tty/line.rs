@@ -316,6 +316,13 @@ impl Line {
         }
     }
 
+    /// Sends a control character to the far side, past what waits: tcflow(3).
+    pub fn send_control(&mut self, byte: u8) {
+        if byte != DISABLED {
+            self.output.push_front(byte);
+        }
+    }
+
     fn note_packet_event(&mut self, event: u32, opposite: u32) {
         self.packet_events = (self.packet_events & !(opposite as u8)) | event as u8;
     }
