@@ -11,6 +11,7 @@ extern crate alloc;
 pub mod errno;
 pub mod file;
 pub mod fs;
+pub mod ipc;
 pub mod mem;
 pub mod signal;
 pub mod syscall;

@@ -6,6 +6,8 @@
 
 mod epoll;
 mod event;
+mod ipc;
+mod mqueue;
 mod pipe;
 mod poll;
 mod tty;
