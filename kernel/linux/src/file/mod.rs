@@ -5,6 +5,7 @@
 //! descriptors to open files. An object blocks by `task::wait::wait_event` and honours `OpenFile::nonblocking`.
 
 pub mod io;
+pub mod signalfd;
 pub mod table;
 
 use crate::errno::{Errno, SysResult};
