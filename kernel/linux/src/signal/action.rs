@@ -1,6 +1,7 @@
 //! Dispositions: what a process has asked to happen at each signal (sigaction(2)).
 
 use super::{SigSet, bit};
+use crate::task::Task;
 use alloc::sync::Arc;
 use husk_machine::cell::KCell;
 use linux_raw_sys::general as raw;
@@ -77,7 +78,8 @@ pub fn effect_of(signo: u32) -> Effect {
 }
 
 /// Signals whose default stops the process.
-pub const STOPS: SigSet = bit(raw::SIGSTOP) | bit(raw::SIGTSTP) | bit(raw::SIGTTIN) | bit(raw::SIGTTOU);
+pub(super) const STOPS: SigSet =
+    bit(raw::SIGSTOP) | bit(raw::SIGTSTP) | bit(raw::SIGTTIN) | bit(raw::SIGTTOU);
 
 /// The dispositions of all signals. Tasks made with CLONE_SIGHAND share one.
 pub struct Handlers {
@@ -100,13 +102,18 @@ impl Handlers {
         self.actions.borrow_mut()[signo as usize - 1] = action;
     }
 
-    /// A copy for a child that does not share.
-    pub fn duplicate(&self) -> Arc<Self> {
-        Arc::new(Self { actions: KCell::new(*self.actions.borrow()) })
+    /// The dispositions of a new task of `parent`, by clone(2)'s CLONE_SIGHAND and CLONE_CLEAR_SIGHAND.
+    pub fn for_child(parent: &Task, share: bool, clear: bool) -> Arc<Self> {
+        let own = parent.handlers.borrow();
+        match (share, clear) {
+            (true, _) => own.clone(),
+            (false, true) => own.without_handlers(),
+            (false, false) => Arc::new(Self { actions: KCell::new(*own.actions.borrow()) }),
+        }
     }
 
-    /// A copy for the program that execve(2) starts (or CLONE_CLEAR_SIGHAND): handlers are gone, SIG_IGN stays.
-    pub fn without_handlers(&self) -> Arc<Self> {
+    /// A copy for the program that execve(2) starts: handlers are gone, SIG_IGN stays.
+    pub(super) fn without_handlers(&self) -> Arc<Self> {
         let kept = self.actions.borrow().map(|action| SigAction {
             handler: if action.handler == SIG_IGN { SIG_IGN } else { SIG_DFL },
             ..SigAction::default()

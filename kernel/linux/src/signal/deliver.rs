@@ -35,8 +35,20 @@ fn is_restart(error: Errno) -> bool {
     )
 }
 
-/// Acts on the pending signals of the current task. `result` is what its system call gave; `None` when it came into the
-/// kernel by a fault or a tick. Must be called when `needs_delivery` says so or the result is a restart code; sets RAX.
+/// Ends a system call of the current task: its result goes to RAX. `Restart`: the call is to be made again. Signals are
+/// left to `deliver` unless what becomes of the call depends on them.
+#[inline]
+pub fn finish_call(t: &Arc<Task>, result: SysResult) -> Action {
+    let restarts = result.is_err_and(is_restart);
+    if restarts || t.signals.state.borrow().saved_mask.is_some() {
+        return deliver(t, Some(result));
+    }
+    context::set_result(encode(result));
+    Action::Return
+}
+
+/// Acts on the pending signals of the current task. `result` is what its system call gave; `None` when that went through
+/// `finish_call`, or the task came into the kernel by a fault or a tick. Must be called when `interrupts` says so.
 pub fn deliver(t: &Arc<Task>, result: Option<SysResult>) -> Action {
     let mut restart = result.and_then(Result::err).filter(|error| is_restart(*error));
     if let (Some(result), None) = (result, restart) {
@@ -260,7 +272,7 @@ mod tests {
         child.process().parent.replace(Arc::downgrade(parent.process()));
         crate::task::sched::set_current(Some(child.clone()));
         send_to_process(child.process(), SigInfo::kernel(raw::SIGSTOP));
-        crate::signal::job::begin_stop(&child, raw::SIGSTOP);
+        job::begin_stop(&child, raw::SIGSTOP);
         assert!(crate::signal::interrupts(&child));
         job::stay_stopped(&child);
         assert_eq!(child.process().report.get(), Some(JobReport::Stopped(raw::SIGSTOP)));
@@ -279,7 +291,7 @@ mod tests {
         let no_stops =
             SigAction { flags: u64::from(raw::SA_NOCLDSTOP), handler: 0x40_0000, ..SigAction::default() };
         set_action(&parent, raw::SIGCHLD, no_stops);
-        crate::signal::job::begin_stop(&child, raw::SIGSTOP);
+        job::begin_stop(&child, raw::SIGSTOP);
         job::stay_stopped(&child);
         assert_eq!(crate::signal::take(&parent, !0), None);
     }

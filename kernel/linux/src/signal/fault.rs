@@ -1,24 +1,12 @@
 //! Faults of the application: from a processor exception to the signal Linux sends for it.
 
 use super::{SIG_DFL, SIG_IGN, SigAction, SigInfo, bit, send_to_task};
+use crate::mem::Bad;
 use crate::task::Task;
 use alloc::sync::Arc;
 use alloc::vec;
 use husk_machine::context;
 use linux_raw_sys::general as raw;
-
-/// Why a page fault could not be mended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PageFault {
-    /// Nothing is mapped there.
-    Unmapped,
-    /// The mapping does not allow the access.
-    Protected,
-    /// Past the end of the mapped file.
-    BeyondFile,
-    /// The guest has no memory left for the page.
-    NoMemory,
-}
 
 // Exceptions of x86, by vector.
 const DIVIDE: u64 = 0;
@@ -33,8 +21,8 @@ const ALIGNMENT: u64 = 17;
 const SIMD: u64 = 19;
 
 /// The current task's program caused exception `trap`: sends the signal, which it takes even if it blocks or ignores it.
-/// `address` is CR2, `page` says why for page faults (vector 14).
-pub fn fault(t: &Arc<Task>, trap: u64, error: u64, address: usize, page: PageFault) {
+/// `address` is CR2, `bad` says why for page faults (vector 14).
+pub fn fault(t: &Arc<Task>, trap: u64, error: u64, address: usize, bad: Bad) {
     {
         let mut state = t.signals.state.borrow_mut();
         state.last_fault[0] = trap;
@@ -43,12 +31,12 @@ pub fn fault(t: &Arc<Task>, trap: u64, error: u64, address: usize, page: PageFau
             state.last_fault[2] = address as u64;
         }
     }
-    if let Some(info) = info_of(trap, address, page) {
+    if let Some(info) = info_of(trap, address, bad) {
         force(t, info);
     }
 }
 
-fn info_of(trap: u64, address: usize, page: PageFault) -> Option<SigInfo> {
+fn info_of(trap: u64, address: usize, bad: Bad) -> Option<SigInfo> {
     let at = context::regs().rip as usize;
     let here = |signo: u32, code: u32| Some(SigInfo::fault(signo, code as i32, at));
     match trap {
@@ -57,20 +45,18 @@ fn info_of(trap: u64, address: usize, page: PageFault) -> Option<SigInfo> {
         BREAKPOINT => Some(SigInfo::kernel(raw::SIGTRAP)),
         INVALID_OPCODE => here(raw::SIGILL, raw::ILL_ILLOPN),
         SEGMENT_NOT_PRESENT | STACK_SEGMENT => Some(SigInfo::kernel(raw::SIGBUS)),
-        PAGE => Some(page_info(address, page)),
+        PAGE => Some(page_info(address, bad)),
         X87 | SIMD => here(raw::SIGFPE, float_code(trap)?),
         ALIGNMENT => Some(SigInfo::fault(raw::SIGBUS, raw::BUS_ADRALN as i32, 0)),
         _ => Some(SigInfo::kernel(raw::SIGSEGV)),
     }
 }
 
-fn page_info(address: usize, page: PageFault) -> SigInfo {
-    match page {
-        // Linux hears of a non-canonical address by a general protection fault, which has no address.
-        PageFault::Unmapped => SigInfo::fault(raw::SIGSEGV, raw::SEGV_MAPERR as i32, address),
-        PageFault::Protected => SigInfo::fault(raw::SIGSEGV, raw::SEGV_ACCERR as i32, address),
-        PageFault::BeyondFile => SigInfo::fault(raw::SIGBUS, raw::BUS_ADRERR as i32, address),
-        PageFault::NoMemory => SigInfo::kernel(raw::SIGKILL),
+fn page_info(address: usize, bad: Bad) -> SigInfo {
+    match bad {
+        Bad::Unmapped => SigInfo::fault(raw::SIGSEGV, raw::SEGV_MAPERR as i32, address),
+        Bad::Forbidden => SigInfo::fault(raw::SIGSEGV, raw::SEGV_ACCERR as i32, address),
+        Bad::Beyond | Bad::OutOfMemory => SigInfo::fault(raw::SIGBUS, raw::BUS_ADRERR as i32, address),
     }
 }
 
@@ -133,7 +119,8 @@ pub(super) fn force_after_bad_stack(t: &Arc<Task>, signo: u32) {
 
 #[cfg(test)]
 mod tests {
-    use super::{PageFault, fault, float_code_of};
+    use super::{fault, float_code_of};
+    use crate::mem::Bad;
     use crate::signal::{Action, SIG_IGN, SigAction, bit, deliver, set_mask, take};
     use crate::task::test::enter;
     use husk_machine::context::{Regs, set_regs};
@@ -144,19 +131,19 @@ mod tests {
         let t = enter();
         set_regs(&Regs { rip: 0x40_1234, ..Regs::default() });
         let cases = [
-            (0, PageFault::Unmapped, raw::SIGFPE, raw::FPE_INTDIV, 0x40_1234),
-            (1, PageFault::Unmapped, raw::SIGTRAP, raw::TRAP_TRACE, 0x40_1234),
-            (3, PageFault::Unmapped, raw::SIGTRAP, raw::SI_KERNEL, 0),
-            (6, PageFault::Unmapped, raw::SIGILL, raw::ILL_ILLOPN, 0x40_1234),
-            (12, PageFault::Unmapped, raw::SIGBUS, raw::SI_KERNEL, 0),
-            (13, PageFault::Unmapped, raw::SIGSEGV, raw::SI_KERNEL, 0),
-            (14, PageFault::Unmapped, raw::SIGSEGV, raw::SEGV_MAPERR, 0xbad0),
-            (14, PageFault::Protected, raw::SIGSEGV, raw::SEGV_ACCERR, 0xbad0),
-            (14, PageFault::BeyondFile, raw::SIGBUS, raw::BUS_ADRERR, 0xbad0),
-            (17, PageFault::Unmapped, raw::SIGBUS, raw::BUS_ADRALN, 0),
+            (0, Bad::Unmapped, raw::SIGFPE, raw::FPE_INTDIV, 0x40_1234),
+            (1, Bad::Unmapped, raw::SIGTRAP, raw::TRAP_TRACE, 0x40_1234),
+            (3, Bad::Unmapped, raw::SIGTRAP, raw::SI_KERNEL, 0),
+            (6, Bad::Unmapped, raw::SIGILL, raw::ILL_ILLOPN, 0x40_1234),
+            (12, Bad::Unmapped, raw::SIGBUS, raw::SI_KERNEL, 0),
+            (13, Bad::Unmapped, raw::SIGSEGV, raw::SI_KERNEL, 0),
+            (14, Bad::Unmapped, raw::SIGSEGV, raw::SEGV_MAPERR, 0xbad0),
+            (14, Bad::Forbidden, raw::SIGSEGV, raw::SEGV_ACCERR, 0xbad0),
+            (14, Bad::Beyond, raw::SIGBUS, raw::BUS_ADRERR, 0xbad0),
+            (17, Bad::Unmapped, raw::SIGBUS, raw::BUS_ADRALN, 0),
         ];
-        for (trap, page, signo, code, address) in cases {
-            fault(&t, trap, 4, 0xbad0, page);
+        for (trap, bad, signo, code, address) in cases {
+            fault(&t, trap, 4, 0xbad0, bad);
             let info = take(&t, !0).expect("a fault sends a signal");
             assert_eq!(
                 (info.signo, info.code, info.fields[0]),
@@ -170,11 +157,11 @@ mod tests {
     fn a_fault_ends_a_process_that_blocks_or_ignores_its_signal() {
         let t = enter();
         set_mask(&t, bit(raw::SIGSEGV));
-        fault(&t, 14, 6, 0, PageFault::Unmapped);
+        fault(&t, 14, 6, 0, Bad::Unmapped);
         assert_eq!(deliver(&t, None), Action::Exit(raw::SIGSEGV as i32));
         let t = enter();
         t.handlers.borrow().set(raw::SIGFPE, SigAction { handler: SIG_IGN, ..SigAction::default() });
-        fault(&t, 0, 0, 0, PageFault::Unmapped);
+        fault(&t, 0, 0, 0, Bad::Unmapped);
         assert_eq!(deliver(&t, None), Action::Exit(raw::SIGFPE as i32));
     }
 

@@ -9,11 +9,11 @@ pub const SIGINFO_LEN: usize = 128;
 /// Bytes of it that the kernel keeps; the rest is zero.
 pub const SIGINFO_KEPT: usize = 48;
 
-pub const SI_USER: i32 = 0;
-pub const SI_KERNEL: i32 = 0x80;
+pub(super) const SI_USER: i32 = 0;
+pub(super) const SI_KERNEL: i32 = 0x80;
 pub const SI_QUEUE: i32 = -1;
-pub const SI_TIMER: i32 = -2;
-pub const SI_SIGIO: i32 = -5;
+pub(super) const SI_TIMER: i32 = -2;
+pub(super) const SI_SIGIO: i32 = -5;
 pub const SI_TKILL: i32 = -6;
 
 /// What `siginfo_t` carries: number, code and the part that depends on the code, as it lies from byte 16 on.
@@ -90,9 +90,17 @@ impl SigInfo {
         Self::new(signo, code, [address as u64, 0, 0, 0])
     }
 
-    /// A change of a child: `code` is CLD_*; times are in clock ticks (1/100 s).
-    pub fn child(signo: u32, code: i32, pid: Pid, uid: Uid, status: i32, times: [u64; 2]) -> Self {
-        Self::new(signo, code, [pair(pid as u32, uid), u64::from(status as u32), times[0], times[1]])
+    /// A change of a child: `code` is CLD_*, `value` the exit code or signal.
+    pub fn child(signo: u32, code: i32, pid: Pid, uid: Uid, value: i32) -> Self {
+        Self::new(signo, code, [pair(pid as u32, uid), u64::from(value as u32), 0, 0])
+    }
+
+    /// The CPU time of the child, user and system ns, which `siginfo_t` gives in clock ticks (1/100 s).
+    pub fn with_times(mut self, (user, system): (u64, u64)) -> Self {
+        const TICK_NS: u64 = 10_000_000;
+        self.fields[2] = user / TICK_NS;
+        self.fields[3] = system / TICK_NS;
+        self
     }
 
     /// The first pair of 32-bit fields: process and user id, or timer id and overrun.
@@ -105,10 +113,9 @@ impl SigInfo {
         self.fields[1]
     }
 
-    /// Which fields hold, by number and code.
-    pub fn layout(&self) -> Layout {
-        // Number of codes that mean something for one signal alone.
-        let (own, layout) = match self.signo {
+    /// How many codes above SI_USER this signal has for itself, and which fields come with them.
+    fn own_codes(&self) -> (i32, Layout) {
+        match self.signo {
             raw::SIGILL => (11, Layout::Fault),
             raw::SIGFPE => (15, Layout::Fault),
             raw::SIGSEGV => (10, Layout::Fault),
@@ -118,17 +125,35 @@ impl SigInfo {
             raw::SIGIO => (6, Layout::Poll),
             raw::SIGSYS => (2, Layout::Sys),
             _ => (0, Layout::Kill),
-        };
+        }
+    }
+
+    /// Codes of SIGIO, which other signals may carry too (F_SETSIG).
+    const POLL_CODES: i32 = 6;
+
+    /// Which fields hold, by number and code.
+    pub fn layout(&self) -> Layout {
+        let (own, layout) = self.own_codes();
         match self.code {
             code if code > SI_USER && code < SI_KERNEL => match code {
                 code if code <= own => layout,
-                code if code <= 6 => Layout::Poll,
+                code if code <= Self::POLL_CODES => Layout::Poll,
                 _ => Layout::Kill,
             },
             SI_TIMER => Layout::Timer,
             SI_SIGIO => Layout::Poll,
             code if code < 0 => Layout::Queue,
             _ => Layout::Kill,
+        }
+    }
+
+    /// Whether the code is one that Linux knows, so that the layout is not a guess.
+    pub fn has_known_layout(&self) -> bool {
+        match self.code {
+            SI_USER | SI_KERNEL => true,
+            // SI_ASYNCNL, and SI_DETHREAD to SI_QUEUE.
+            -60 | -7..=-1 => true,
+            code => code > 0 && (code <= self.own_codes().0 || code <= Self::POLL_CODES),
         }
     }
 

@@ -98,15 +98,6 @@ pub(super) fn resume(process: &Arc<Process>, members: &[Arc<Task>]) {
     }
 }
 
-fn child_info(process: &Process, signo: u32, code: i32, status: i32) -> SigInfo {
-    let uid = process.leader().map_or(0, |task| task.cred().uid);
-    let (user, system) = process.cpu_time();
-    SigInfo::child(signo, code, process.pid(), uid, status, [user / TICK_NS, system / TICK_NS])
-}
-
-/// Nanoseconds of a clock tick, the unit of times(2).
-const TICK_NS: u64 = 10_000_000;
-
 /// Tells the parent that its child stopped or went on.
 fn notify_parent(process: &Arc<Process>, code: i32, status: i32) {
     let parent = process.parent.borrow().upgrade();
@@ -116,42 +107,19 @@ fn notify_parent(process: &Arc<Process>, code: i32, status: i32) {
             action.handler != SIG_IGN && !action.has(raw::SA_NOCLDSTOP)
         });
         if wanted {
-            send_to_process(&parent, child_info(process, raw::SIGCHLD, code, status));
+            let uid = process.leader().map_or(0, |task| task.cred().uid);
+            let info = SigInfo::child(raw::SIGCHLD, code, process.pid(), uid, status);
+            send_to_process(&parent, info.with_times(process.cpu_time()));
         }
         parent.child_events.wake_all(!0);
     }
     process.own_events.wake_all(!0);
 }
 
-/// Tells the parent that its child ended with wait status `status`. True: the parent does not want to wait for it, and it
-/// leaves no zombie (SIGCHLD ignored, or SA_NOCLDWAIT). `uid` is the child's. Wakes waiters and pidfds.
-pub fn child_ended(process: &Arc<Process>, uid: crate::task::cred::Uid, status: i32) -> bool {
-    let mut reaped = false;
-    let parent = process.parent.borrow().upgrade();
-    if let Some(parent) = parent {
-        let mut signo = process.exit_signal.get();
-        if signo == raw::SIGCHLD
-            && let Some(handlers) = handlers_of(&parent)
-        {
-            let action = handlers.get(signo);
-            reaped = action.handler == SIG_IGN || action.has(raw::SA_NOCLDWAIT);
-            if action.handler == SIG_IGN {
-                signo = 0;
-            }
-        }
-        if (1..=super::SIGNALS as u32).contains(&signo) {
-            let (code, detail) = match status & 0x7f {
-                0 => (raw::CLD_EXITED, (status >> 8) & 0xff),
-                signal if status & 0x80 != 0 => (raw::CLD_DUMPED, signal),
-                signal => (raw::CLD_KILLED, signal),
-            };
-            let (user, system) = process.cpu_time();
-            let times = [user / TICK_NS, system / TICK_NS];
-            let info = SigInfo::child(signo, code as i32, process.pid(), uid, detail, times);
-            send_to_process(&parent, info);
-        }
-        parent.child_events.wake_all(!0);
-    }
-    process.own_events.wake_all(!0);
-    reaped
+/// Whether a process wants no zombies of its children: it ignores SIGCHLD or has set SA_NOCLDWAIT.
+pub fn ignores_children(parent: &Process) -> bool {
+    handlers_of(parent).is_some_and(|handlers| {
+        let action = handlers.get(raw::SIGCHLD);
+        action.handler == SIG_IGN || action.has(raw::SA_NOCLDWAIT)
+    })
 }

@@ -14,15 +14,15 @@ mod queue;
 mod send;
 
 pub use action::{Effect, Handlers, SIG_DFL, SIG_IGN, SIGNALS, SigAction, effect_of};
-pub use deliver::{Action, deliver};
-pub use fault::{PageFault, fault, force};
+pub use deliver::{Action, deliver, finish_call};
+pub use fault::{fault, force};
 pub use frame::{min_stack_len, sigreturn};
 pub use info::{SI_QUEUE, SI_TKILL, SIGINFO_KEPT, SIGINFO_LEN, SigInfo};
-pub use job::{child_ended, orphaned};
+pub use job::{ignores_children, orphaned};
 pub use queue::SIGRTMIN;
 pub use send::{
-    may_signal, raise, send_timer, send_to_group, send_to_process, send_to_task, set_action, task_leaves,
-    try_send_to_process, try_send_to_task, watch,
+    drop_timer, may_signal, raise, send_timer, send_to_group, send_to_process, send_to_task, set_action,
+    task_leaves, try_send_to_process, try_send_to_task, watch,
 };
 
 use crate::errno::{Errno, SysResult};
@@ -119,11 +119,11 @@ struct TaskState {
 }
 
 impl TaskSignals {
-    /// The state that clone(2) gives a new task: the same mask, nothing pending. A task that shares memory with its
-    /// maker and runs beside it (CLONE_VM without CLONE_VFORK) gets no alternate stack.
-    pub fn inherit(&self, keep_altstack: bool) -> Self {
-        let own = self.state.borrow();
-        let altstack = if keep_altstack { own.altstack } else { AltStack::default() };
+    /// The state that clone(2) gives a new task of `parent`: the same mask, nothing pending. A task that shares memory with
+    /// its maker and runs beside it (CLONE_VM without CLONE_VFORK) gets no alternate stack.
+    pub fn for_child(parent: &Task, beside: bool) -> Self {
+        let own = parent.signals.state.borrow();
+        let altstack = if beside { AltStack::default() } else { own.altstack };
         Self {
             state: KCell::new(TaskState { mask: own.mask, altstack, ..TaskState::default() }),
             restart: KCell::default(),
@@ -216,12 +216,6 @@ pub fn killed(t: &Task) -> bool {
         || (t.signals.pending() | process.signals.pending()) & bit(raw::SIGKILL) != 0
 }
 
-/// Whether the way out of the kernel must pass through `deliver`. It must too when a call gave a restart code.
-#[inline]
-pub fn needs_delivery(t: &Task) -> bool {
-    interrupts(t) || t.signals.state.borrow().saved_mask.is_some()
-}
-
 /// Arranges that the call goes on with `rest` if no handler runs, and gives its result: "return
 /// Err(signal::restart_with(...))". For calls with a relative timeout, which must not start anew (nanosleep, poll).
 pub fn restart_with(t: &Task, rest: impl FnOnce(&Arc<Task>) -> SysResult + Send + Sync + 'static) -> Errno {
@@ -287,11 +281,9 @@ pub fn altstack(t: &Task, sp: usize) -> AltStack {
 }
 
 /// What execve(2) does to signals: handlers go, and the alternate stack; mask and pending signals stay.
-pub fn exec(t: &Task) {
+pub fn reset_for_exec(t: &Task) {
     let fresh = t.handlers.borrow().without_handlers();
     drop(t.handlers.replace(fresh));
-    let mut state = t.signals.state.borrow_mut();
-    state.altstack = AltStack::default();
-    drop(state);
+    t.signals.state.borrow_mut().altstack = AltStack::default();
     drop(t.signals.restart.take());
 }

@@ -19,28 +19,24 @@ const SYNCHRONOUS: SigSet = bit(raw::SIGSEGV)
 /// Invariant: a signal with an entry in the queue is in the set. One may be in the set with no entry: its `siginfo` was
 /// lost to the limit on queued signals.
 #[derive(Debug, Default)]
-pub struct Pending {
+pub(super) struct Pending {
     set: SigSet,
     queue: VecDeque<SigInfo>,
 }
 
 impl Pending {
-    pub fn set(&self) -> SigSet {
+    pub(super) fn set(&self) -> SigSet {
         self.set
     }
 
     /// How many are queued.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.queue.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.set == 0
     }
 
     /// Adds a signal. A standard signal that is pending already stays as it is. False: the queue has `limit` entries,
     /// and the sender must learn of it (EAGAIN).
-    pub fn push(&mut self, info: SigInfo, limit: u64) -> bool {
+    pub(super) fn push(&mut self, info: SigInfo, limit: u64) -> bool {
         let realtime = info.signo >= SIGRTMIN;
         if !realtime && self.set & bit(info.signo) != 0 {
             return true;
@@ -57,7 +53,7 @@ impl Pending {
     }
 
     /// Adds the expiry of a timer, which has at most one entry: a further expiry counts as overrun in it.
-    pub fn push_timer(&mut self, info: SigInfo) {
+    pub(super) fn push_timer(&mut self, info: SigInfo) {
         let (id, overrun) = info.pair();
         let same = |other: &&mut SigInfo| {
             other.signo == info.signo && other.code == SI_TIMER && other.pair().0 == id
@@ -72,14 +68,14 @@ impl Pending {
     }
 
     /// The signal to take next of those in `wanted`.
-    pub fn next(&self, wanted: SigSet) -> Option<u32> {
+    pub(super) fn next(&self, wanted: SigSet) -> Option<u32> {
         let ready = self.set & wanted;
         let first = if ready & SYNCHRONOUS != 0 { ready & SYNCHRONOUS } else { ready };
         (first != 0).then(|| first.trailing_zeros() + 1)
     }
 
     /// Takes the oldest entry of the next signal in `wanted`.
-    pub fn take(&mut self, wanted: SigSet) -> Option<SigInfo> {
+    pub(super) fn take(&mut self, wanted: SigSet) -> Option<SigInfo> {
         let signo = self.next(wanted)?;
         let mut found = None;
         let mut more = false;
@@ -101,7 +97,7 @@ impl Pending {
     }
 
     /// Takes a signal that the receiver's own instruction caused.
-    pub fn take_synchronous(&mut self, wanted: SigSet) -> Option<SigInfo> {
+    pub(super) fn take_synchronous(&mut self, wanted: SigSet) -> Option<SigInfo> {
         if self.set & wanted & SYNCHRONOUS == 0 {
             return None;
         }
@@ -115,7 +111,7 @@ impl Pending {
     }
 
     /// Drops all signals in `set`.
-    pub fn flush(&mut self, set: SigSet) {
+    pub(super) fn flush(&mut self, set: SigSet) {
         if self.set & set != 0 {
             self.set &= !set;
             self.queue.retain(|entry| bit(entry.signo) & set == 0);
@@ -123,7 +119,7 @@ impl Pending {
     }
 
     /// Drops what a timer queued.
-    pub fn flush_timer(&mut self, id: i32) {
+    pub(super) fn flush_timer(&mut self, id: i32) {
         let of_timer = |entry: &SigInfo| entry.code == SI_TIMER && entry.pair().0 == id as u32;
         let Some(signo) = self.queue.iter().find(|entry| of_timer(entry)).map(|entry| entry.signo) else {
             return;
@@ -155,12 +151,12 @@ mod tests {
             assert!(pending.push(value(40, round), 100));
             assert!(pending.push(value(35, round), 100));
         }
-        let mut got = alloc::vec::Vec::new();
+        let mut got = Vec::new();
         while let Some(info) = pending.take(ALL) {
             got.push((info.signo, info.value()));
         }
         assert_eq!(got, [(10, 1), (35, 0), (35, 1), (35, 2), (40, 0), (40, 1), (40, 2)]);
-        assert!(pending.is_empty() && pending.len() == 0);
+        assert_eq!((pending.set(), pending.len()), (0, 0));
     }
 
     #[test]
@@ -195,7 +191,7 @@ mod tests {
         pending.push_timer(SigInfo::timer(raw::SIGALRM, 4, 0, 9));
         assert_eq!(pending.take(ALL).map(|info| info.pair()), Some((3, 3)));
         pending.flush_timer(4);
-        assert!(pending.is_empty());
+        assert_eq!(pending.set(), 0);
     }
 
     /// Against a model: a list in order of arrival, searched for the lowest number.
@@ -209,7 +205,7 @@ mod tests {
             seed % below
         };
         let mut pending = Pending::default();
-        let mut model: alloc::vec::Vec<(u32, u64)> = alloc::vec::Vec::new();
+        let mut model: Vec<(u32, u64)> = Vec::new();
         for step in 0..20_000 {
             match random(5) {
                 0..=2 => {

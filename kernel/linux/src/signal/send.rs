@@ -94,6 +94,14 @@ pub fn send_timer(process: &Arc<Process>, task: Option<&Arc<Task>>, info: SigInf
     let _ = send(process, task, info, true);
 }
 
+/// Drops what a POSIX timer of the process has sent and nobody has taken: the timer is gone.
+pub fn drop_timer(process: &Process, id: i32) {
+    process.signals.state.borrow_mut().pending.flush_timer(id);
+    for thread in process.living() {
+        thread.signals.state.borrow_mut().pending.flush_timer(id);
+    }
+}
+
 fn send(process: &Arc<Process>, task: Option<&Arc<Task>>, info: SigInfo, timer: bool) -> Result<(), Errno> {
     let signo = info.signo;
     let threads = process.living();
