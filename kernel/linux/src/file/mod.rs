@@ -4,7 +4,9 @@
 //! `OpenFile` is open(2)'s open file description around one: status flags, cursor, owner. `FdTable` (`table`) maps
 //! descriptors to open files. An object blocks by `task::wait::wait_event` and honours `OpenFile::nonblocking`.
 
+pub mod anon;
 pub mod io;
+pub mod pidfd;
 pub mod signalfd;
 pub mod table;
 

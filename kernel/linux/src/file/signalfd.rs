@@ -2,6 +2,7 @@
 //!
 //! Who reads takes its own signals, not those of the task that made the descriptor.
 
+use super::anon::Identity;
 use super::io::Sink;
 use super::{File, OpenFile};
 use crate::errno::{Errno, SysResult};
@@ -17,12 +18,17 @@ use linux_raw_sys::general::{EPOLLIN, EPOLLRDNORM};
 pub struct SignalFd {
     mask: KCell<SigSet>,
     queue: WaitQueue,
+    identity: Identity,
 }
 
 impl SignalFd {
     /// A signalfd for the signals in `mask`; SIGKILL and SIGSTOP cannot be read.
     pub fn new(mask: SigSet) -> Arc<Self> {
-        let fd = Arc::new(Self { mask: KCell::new(mask & !UNBLOCKABLE), queue: WaitQueue::new() });
+        let fd = Arc::new(Self {
+            mask: KCell::new(mask & !UNBLOCKABLE),
+            queue: WaitQueue::new(),
+            identity: Identity::anonymous(),
+        });
         signal::watch(&fd);
         fd
     }
@@ -82,6 +88,6 @@ impl File for SignalFd {
     }
 
     fn stat(&self) -> Result<Stat, Errno> {
-        Ok(Stat { mode: 0o600, nlink: 1, block_size: 4096, ..Stat::default() })
+        Ok(self.identity.stat())
     }
 }

@@ -12,7 +12,7 @@ pub const SIGINFO_KEPT: usize = 48;
 pub(super) const SI_USER: i32 = 0;
 pub(super) const SI_KERNEL: i32 = 0x80;
 pub const SI_QUEUE: i32 = -1;
-pub(super) const SI_TIMER: i32 = -2;
+pub const SI_TIMER: i32 = -2;
 pub(super) const SI_SIGIO: i32 = -5;
 pub const SI_TKILL: i32 = -6;
 

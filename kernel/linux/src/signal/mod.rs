@@ -17,7 +17,7 @@ pub use action::{Effect, Handlers, SIG_DFL, SIG_IGN, SIGNALS, SigAction, effect_
 pub use deliver::{Action, deliver, finish_call};
 pub use fault::{fault, force};
 pub use frame::{min_stack_len, sigreturn};
-pub use info::{SI_QUEUE, SI_TKILL, SIGINFO_KEPT, SIGINFO_LEN, SigInfo};
+pub use info::{SI_QUEUE, SI_TIMER, SI_TKILL, SIGINFO_KEPT, SIGINFO_LEN, SigInfo};
 pub use job::{ignores_children, orphaned};
 pub use queue::SIGRTMIN;
 pub use send::{
@@ -27,6 +27,7 @@ pub use send::{
 
 use crate::errno::{Errno, SysResult};
 use crate::task::Task;
+use crate::task::process::Process;
 use crate::task::wait::WaitQueue;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -233,6 +234,9 @@ pub fn run_restart(t: &Arc<Task>) -> SysResult {
 pub fn take(t: &Task, wanted: SigSet) -> Option<SigInfo> {
     let own = t.signals.state.borrow_mut().pending.take(wanted);
     let info = own.or_else(|| t.process().signals.state.borrow_mut().pending.take(wanted))?;
+    if info.code == SI_TIMER {
+        t.process().timers.signal_taken(&info);
+    }
     Some(info)
 }
 
@@ -280,10 +284,16 @@ pub fn altstack(t: &Task, sp: usize) -> AltStack {
     AltStack { flags: state.altstack.reported_flags(sp), ..state.altstack }
 }
 
-/// What execve(2) does to signals: handlers go, and the alternate stack; mask and pending signals stay.
+/// What execve(2) does to signals: handlers go, the alternate stack and POSIX timers; mask and pending signals stay.
 pub fn reset_for_exec(t: &Task) {
     let fresh = t.handlers.borrow().without_handlers();
     drop(t.handlers.replace(fresh));
     t.signals.state.borrow_mut().altstack = AltStack::default();
     drop(t.signals.restart.take());
+    t.process().timers.clear_posix(t.process());
+}
+
+/// What the end of a process means for what could still send it signals.
+pub fn process_ended(process: &Arc<Process>) {
+    process.timers.clear();
 }

@@ -6,6 +6,8 @@
 
 #[allow(dead_code, reason = "until the table lists its calls")]
 mod signal;
+#[allow(dead_code, reason = "until the table lists its calls")]
+mod time;
 
 /// An argument as it lies in a register. Truncation is Linux's own: an `int` is the low half.
 pub trait FromReg {

@@ -1,6 +1,7 @@
 //! Signals: sigaction(2), sigprocmask(2), kill(2) and their kin, signalfd(2).
 
 use crate::errno::{Errno, SysResult};
+use crate::file::pidfd::{self, PidFd};
 use crate::file::signalfd::SignalFd;
 use crate::file::{File, OpenFile};
 use crate::mem::user;
@@ -11,7 +12,7 @@ use crate::signal::{
 use crate::task::process::{self, Process};
 use crate::task::wait::{WaitLimit, wait_event};
 use crate::task::{Pid, Task};
-use crate::time::{Timespec, monotonic_ns};
+use crate::time::{from_timespec, monotonic_ns};
 use alloc::sync::Arc;
 use husk_machine::context;
 use linux_raw_sys::general as raw;
@@ -108,7 +109,7 @@ pub(super) fn rt_sigtimedwait(
     let wanted = user::read::<SigSet>(set)?;
     let deadline = match timeout {
         0 => None,
-        at => Some(monotonic_ns().saturating_add(Timespec::read(at)?.duration_ns()?)),
+        at => Some(monotonic_ns().saturating_add(from_timespec(&user::read(at)?)?)),
     };
     let taken = signal::wait_for(t, wanted, deadline)?;
     if info != 0 {
@@ -291,3 +292,56 @@ pub(super) fn signalfd(t: &Arc<Task>, fd: i32, mask: usize, sizemask: usize) -> 
 }
 
 const _: () = assert!(SIGNALS == 64 && size_of::<raw::kernel_sigaction>() == size_of::<[u64; 4]>());
+
+pub(super) fn pidfd_open(t: &Arc<Task>, pid: i32, flags: u32) -> SysResult {
+    if flags & !raw::O_NONBLOCK != 0 || pid <= 0 {
+        return Err(Errno::EINVAL);
+    }
+    let process = match process::find(pid) {
+        Some(process) => process,
+        // A thread that is not the first of its process.
+        None if process::find_task(pid).is_some() => return Err(Errno::EINVAL),
+        None => return Err(Errno::ESRCH),
+    };
+    Ok(pidfd::open(t, &process, flags & raw::O_NONBLOCK != 0)? as usize)
+}
+
+/// The process behind a pidfd, if nobody has waited for it yet.
+fn process_of(t: &Task, pidfd: i32) -> Result<Arc<Process>, Errno> {
+    let of = t.files().get(pidfd)?;
+    let process = of.object.downcast::<PidFd>().ok_or(Errno::EBADF)?.process().clone();
+    let found = process::find(process.pid()).ok_or(Errno::ESRCH)?;
+    if Arc::ptr_eq(&found, &process) { Ok(found) } else { Err(Errno::ESRCH) }
+}
+
+pub(super) fn pidfd_send_signal(t: &Arc<Task>, pidfd: i32, sig: i32, info: usize, flags: u32) -> SysResult {
+    if flags != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let process = process_of(t, pidfd)?;
+    if info == 0 {
+        kill_process(t, &process, sig, |signo| SigInfo::user(signo, t))?;
+        return Ok(0);
+    }
+    let given = user::read::<i32>(info)?;
+    if given != sig {
+        return Err(Errno::EINVAL);
+    }
+    let info = read_info(sig, info)?;
+    check_forgery(&info, process.pid() == t.pid())?;
+    kill_process(t, &process, sig, |_| info)?;
+    Ok(0)
+}
+
+/// A further descriptor for an open file of another process, which the caller must be allowed to trace.
+pub(super) fn pidfd_getfd(t: &Arc<Task>, pidfd: i32, targetfd: i32, flags: u32) -> SysResult {
+    if flags != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let leader = process_of(t, pidfd)?.leader().ok_or(Errno::ESRCH)?;
+    if !t.cred().may_trace(&leader.cred()) && leader.pid() != t.pid() {
+        return Err(Errno::EPERM);
+    }
+    let of = leader.files().get(targetfd)?;
+    Ok(t.files().install(of, true)? as usize)
+}

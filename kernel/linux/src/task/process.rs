@@ -52,6 +52,8 @@ pub struct Process {
     pub own_events: WaitQueue,
     /// Signals sent to the process as a whole.
     pub signals: signal::ProcessSignals,
+    /// Interval timers and POSIX timers.
+    pub timers: crate::time::interval::ProcessTimers,
     /// Signal sent to the parent at the end: SIGCHLD after fork(2).
     pub exit_signal: KCell<u32>,
     /// The file that runs, for /proc/PID/exe.
@@ -186,6 +188,7 @@ pub fn first_task(cred: Arc<Cred>) -> Arc<Task> {
         child_events: WaitQueue::new(),
         own_events: WaitQueue::new(),
         signals: signal::ProcessSignals::default(),
+        timers: crate::time::interval::ProcessTimers::default(),
         exit_signal: KCell::new(raw::SIGCHLD),
         exe: KCell::default(),
         start_time: crate::time::monotonic_ns(),
