@@ -8,8 +8,10 @@ pub mod anon;
 pub mod epoll;
 pub mod eventfd;
 pub mod io;
+pub mod pidfd;
 pub mod pipe;
 pub mod poll;
+pub mod signalfd;
 pub mod table;
 pub mod timerfd;
 

@@ -113,7 +113,15 @@ fn wait_pollfds(t: &Arc<Task>, fds: usize, nfds: u32, deadline: Option<u64>) -> 
 }
 
 pub(super) fn poll(t: &Arc<Task>, fds: usize, nfds: u32, timeout: i32) -> SysResult {
-    wait_pollfds(t, fds, nfds, deadline_after_ms(timeout))
+    poll_until(t, fds, nfds, deadline_after_ms(timeout))
+}
+
+/// poll(2) with its deadline, which a restart keeps.
+fn poll_until(t: &Arc<Task>, fds: usize, nfds: u32, deadline: Option<u64>) -> SysResult {
+    wait_pollfds(t, fds, nfds, deadline).map_err(|error| match error {
+        Errno::ERESTARTNOHAND => signal::restart_with(t, move |t| poll_until(t, fds, nfds, deadline)),
+        error => error,
+    })
 }
 
 pub(super) fn ppoll(

@@ -82,6 +82,13 @@ impl Cred {
         self.cap_effective & (1 << capability) != 0
     }
 
+    /// Whether who has these credentials may look into who has `other`: ptrace(2)'s access check, by real ids.
+    pub fn may_trace(&self, other: &Cred) -> bool {
+        let same = [other.uid, other.euid, other.suid].iter().all(|uid| *uid == self.uid)
+            && [other.gid, other.egid, other.sgid].iter().all(|gid| *gid == self.gid);
+        same && other.cap_permitted & !self.cap_permitted == 0 || self.capable(CAP_SYS_PTRACE)
+    }
+
     /// Whether `gid` is the file-system group or a supplementary one.
     pub fn in_group(&self, gid: Gid) -> bool {
         self.fsgid == gid || self.groups.contains(&gid)

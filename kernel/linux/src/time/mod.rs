@@ -1,5 +1,7 @@
 //! Clocks and timers.
 
+pub mod clock;
+pub mod interval;
 pub mod timer;
 
 pub use husk_machine::clock::{monotonic_ns, realtime_ns};
