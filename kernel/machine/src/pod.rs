@@ -68,6 +68,8 @@ use linux_raw_sys::net as n;
 c_structs! {
     g::stat = 144;
     g::statfs = 120;
+    g::statx_timestamp = 16;
+    g::statx = 256;
     g::__kernel_timespec = 16;
     g::__kernel_old_timeval = 16;
     g::__kernel_old_itimerval = 32;

@@ -37,6 +37,15 @@ impl UserRanges {
         self.current.len + self.rest.iter().map(|range| range.len).sum::<usize>()
     }
 
+    fn limit(&mut self, mut len: usize) {
+        self.current.len = self.current.len.min(len);
+        len -= self.current.len;
+        for range in self.rest.iter_mut().rev() {
+            range.len = range.len.min(len);
+            len -= range.len;
+        }
+    }
+
     /// Moves up to `len` bytes by `copy(user address, offset, length)`; returns how many before the end or a fault.
     fn transfer(
         &mut self,
@@ -153,6 +162,14 @@ impl Source<'_> {
         match self {
             Self::User(ranges) => ranges.left(),
             Self::Kernel(buf) => buf.len(),
+        }
+    }
+
+    /// Leaves at most `len` bytes to be taken.
+    pub fn limit(&mut self, len: usize) {
+        match self {
+            Self::User(ranges) => ranges.limit(len),
+            Self::Kernel(buf) => *buf = &buf[..len.min(buf.len())],
         }
     }
 

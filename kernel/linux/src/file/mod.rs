@@ -11,6 +11,7 @@ pub mod io;
 pub mod pidfd;
 pub mod pipe;
 pub mod poll;
+pub mod regular;
 pub mod signalfd;
 pub mod table;
 pub mod timerfd;
@@ -24,7 +25,9 @@ use core::any::Any;
 use husk_machine::cell::KCell;
 use husk_machine::page::Pages;
 use io::{Sink, Source};
-use linux_raw_sys::general::{O_APPEND, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY};
+use linux_raw_sys::general::{
+    O_ACCMODE, O_APPEND, O_NONBLOCK, O_PATH, O_RDONLY, O_RDWR, O_WRONLY, SEEK_CUR, SEEK_END, SEEK_SET,
+};
 
 /// What an open file description can be open on.
 ///
@@ -114,8 +117,9 @@ impl dyn File {
 pub enum FilePage {
     /// In the root image: `offset` from its start; the `run` pages from here on follow each other there.
     Image { offset: usize, run: usize },
-    /// In memory. The mapping keeps it alive even if the file is truncated.
-    Memory(Arc<Pages>),
+    /// In memory: page number `index` of `pages`, and the `run` pages from there on are those that follow in the file.
+    /// The mapping keeps them alive even if the file is truncated.
+    Memory { pages: Arc<Pages>, index: usize, run: usize },
     /// A hole that reads as zeros.
     Zero,
     /// Past the end of the file: an access is SIGBUS.
@@ -162,11 +166,11 @@ impl OpenFile {
     }
 
     pub fn readable(&self) -> bool {
-        matches!(self.flags() & 3, O_RDONLY | O_RDWR)
+        matches!(self.flags() & (O_ACCMODE | O_PATH), O_RDONLY | O_RDWR)
     }
 
     pub fn writable(&self) -> bool {
-        matches!(self.flags() & 3, O_WRONLY | O_RDWR)
+        matches!(self.flags() & (O_ACCMODE | O_PATH), O_WRONLY | O_RDWR)
     }
 
     pub fn position(&self) -> u64 {
@@ -175,6 +179,14 @@ impl OpenFile {
 
     pub fn set_position(&self, position: u64) {
         self.position.set(position);
+    }
+
+    /// What fstat(2) tells: of the inode that was opened, where there is one.
+    pub fn stat(&self) -> Result<crate::fs::Stat, Errno> {
+        match &self.path {
+            Some(path) => Ok(path.inode().stat()),
+            None => self.object.stat(),
+        }
     }
 
     /// read(2).
@@ -213,4 +225,18 @@ impl Drop for OpenFile {
         }
         self.object.release(self);
     }
+}
+
+/// lseek(2) in an object of `size` bytes without holes: sets and returns the new position.
+pub fn seek_within(of: &OpenFile, offset: i64, whence: u32, size: u64) -> Result<u64, Errno> {
+    let base = match whence {
+        SEEK_SET => 0,
+        SEEK_CUR => of.position() as i64,
+        SEEK_END => size as i64,
+        _ => return Err(Errno::EINVAL),
+    };
+    let position = base.checked_add(offset).ok_or(Errno::EOVERFLOW)?;
+    let position = u64::try_from(position).map_err(|_| Errno::EINVAL)?;
+    of.set_position(position);
+    Ok(position)
 }

@@ -92,6 +92,26 @@ impl FdTable {
         Ok(slot.file)
     }
 
+    /// close(2).
+    pub fn close(&self, fd: i32) -> Result<(), Errno> {
+        drop(self.remove(fd)?);
+        Ok(())
+    }
+
+    /// Closes every descriptor in `first..=last`.
+    pub fn close_range(&self, first: usize, last: usize) {
+        drop(self.remove_range(first, last));
+    }
+
+    /// Sets close-on-exec on every descriptor in `first..=last`.
+    pub fn set_close_on_exec_range(&self, first: usize, last: usize) {
+        let mut slots = self.slots.borrow_mut();
+        let end = last.saturating_add(1).min(slots.len());
+        for slot in slots.get_mut(first.min(end)..end).unwrap_or_default().iter_mut().flatten() {
+            slot.close_on_exec = true;
+        }
+    }
+
     /// Takes away every descriptor in `first..=last`.
     pub fn remove_range(&self, first: usize, last: usize) -> Vec<Arc<OpenFile>> {
         let mut slots = self.slots.borrow_mut();

@@ -1,6 +1,38 @@
 //! File systems: names, mounts and inodes.
+//!
+//! A name is an `Entry` (`entry`) that stands for an `Inode` (`inode`); a directory's entries hang in its inode (`dir`).
+//! A `Mount` (`mount`) shows the tree of a `FileSystem` at a place of the namespace, and a `Path` is a mount and an entry.
+//! `walk` resolves names; `tree` makes, moves and removes them; `open` opens them. Contents of regular files are
+//! `contents`. There are two kinds of file system: the tree in memory, whose entries may be backed by the root image
+//! (`image`) and are made when first looked up; and the generated one (`pseudo`), on which /proc and /sys are built.
+
+pub mod attach;
+pub mod contents;
+pub mod devfs;
+pub mod dir;
+pub mod entry;
+pub mod image;
+pub mod inode;
+pub mod mount;
+pub mod open;
+pub mod pseudo;
+pub mod root;
+pub mod tree;
+pub mod walk;
+
+#[cfg(test)]
+mod tests;
+
+pub use entry::Entry;
+pub use inode::Inode;
+pub use mount::Mount;
+pub use open::open_exec;
+pub use root::init_root;
+pub use walk::path_of;
 
 use crate::task::cred::{Gid, Uid};
+use alloc::sync::Arc;
+use husk_machine::cell::KCell;
 
 /// What stat(2) and statx(2) tell of a file. Times are nanoseconds since the epoch.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,23 +55,84 @@ pub struct Stat {
     pub btime: i64,
 }
 
+/// A device number as stat(2) shows it (`makedev`).
+pub const fn device_number(major: u32, minor: u32) -> u64 {
+    let (major, minor) = (major as u64, minor as u64);
+    (minor & 0xff) | ((major & 0xfff) << 8) | ((minor & !0xff) << 12) | ((major & !0xfff) << 32)
+}
+
+/// Major and minor number of a device number.
+pub const fn major_minor(device: u64) -> (u32, u32) {
+    let major = ((device >> 8) & 0xfff) | ((device >> 32) & !0xfff);
+    let minor = (device & 0xff) | ((device >> 12) & 0xffff_ff00);
+    (major as u32, minor as u32)
+}
+
 /// A place in the tree of names: a mount and a directory entry in it.
 #[derive(Clone)]
-pub struct Path {}
+pub struct Path {
+    pub mount: Arc<Mount>,
+    pub entry: Arc<Entry>,
+}
+
+impl Path {
+    pub fn inode(&self) -> &Arc<Inode> {
+        self.entry.inode()
+    }
+
+    /// Whether this is what a mount shows at its place.
+    pub fn is_mount_root(&self) -> bool {
+        Arc::ptr_eq(&self.entry, &self.mount.root)
+    }
+}
+
+impl PartialEq for Path {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.mount, &other.mount) && Arc::ptr_eq(&self.entry, &other.entry)
+    }
+}
 
 /// What clone(2)'s CLONE_FS shares: where names start from.
 pub struct FsContext {
-    umask: husk_machine::cell::KCell<u32>,
+    root: KCell<Path>,
+    cwd: KCell<Path>,
+    umask: KCell<u32>,
 }
 
 impl FsContext {
-    pub fn new() -> alloc::sync::Arc<Self> {
-        alloc::sync::Arc::new(Self { umask: husk_machine::cell::KCell::new(0o022) })
+    /// Root and working directory are the root of the namespace.
+    pub fn new() -> Arc<Self> {
+        let root = mount::root();
+        Arc::new(Self { root: KCell::new(root.clone()), cwd: KCell::new(root), umask: KCell::new(0o022) })
     }
 
     /// A copy for a child that does not share.
-    pub fn duplicate(&self) -> alloc::sync::Arc<Self> {
-        alloc::sync::Arc::new(Self { umask: husk_machine::cell::KCell::new(self.umask()) })
+    pub fn duplicate(&self) -> Arc<Self> {
+        Arc::new(Self {
+            root: KCell::new(self.root()),
+            cwd: KCell::new(self.cwd()),
+            umask: KCell::new(self.umask()),
+        })
+    }
+
+    /// The directory that `/` means.
+    pub fn root(&self) -> Path {
+        self.root.borrow().clone()
+    }
+
+    /// chroot(2), without its checks.
+    pub fn set_root(&self, root: Path) {
+        drop(self.root.replace(root));
+    }
+
+    /// The directory that relative names start from.
+    pub fn cwd(&self) -> Path {
+        self.cwd.borrow().clone()
+    }
+
+    /// chdir(2), without its checks.
+    pub fn set_cwd(&self, cwd: Path) {
+        drop(self.cwd.replace(cwd));
     }
 
     /// Permission bits that creation takes away.

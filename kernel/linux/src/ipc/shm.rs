@@ -28,6 +28,8 @@ pub const SHM_LOCKED: u32 = 0o2000;
 /// Most segments, and most bytes of one.
 pub const SHMMNI: usize = 4096;
 pub const SHMMAX: u64 = u64::MAX - (1 << 24);
+/// Pages that come together.
+const RUN: usize = 16;
 /// Bytes of `struct shmid64_ds`.
 pub const DS_LEN: usize = 112;
 
@@ -36,7 +38,8 @@ pub static SEGMENTS: Global<Table<Segment>> = Global::new(|| Table::new(SHMMNI))
 /// The bytes of a segment, as mappings see them.
 pub struct Memory {
     len: usize,
-    pages: KCell<BTreeMap<u64, Arc<Pages>>>,
+    /// Runs of `RUN` pages that were touched, by number.
+    runs: KCell<BTreeMap<u64, Arc<Pages>>>,
     key: i32,
     ino: u64,
 }
@@ -54,20 +57,22 @@ impl File for Memory {
         })
     }
 
-    fn page(&self, index: u64, for_write: bool) -> Result<FilePage, Errno> {
-        if index as usize * PAGE_SIZE >= self.len {
+    fn page(&self, index: u64, _for_write: bool) -> Result<FilePage, Errno> {
+        if index >= self.len.div_ceil(PAGE_SIZE) as u64 {
             return Ok(FilePage::Beyond);
         }
-        let mut pages = self.pages.borrow_mut();
-        if let Some(page) = pages.get(&index) {
-            return Ok(FilePage::Memory(page.clone()));
-        }
-        if !for_write {
-            return Ok(FilePage::Zero);
-        }
-        let page = Arc::new(Pages::zeroed(1).map_err(|_| Errno::ENOMEM)?);
-        pages.insert(index, page.clone());
-        Ok(FilePage::Memory(page))
+        // A page that is only read now must be the one that another mapping writes later: there are no holes.
+        let (run, within) = (index / RUN as u64, (index % RUN as u64) as usize);
+        let mut runs = self.runs.borrow_mut();
+        let pages = match runs.get(&run) {
+            Some(pages) => pages.clone(),
+            None => {
+                let pages = Arc::new(Pages::zeroed(RUN).map_err(|_| Errno::ENOMEM)?);
+                runs.insert(run, pages.clone());
+                pages
+            }
+        };
+        Ok(FilePage::Memory { pages, index: within, run: RUN - within })
     }
 
     /// As /proc/PID/maps shows it.
@@ -106,7 +111,7 @@ impl Object for Segment {
 
 impl Segment {
     pub fn new(perm: Perm, len: usize, creator: Pid) -> Self {
-        let memory = Arc::new(Memory { len, pages: KCell::default(), key: perm.key, ino: anon::new_ino() });
+        let memory = Arc::new(Memory { len, runs: KCell::default(), key: perm.key, ino: anon::new_ino() });
         let own = OpenFile::new(memory, raw::O_RDWR, None);
         Self {
             perm: KCell::new(perm),
@@ -186,7 +191,7 @@ impl Segment {
     pub fn resident(&self) -> usize {
         let memory = self.memory.upgrade();
         memory
-            .and_then(|of| of.object.downcast::<Memory>().map(|memory| memory.pages.borrow().len()))
+            .and_then(|of| of.object.downcast::<Memory>().map(|memory| memory.runs.borrow().len() * RUN))
             .unwrap_or(0)
     }
 

@@ -22,6 +22,27 @@ mod signal;
 mod time;
 #[allow(dead_code, reason = "until the table lists its calls")]
 mod tty;
+// The table names them.
+#[allow(dead_code)]
+mod io;
+#[allow(dead_code)]
+mod mounts;
+#[allow(dead_code)]
+mod open;
+#[allow(dead_code)]
+mod stat;
+
+use crate::errno::Errno;
+use crate::file::OpenFile;
+use crate::task::Task;
+use alloc::sync::Arc;
+use linux_raw_sys::general::O_PATH;
+
+/// The open file of a descriptor that was not opened with O_PATH; else EBADF.
+fn opened(t: &Arc<Task>, fd: i32) -> Result<Arc<OpenFile>, Errno> {
+    let file = t.files().get(fd)?;
+    if file.flags() & O_PATH != 0 { Err(Errno::EBADF) } else { Ok(file) }
+}
 
 /// An argument as it lies in a register. Truncation is Linux's own: an `int` is the low half.
 pub trait FromReg {

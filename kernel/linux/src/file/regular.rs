@@ -1,0 +1,115 @@
+//! Regular files and directories as open files: `File` for inodes.
+//!
+//! A device or generated file opens as an object of its own; of other inodes than regular files and directories only
+//! O_PATH descriptors lead here, and those read and write nothing.
+
+use super::io::{Sink, Source};
+use super::{File, FilePage, OpenFile, seek_within};
+use crate::errno::{Errno, SysResult};
+use crate::fs::contents::SIZE_MAX;
+use crate::fs::inode::{Inode, Node};
+use crate::fs::{Stat, pseudo};
+use crate::signal;
+use crate::task;
+use crate::task::cred::CAP_FSETID;
+use alloc::sync::Arc;
+use linux_raw_sys::general::{O_NOATIME, RLIMIT_FSIZE, S_ISGID, S_ISUID, SEEK_DATA, SEEK_HOLE, SIGXFSZ};
+
+/// How much may be written at `at` of the `wanted` bytes under RLIMIT_FSIZE; EFBIG and SIGXFSZ if nothing.
+pub fn within_size_limit(at: u64, wanted: usize) -> Result<usize, Errno> {
+    let limit = task::current().rlimit(RLIMIT_FSIZE).rlim_cur;
+    if limit == u64::MAX || wanted == 0 {
+        return Ok(wanted);
+    }
+    if at >= limit {
+        signal::raise(SIGXFSZ);
+        return Err(Errno::EFBIG);
+    }
+    Ok(wanted.min(usize::try_from(limit - at).unwrap_or(usize::MAX)))
+}
+
+impl File for Inode {
+    fn read(&self, of: &OpenFile, at: u64, sink: &mut Sink<'_>) -> SysResult {
+        let Some(contents) = self.contents() else {
+            return Err(if self.is_directory() { Errno::EISDIR } else { Errno::EINVAL });
+        };
+        let count = contents.read(at, sink)?;
+        if of.flags() & O_NOATIME == 0 {
+            self.touch_accessed();
+        }
+        Ok(count)
+    }
+
+    fn write(&self, of: &OpenFile, at: u64, source: &mut Source<'_>) -> SysResult {
+        let Some(contents) = self.contents() else { return Err(Errno::EINVAL) };
+        let at = if of.appending() { contents.size() } else { at };
+        let left = source.left();
+        if left == 0 {
+            return Ok(0);
+        }
+        source.limit(within_size_limit(at, left)?);
+        let count = contents.write(&self.fs, at, source)?;
+        self.written();
+        Ok(count)
+    }
+
+    fn is_stream(&self) -> bool {
+        false
+    }
+
+    fn seek(&self, of: &OpenFile, offset: i64, whence: u32) -> Result<u64, Errno> {
+        let Some(contents) = self.contents() else {
+            // A directory's position is a cookie; only going back to where one was makes sense.
+            return seek_within(of, offset, whence, i64::MAX as u64);
+        };
+        let position = match whence {
+            SEEK_DATA | SEEK_HOLE => {
+                let at = u64::try_from(offset).map_err(|_| Errno::ENXIO)?;
+                let found = if whence == SEEK_DATA { contents.next_data(at) } else { contents.next_hole(at) };
+                found.ok_or(Errno::ENXIO)?
+            }
+            _ => return seek_within(of, offset, whence, contents.size()),
+        };
+        if position > SIZE_MAX {
+            return Err(Errno::EINVAL);
+        }
+        of.set_position(position);
+        Ok(position)
+    }
+
+    fn stat(&self) -> Result<Stat, Errno> {
+        Ok(Inode::stat(self))
+    }
+
+    fn page(&self, index: u64, for_write: bool) -> Result<FilePage, Errno> {
+        let contents = self.contents().ok_or(Errno::ENODEV)?;
+        contents.page(&self.fs, index, for_write)
+    }
+}
+
+impl Inode {
+    /// The contents have changed: times, and what writing takes from a set-user-ID program.
+    pub fn written(&self) {
+        self.touch_modified();
+        let mode = self.attributes().mode;
+        if mode & (S_ISUID | S_ISGID) != 0 && !task::current().cred().capable(CAP_FSETID) {
+            self.drop_privilege_bits();
+        }
+    }
+
+    /// Opens what a generated file or device is; the inode itself for the rest.
+    pub(crate) fn open_object(self: &Arc<Self>, flags: u32) -> Result<Arc<dyn File>, Errno> {
+        match &self.node {
+            Node::File(_) | Node::Directory(_) => Ok(self.clone()),
+            Node::Device(number) => self.open_device(*number, flags),
+            Node::Pseudo(pseudo::Node::Device(number)) => self.open_device(*number, flags),
+            Node::Pseudo(pseudo::Node::File(file)) => match file.open(flags)? {
+                Some(object) => Ok(object),
+                None => Ok(pseudo::TextFile::new(self.clone(), file.clone())),
+            },
+            Node::Pseudo(pseudo::Node::Directory(_)) => Ok(self.clone()),
+            Node::Symlink(_) | Node::Pseudo(pseudo::Node::Link(_)) => Err(Errno::ELOOP),
+            Node::Endpoint(_) => Err(Errno::ENXIO),
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! open(2) and its relatives.
+
+use super::inode::{EXECUTE, Node, READ, WRITE};
+use super::walk::{Found, Last, Walk};
+use super::{Entry, Path, contents, tree};
+use crate::errno::Errno;
+use crate::file::OpenFile;
+use crate::task::Task;
+use alloc::format;
+use alloc::sync::Arc;
+use linux_raw_sys::general::{
+    MS_NODEV, MS_NOEXEC, O_ACCMODE, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_LARGEFILE, O_NOATIME,
+    O_NOCTTY, O_NOFOLLOW, O_PATH, O_RDONLY, O_TMPFILE, O_TRUNC, O_WRONLY, S_IFBLK, S_IFCHR, S_IFDIR, S_IFREG,
+    S_IFSOCK,
+};
+
+/// What openat2(2) is asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct How {
+    /// O_*.
+    pub flags: u32,
+    /// Permissions of a new file, before the umask.
+    pub mode: u32,
+    /// RESOLVE_*.
+    pub resolve: u32,
+}
+
+/// Flags that are spent by opening, and so not kept.
+const SPENT: u32 = O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC;
+/// The bit that O_TMPFILE has besides O_DIRECTORY.
+const TMPFILE_BIT: u32 = O_TMPFILE & !O_DIRECTORY;
+
+/// Opens `path` relative to `dirfd`, making it if `how` says so.
+pub fn open(t: &Arc<Task>, dirfd: i32, path: &[u8], mut how: How) -> Result<Arc<OpenFile>, Errno> {
+    if how.flags & O_PATH != 0 {
+        how.flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    }
+    let mut walk = Walk::restricted(t, dirfd, path, how.resolve)?;
+    if how.flags & TMPFILE_BIT != 0 {
+        return open_nameless(t, &mut walk, how);
+    }
+    if how.flags & O_CREAT != 0 {
+        return open_or_create(t, &mut walk, how);
+    }
+    let follow = how.flags & O_NOFOLLOW == 0;
+    match walk.to_end(follow)? {
+        Found::Path(path) => open_path(t, path, how.flags, false),
+        Found::File(file) => reopen(&file, how.flags),
+    }
+}
+
+fn open_or_create(t: &Arc<Task>, walk: &mut Walk<'_>, how: How) -> Result<Arc<OpenFile>, Errno> {
+    loop {
+        match walk.to_parent()? {
+            Last::Name if !walk.trailing_slash() => {}
+            _ if how.flags & O_EXCL != 0 && !walk.trailing_slash() => return Err(Errno::EEXIST),
+            _ => return Err(Errno::EISDIR),
+        }
+        let entry = match walk.look_up_last() {
+            Ok(entry) => entry,
+            Err(Errno::ENOENT) => {
+                if how.flags & O_DIRECTORY != 0 {
+                    return Err(Errno::EINVAL);
+                }
+                let mode = S_IFREG | how.mode & 0o7777 & !t.fs().umask();
+                let node = Node::File(contents::Contents::default());
+                let entry = tree::create(walk.parent(), walk.cred(), walk.last_name(), mode, node)?;
+                let path = Path { mount: walk.parent().mount.clone(), entry };
+                return open_path(t, path, how.flags & !O_TRUNC, true);
+            }
+            Err(error) => return Err(error),
+        };
+        if how.flags & O_EXCL != 0 {
+            return Err(Errno::EEXIST);
+        }
+        if entry.inode().is_symlink() {
+            if how.flags & O_NOFOLLOW != 0 {
+                return Err(Errno::ELOOP);
+            }
+            match walk.follow_last(&entry)? {
+                None => continue,
+                Some(Found::File(file)) => return reopen(&file, how.flags),
+                Some(Found::Path(path)) => return open_path(t, path, how.flags, false),
+            }
+        }
+        let mut path = Path { mount: walk.parent().mount.clone(), entry };
+        while let Some(mount) = path.mount.mounted_on(&path.entry) {
+            path = Path { entry: mount.root.clone(), mount };
+        }
+        return open_path(t, path, how.flags, false);
+    }
+}
+
+/// O_TMPFILE: a regular file without a name in the directory that the path names.
+fn open_nameless(t: &Arc<Task>, walk: &mut Walk<'_>, how: How) -> Result<Arc<OpenFile>, Errno> {
+    if how.flags & O_ACCMODE == O_RDONLY || how.flags & O_DIRECTORY == 0 {
+        return Err(Errno::EINVAL);
+    }
+    let Found::Path(parent) = walk.to_end(true)? else { return Err(Errno::ENOTDIR) };
+    if !parent.inode().is_directory() {
+        return Err(Errno::ENOTDIR);
+    }
+    if parent.inode().directory().is_none() {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    parent.mount.check_writable()?;
+    let cred = walk.cred();
+    parent.inode().permission(cred, WRITE | EXECUTE)?;
+    let mode = S_IFREG | how.mode & 0o7777 & !t.fs().umask();
+    let node = Node::File(contents::Contents::default());
+    let inode = tree::new_inode(parent.inode(), cred, mode, node);
+    inode.attributes.borrow_mut().nlink = 0;
+    let name = format!("#{}", inode.ino);
+    let entry = Entry::nameless(&parent.entry, name.as_bytes(), inode.clone());
+    if how.flags & O_EXCL == 0 {
+        inode.set_linkable();
+    }
+    let flags = how.flags & !(SPENT | TMPFILE_BIT | O_DIRECTORY) | O_LARGEFILE | O_TMPFILE;
+    Ok(OpenFile::new(inode, flags, Some(Path { mount: parent.mount, entry })))
+}
+
+/// Opens an inode that has been found. `created`: by this call, so its permissions do not matter.
+pub fn open_path(t: &Arc<Task>, path: Path, flags: u32, created: bool) -> Result<Arc<OpenFile>, Errno> {
+    let inode = path.inode().clone();
+    let kind = inode.kind();
+    if flags & O_DIRECTORY != 0 && kind != S_IFDIR {
+        return Err(Errno::ENOTDIR);
+    }
+    if flags & O_PATH != 0 {
+        return Ok(OpenFile::new(inode, flags & !SPENT, Some(path)));
+    }
+    if inode.is_symlink() {
+        return Err(Errno::ELOOP);
+    }
+    let access = flags & O_ACCMODE;
+    let writing = access != O_RDONLY || flags & O_TRUNC != 0;
+    if kind == S_IFDIR && (writing || flags & O_CREAT != 0) {
+        return Err(Errno::EISDIR);
+    }
+    if kind == S_IFSOCK {
+        return Err(Errno::ENXIO);
+    }
+    let device = matches!(kind, S_IFCHR | S_IFBLK);
+    if device && path.mount.flags() & MS_NODEV != 0 {
+        return Err(Errno::EACCES);
+    }
+    if writing && matches!(kind, S_IFREG) {
+        path.mount.check_writable()?;
+    }
+    if !created {
+        let mut wanted = match access {
+            O_RDONLY => READ,
+            O_WRONLY => WRITE,
+            _ => READ | WRITE,
+        };
+        if flags & O_TRUNC != 0 {
+            wanted |= WRITE;
+        }
+        let cred = t.cred();
+        inode.permission(&cred, wanted)?;
+        if flags & O_NOATIME != 0 && !inode.owned_by(&cred) {
+            return Err(Errno::EPERM);
+        }
+    }
+    if flags & O_TRUNC != 0
+        && let Some(contents) = inode.contents()
+    {
+        contents.truncate(&inode.fs, 0);
+        inode.written();
+    }
+    let object = inode.open_object(flags)?;
+    Ok(OpenFile::new(object, flags & !SPENT | O_LARGEFILE, Some(path)))
+}
+
+fn reopen(file: &Arc<OpenFile>, flags: u32) -> Result<Arc<OpenFile>, Errno> {
+    if flags & O_DIRECTORY != 0 {
+        return Err(Errno::ENOTDIR);
+    }
+    if flags & O_PATH != 0 {
+        return Ok(OpenFile::new(file.object.clone(), flags & !SPENT, None));
+    }
+    Ok(OpenFile::new(file.object.reopen(flags)?, flags & !SPENT, None))
+}
+
+/// Opens a program for execve(2): EACCES unless it is a regular file that the task may execute.
+pub fn open_exec(t: &Arc<Task>, path: &[u8]) -> Result<Arc<OpenFile>, Errno> {
+    open_exec_at(t, linux_raw_sys::general::AT_FDCWD, path, true)
+}
+
+/// As `open_exec`, for execveat(2). `follow`: a symbolic link at the end of the path is followed (else ELOOP).
+pub fn open_exec_at(t: &Arc<Task>, dirfd: i32, path: &[u8], follow: bool) -> Result<Arc<OpenFile>, Errno> {
+    match Walk::new(t, dirfd, path)?.to_end(follow)? {
+        Found::Path(path) => open_exec_path(t, path),
+        Found::File(_) => Err(Errno::EACCES),
+    }
+}
+
+/// Opens what `path` is for execution (execveat(2) with AT_EMPTY_PATH).
+pub fn open_exec_path(t: &Arc<Task>, path: Path) -> Result<Arc<OpenFile>, Errno> {
+    let inode = path.inode();
+    if inode.is_symlink() {
+        return Err(Errno::ELOOP);
+    }
+    if !inode.is_regular() || path.mount.flags() & MS_NOEXEC != 0 {
+        return Err(Errno::EACCES);
+    }
+    inode.permission(&t.cred(), EXECUTE)?;
+    let object = inode.open_object(O_RDONLY)?;
+    Ok(OpenFile::new(object, O_RDONLY | O_LARGEFILE, Some(path)))
+}

@@ -1,0 +1,131 @@
+//! What is there before the first program: the root file system over the root image, /dev, /proc, /sys and the places in
+//! memory.
+
+use super::image::RootImage;
+use super::inode::{Attributes, Node, Target};
+use super::mount::{FileSystem, Mount};
+use super::{Entry, Inode, Path, device_number, dir, mount, pseudo, walk};
+use crate::time::realtime_ns;
+use alloc::sync::Arc;
+use linux_raw_sys::general::{
+    MS_NODEV, MS_NOEXEC, MS_NOSUID, OVERLAYFS_SUPER_MAGIC, S_IFCHR, S_IFDIR, S_IFLNK, TMPFS_MAGIC,
+};
+
+fn attributes(mode: u32) -> Attributes {
+    let now = realtime_ns() as i64;
+    let nlink = if mode & S_IFDIR == S_IFDIR { 2 } else { 1 };
+    Attributes { mode, nlink, atime: now, mtime: now, ctime: now, btime: now, ..Attributes::default() }
+}
+
+/// An empty file system in memory and its root directory.
+pub(super) fn new_tmpfs(mode: u32, page_limit: Option<u64>) -> (Arc<FileSystem>, Arc<Entry>) {
+    let fs = FileSystem::new("tmpfs", TMPFS_MAGIC, 1, page_limit);
+    let inode = Inode::new(&fs, attributes(S_IFDIR | mode), Node::Directory(dir::Directory::new()));
+    (fs, Entry::top(inode))
+}
+
+/// An empty namespace.
+pub(super) fn empty() -> Arc<Mount> {
+    let (fs, root) = new_tmpfs(0o755, None);
+    Mount::new(fs, root, b"none", 0)
+}
+
+/// Makes the namespace: the root image (an empty tree if there is none), and what every Linux system has on it.
+/// Generated file systems must have been registered. An error names what is wrong with the image.
+pub fn init_root(image: &'static [u8]) -> Result<(), husk_erofs::Error> {
+    let top = if image.is_empty() { empty() } else { over(RootImage::open(image)?) };
+    mount::set_root(top);
+    let root = mount::root();
+    let quiet = MS_NOSUID | MS_NODEV;
+    mount_tmpfs(&root, "dev", 0o755, MS_NOSUID);
+    fill_dev();
+    for (name, mode) in [("tmp", 0o1777), ("run", 0o755)] {
+        // What the image has there stays visible; the root file system is writable too.
+        if directory(&root, name, mode).inode().directory().is_some_and(dir::Directory::is_empty) {
+            mount_tmpfs(&root, name, mode, quiet);
+        }
+    }
+    for (name, place) in [("proc", "proc"), ("sysfs", "sys")] {
+        let place = directory(&root, place, 0o555);
+        if let Some(kind) = pseudo::kind(name.as_bytes()) {
+            let (fs, top) = pseudo::make(kind);
+            Mount::new(fs, top, name.as_bytes(), quiet | MS_NOEXEC).attach(&place);
+        }
+    }
+    Ok(())
+}
+
+/// A writable tree over the image.
+fn over(image: RootImage) -> Arc<Mount> {
+    // An inode of the image takes at least 32 bytes, and its number counts those.
+    let first_ino = image.bytes().len() as u64 / 32 + 1;
+    let fs = FileSystem::new("overlay", OVERLAYFS_SUPER_MAGIC, first_ino, None);
+    let root = Entry::top(Inode::of_image(&fs, image, image.root()));
+    Mount::new(fs, root, b"overlay", 0)
+}
+
+/// The directory `name` in `parent`, made if it is missing.
+fn directory(parent: &Path, name: &str, mode: u32) -> Path {
+    let entry =
+        walk::look_up(&parent.entry, name.as_bytes()).ok().filter(|entry| entry.inode().is_directory());
+    let entry = entry.unwrap_or_else(|| {
+        put(parent, name, attributes(S_IFDIR | mode), Node::Directory(dir::Directory::new()))
+    });
+    Path { mount: parent.mount.clone(), entry }
+}
+
+/// Puts a new inode under `name` in `parent`, in place of what was there.
+fn put(parent: &Path, name: &str, attributes: Attributes, node: Node) -> Arc<Entry> {
+    let inode = Inode::new(&parent.entry.inode().fs, attributes, node);
+    let entry = Entry::linked(&parent.entry, name.as_bytes(), inode);
+    if let Some(directory) = parent.inode().directory() {
+        let was = directory.remove(&parent.entry, name.as_bytes());
+        let was_directory = was.is_some_and(|was| was.inode().is_directory());
+        directory.insert(&parent.entry, name.as_bytes(), &entry);
+        let is_directory = entry.inode().is_directory();
+        parent.inode().change_links(i32::from(is_directory) - i32::from(was_directory));
+    }
+    entry
+}
+
+fn mount_tmpfs(parent: &Path, name: &str, mode: u32, flags: u32) {
+    let place = directory(parent, name, mode);
+    let (fs, top) = new_tmpfs(mode, None);
+    Mount::new(fs, top, b"tmpfs", flags).attach(&place);
+}
+
+fn fill_dev() {
+    let root = mount::root();
+    let place = directory(&root, "dev", 0o755);
+    let Some(mount) = place.mount.mounted_on(&place.entry) else { return };
+    let dev = Path { entry: mount.root.clone(), mount };
+    let devices = [
+        ("null", 1, 3),
+        ("zero", 1, 5),
+        ("full", 1, 7),
+        ("random", 1, 8),
+        ("urandom", 1, 9),
+        ("tty", 5, 0),
+        ("console", 5, 1),
+        ("ptmx", 5, 2),
+    ];
+    for (name, major, minor) in devices {
+        let mode = if name == "console" { 0o620 } else { 0o666 };
+        put(&dev, name, attributes(S_IFCHR | mode), Node::Device(device_number(major, minor)));
+    }
+    let links = [
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+    ];
+    for (name, target) in links {
+        put(&dev, name, attributes(S_IFLNK | 0o777), Node::Symlink(Target::Memory(target.as_bytes().into())));
+    }
+    mount_tmpfs(&dev, "shm", 0o1777, MS_NOSUID | MS_NODEV);
+    let pts = directory(&dev, "pts", 0o755);
+    if let Some(kind) = pseudo::kind(b"devpts") {
+        let (fs, top) = pseudo::make(kind);
+        Mount::new(fs, top, b"devpts", MS_NOSUID | MS_NOEXEC).attach(&pts);
+    }
+}
