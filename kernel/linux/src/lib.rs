@@ -12,6 +12,8 @@ pub mod errno;
 pub mod file;
 pub mod fs;
 pub mod load;
+
+pub mod ipc;
 pub mod mem;
 pub mod signal;
 pub mod syscall;
@@ -24,3 +26,5 @@ mod boot;
 mod entry;
 #[cfg(husk_image)]
 pub use entry::Linux;
+
+pub mod tty;

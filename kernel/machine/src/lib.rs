@@ -25,6 +25,6 @@ mod hosted;
 mod image;
 
 #[cfg(not(husk_image))]
-pub use hosted::{clock, cpu, frames, patch, random, space, start, thread};
+pub use hosted::{clock, cpu, frames, host, patch, random, space, start, thread};
 #[cfg(husk_image)]
 pub use image::{clock, cpu, frames, host, patch, random, space, start, thread};

@@ -4,13 +4,23 @@
 //! `OpenFile` is open(2)'s open file description around one: status flags, cursor, owner. `FdTable` (`table`) maps
 //! descriptors to open files. An object blocks by `task::wait::wait_event` and honours `OpenFile::nonblocking`.
 
+pub mod anon;
+pub mod epoll;
+pub mod eventfd;
 pub mod io;
+pub mod pidfd;
+pub mod pipe;
+pub mod poll;
 pub mod regular;
+pub mod signalfd;
 pub mod table;
+pub mod timerfd;
 
 use crate::errno::{Errno, SysResult};
 use crate::task::wait::WaitQueue;
-use alloc::sync::Arc;
+use alloc::string::String;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
 use core::any::Any;
 use husk_machine::cell::KCell;
 use husk_machine::page::Pages;
@@ -80,6 +90,16 @@ pub trait File: Any + Send + Sync {
         Err(Errno::ENXIO)
     }
 
+    /// What readlink(2) of /proc/PID/fd/N gives when the open file has no path.
+    fn link(&self) -> String {
+        anon::link("inode")
+    }
+
+    /// Lines of /proc/PID/fdinfo/N that this kind of object adds.
+    fn fdinfo(&self, out: &mut String) {
+        let _ = out;
+    }
+
     /// The last descriptor on this open file was closed.
     fn release(&self, of: &OpenFile) {
         let _ = of;
@@ -114,11 +134,19 @@ pub struct OpenFile {
     position: KCell<u64>,
     /// Where it was found, for /proc/self/fd, fchdir and *at calls; `None` for pipes, sockets and the like.
     pub path: Option<crate::fs::Path>,
+    /// Registrations of epoll instances that watch this open file.
+    watchers: KCell<Vec<Weak<epoll::Item>>>,
 }
 
 impl OpenFile {
     pub fn new(object: Arc<dyn File>, flags: u32, path: Option<crate::fs::Path>) -> Arc<Self> {
-        Arc::new(Self { object, flags: KCell::new(flags), position: KCell::new(0), path })
+        Arc::new(Self {
+            object,
+            flags: KCell::new(flags),
+            position: KCell::new(0),
+            path,
+            watchers: KCell::default(),
+        })
     }
 
     pub fn flags(&self) -> u32 {
@@ -192,6 +220,9 @@ impl OpenFile {
 
 impl Drop for OpenFile {
     fn drop(&mut self) {
+        for item in self.watchers.take().iter().filter_map(Weak::upgrade) {
+            item.file_closed(self);
+        }
         self.object.release(self);
     }
 }

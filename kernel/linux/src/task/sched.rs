@@ -262,6 +262,11 @@ pub fn wake_for_signal(task: &Arc<Task>) {
     }
 }
 
+/// vCPUs of one guest process.
+pub fn cpu_count() -> u32 {
+    boot().cpus
+}
+
 /// Queues a task that can run and finds a vCPU for it.
 fn enqueue(task: Arc<Task>) {
     task.sched.state.set(State::Queued);
@@ -399,12 +404,6 @@ fn take_next() -> Option<Arc<Task>> {
     my_group().queue.borrow_mut().pop_front()
 }
 
-fn watch() -> [cpu::Watch; 3] {
-    [cpu::Watch::default(); 3]
-}
-
-fn look() {}
-
 /// Sleeps until there may be something to do, or the next timer.
 fn idle_once() {
     timer::run_expired(monotonic_ns());
@@ -424,10 +423,10 @@ fn idle_once() {
         cpu.idle = true;
         cpu.sleeps_until = deadline;
     });
-    cpu::sleep(deadline, watch());
+    cpu::sleep(deadline, crate::tty::console::watch());
     with_cpu(me, |cpu| cpu.idle = false);
     account(true);
-    look();
+    crate::tty::console::look();
     timer::run_expired(monotonic_ns());
 }
 
@@ -504,9 +503,9 @@ fn tick(group: &Group) {
         cpu.idle = true;
         cpu.sleeps_until = deadline;
     });
-    cpu::sleep(deadline, watch());
+    cpu::sleep(deadline, crate::tty::console::watch());
     with_cpu(cpu::index(), |cpu| cpu.idle = false);
-    look();
+    crate::tty::console::look();
     timer::run_expired(monotonic_ns());
     if !group.queue.borrow().is_empty() {
         for index in group.busy_cpus() {
@@ -561,7 +560,7 @@ fn keep_time(group: &Arc<Group>) {
 /// of the kernel, when this vCPU is about to run its application.
 pub fn cover_waiters() {
     let wanted = timer::next_deadline();
-    let watching = watch().iter().any(|watch| watch.input || watch.output);
+    let watching = crate::tty::console::watch().iter().any(|watch| watch.input || watch.output);
     if wanted.is_none() && !watching {
         return;
     }

@@ -4,6 +4,8 @@ pub mod clock;
 pub mod cpu;
 pub mod frames;
 pub mod patch;
+
+pub mod host;
 pub mod random;
 pub mod space;
 pub mod start;
