@@ -16,3 +16,4 @@ pub mod signal;
 pub mod syscall;
 pub mod task;
 pub mod time;
+pub mod uts;

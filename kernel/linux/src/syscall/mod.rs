@@ -5,6 +5,10 @@
 //! the calling task first, then its arguments as Linux truncates them (`FromReg`).
 
 #[allow(dead_code, reason = "until the table lists its calls")]
+mod cred;
+#[allow(dead_code, reason = "until the table lists its calls")]
+mod misc;
+#[allow(dead_code, reason = "until the table lists its calls")]
 mod signal;
 #[allow(dead_code, reason = "until the table lists its calls")]
 mod time;

@@ -3,7 +3,9 @@
 //! A `Task` is one thread; a `Process` is a thread group. What threads share (files, directories, memory, signal
 //! handlers) hangs behind `Arc`s in the task, which clone(2) copies or shares as its flags say.
 
+pub mod attributes;
 pub mod cred;
+pub mod identity;
 pub mod process;
 pub mod sched;
 pub mod wait;
@@ -35,6 +37,8 @@ pub struct Task {
     pub signals: signal::TaskSignals,
     /// Signal handlers, shared by CLONE_SIGHAND.
     pub handlers: KCell<Arc<signal::Handlers>>,
+    /// Scheduling wishes, personality, prctl(2) settings.
+    pub attributes: KCell<attributes::Attributes>,
     /// Kept by the scheduler; see `cpu_time`.
     pub(crate) cpu_time: KCell<(u64, u64)>,
     /// Address that exit clears and wakes (set_tid_address(2)).

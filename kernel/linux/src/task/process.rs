@@ -66,6 +66,8 @@ pub struct Process {
     pub ended_cpu_time: KCell<(u64, u64)>,
     /// CPU time of children that were waited for, and of theirs: user and system ns.
     pub children_cpu_time: KCell<(u64, u64)>,
+    /// prctl(PR_SET_DUMPABLE): 1 if its users may look into it.
+    pub dumpable: KCell<u32>,
     /// prctl(PR_SET_CHILD_SUBREAPER).
     pub child_subreaper: KCell<bool>,
 }
@@ -195,6 +197,7 @@ pub fn first_task(cred: Arc<Cred>) -> Arc<Task> {
         did_exec: KCell::default(),
         ended_cpu_time: KCell::default(),
         children_cpu_time: KCell::default(),
+        dumpable: KCell::new(1),
         child_subreaper: KCell::default(),
     });
     PROCESSES.borrow_mut().insert(pid, process.clone());
@@ -208,6 +211,7 @@ pub fn first_task(cred: Arc<Cred>) -> Arc<Task> {
         comm: KCell::default(),
         signals: signal::TaskSignals::default(),
         handlers: KCell::default(),
+        attributes: KCell::default(),
         cpu_time: KCell::default(),
         clear_child_tid: KCell::default(),
         robust_list: KCell::default(),
