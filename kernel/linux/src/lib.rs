@@ -28,3 +28,5 @@ mod entry;
 pub use entry::Linux;
 
 pub mod tty;
+
+pub mod uts;

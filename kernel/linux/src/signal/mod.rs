@@ -293,9 +293,19 @@ pub fn reset_for_exec(t: &Task) {
     t.process().timers.clear_posix(t.process());
 }
 
-/// What the end of a process means for what could still send it signals.
+/// What the end of a process means for signals: its timers send none any more, and its children get those they asked for.
+/// The last thread
+/// calls it, while they still are its children.
 pub fn process_ended(process: &Arc<Process>) {
     process.timers.clear();
+    let children = process.children.borrow().clone();
+    for task in children.iter().flat_map(|child| child.living()) {
+        // prctl(PR_SET_PDEATHSIG).
+        let signo = task.attributes.borrow().death_signal;
+        if signo != 0 {
+            send_to_process(task.process(), SigInfo::user(signo, &crate::task::current()));
+        }
+    }
 }
 
 /// Whether the task would not notice this signal: it blocks it, or it ignores it.

@@ -24,6 +24,10 @@ mod pipe;
 #[allow(dead_code, reason = "until the table lists its calls")]
 mod poll;
 #[allow(dead_code, reason = "until the table lists its calls")]
+mod cred;
+#[allow(dead_code, reason = "until the table lists its calls")]
+mod misc;
+#[allow(dead_code, reason = "until the table lists its calls")]
 mod signal;
 #[allow(dead_code, reason = "until the table lists its calls")]
 mod time;

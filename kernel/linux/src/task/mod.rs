@@ -8,6 +8,9 @@ pub mod cred;
 pub mod exec;
 pub mod exit;
 pub mod futex;
+
+pub mod attributes;
+pub mod identity;
 pub mod process;
 pub mod sched;
 pub mod wait;
@@ -39,6 +42,8 @@ pub struct Task {
     pub signals: signal::TaskSignals,
     /// Signal handlers, shared by CLONE_SIGHAND.
     pub handlers: KCell<Arc<signal::Handlers>>,
+    /// Scheduling wishes, personality, prctl(2) settings.
+    pub attributes: KCell<attributes::Attributes>,
     /// Kept by the scheduler; see `cpu_time`.
     pub(crate) cpu_time: KCell<(u64, u64)>,
     /// Address that exit clears and wakes (set_tid_address(2)).

@@ -76,6 +76,8 @@ pub struct Process {
     pub ended_cpu_time: KCell<(u64, u64)>,
     /// CPU time of children that were waited for, and of theirs: user and system ns.
     pub children_cpu_time: KCell<(u64, u64)>,
+    /// prctl(PR_SET_DUMPABLE): 1 if its users may look into it.
+    pub dumpable: KCell<u32>,
     /// prctl(PR_SET_CHILD_SUBREAPER).
     pub child_subreaper: KCell<bool>,
 }
@@ -226,6 +228,7 @@ fn new_process(pid: Pid, session: Arc<Session>, pgid: Pid) -> Arc<Process> {
         did_exec: KCell::default(),
         ended_cpu_time: KCell::default(),
         children_cpu_time: KCell::default(),
+        dumpable: KCell::new(1),
         child_subreaper: KCell::default(),
     });
     PROCESSES.borrow_mut().insert(pid, process.clone());
@@ -289,6 +292,7 @@ pub fn first_task(cred: Arc<Cred>, sched: super::sched::Entity, space: Arc<Space
         comm: KCell::default(),
         signals: signal::TaskSignals::default(),
         handlers: KCell::default(),
+        attributes: KCell::default(),
         cpu_time: KCell::default(),
         clear_child_tid: KCell::default(),
         robust_list: KCell::default(),

@@ -262,6 +262,14 @@ pub fn wake_for_signal(task: &Arc<Task>) {
     }
 }
 
+/// How long a task may keep its vCPU while others wait for it.
+pub const SLICE_NS: u64 = 4_000_000;
+
+/// The vCPU that runs this code.
+pub fn cpu_index() -> u32 {
+    0
+}
+
 /// vCPUs of one guest process.
 pub fn cpu_count() -> u32 {
     boot().cpus
