@@ -12,6 +12,7 @@ pub mod errno;
 pub mod file;
 pub mod fs;
 pub mod mem;
+pub mod net;
 pub mod signal;
 pub mod syscall;
 pub mod task;
