@@ -15,6 +15,7 @@ pub mod load;
 
 pub mod ipc;
 pub mod mem;
+pub mod net;
 pub mod signal;
 pub mod syscall;
 pub mod task;

@@ -55,6 +55,9 @@ fn opened(t: &Arc<Task>, fd: i32) -> Result<Arc<OpenFile>, Errno> {
     if file.flags() & O_PATH != 0 { Err(Errno::EBADF) } else { Ok(file) }
 }
 
+// The table of system calls names these functions.
+mod socket;
+
 /// An argument as it lies in a register. Truncation is Linux's own: an `int` is the low half.
 pub trait FromReg {
     fn from_reg(register: usize) -> Self;
