@@ -4,7 +4,10 @@
 //! `OpenFile` is open(2)'s open file description around one: status flags, cursor, owner. `FdTable` (`table`) maps
 //! descriptors to open files. An object blocks by `task::wait::wait_event` and honours `OpenFile::nonblocking`.
 
+pub mod copy;
 pub mod io;
+pub mod locks;
+pub mod owner;
 pub mod regular;
 pub mod table;
 
@@ -16,7 +19,8 @@ use husk_machine::cell::KCell;
 use husk_machine::page::Pages;
 use io::{Sink, Source};
 use linux_raw_sys::general::{
-    O_ACCMODE, O_APPEND, O_NONBLOCK, O_PATH, O_RDONLY, O_RDWR, O_WRONLY, SEEK_CUR, SEEK_END, SEEK_SET,
+    IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, O_ACCMODE, O_APPEND, O_NONBLOCK, O_PATH, O_RDONLY, O_RDWR, O_WRONLY,
+    SEEK_CUR, SEEK_END, SEEK_SET,
 };
 
 /// What an open file description can be open on.
@@ -114,11 +118,18 @@ pub struct OpenFile {
     position: KCell<u64>,
     /// Where it was found, for /proc/self/fd, fchdir and *at calls; `None` for pipes, sockets and the like.
     pub path: Option<crate::fs::Path>,
+    async_state: KCell<owner::AsyncState>,
 }
 
 impl OpenFile {
     pub fn new(object: Arc<dyn File>, flags: u32, path: Option<crate::fs::Path>) -> Arc<Self> {
-        Arc::new(Self { object, flags: KCell::new(flags), position: KCell::new(0), path })
+        Arc::new(Self {
+            object,
+            flags: KCell::new(flags),
+            position: KCell::new(0),
+            path,
+            async_state: KCell::default(),
+        })
     }
 
     pub fn flags(&self) -> u32 {
@@ -192,6 +203,17 @@ impl OpenFile {
 
 impl Drop for OpenFile {
     fn drop(&mut self) {
+        if let Some(path) = &self.path
+            && self.flags.get() & O_PATH == 0
+        {
+            if let Some(locks) = path.inode().locks() {
+                locks.open_file_gone(self);
+            }
+            crate::fs::notify::event(
+                &path.entry,
+                if self.writable() { IN_CLOSE_WRITE } else { IN_CLOSE_NOWRITE },
+            );
+        }
         self.object.release(self);
     }
 }

@@ -8,12 +8,15 @@ use super::{File, FilePage, OpenFile, seek_within};
 use crate::errno::{Errno, SysResult};
 use crate::fs::contents::SIZE_MAX;
 use crate::fs::inode::{Inode, Node};
-use crate::fs::{Stat, pseudo};
+use crate::fs::{Stat, notify, pseudo};
 use crate::signal;
 use crate::task;
 use crate::task::cred::CAP_FSETID;
 use alloc::sync::Arc;
-use linux_raw_sys::general::{O_NOATIME, RLIMIT_FSIZE, S_ISGID, S_ISUID, SEEK_DATA, SEEK_HOLE, SIGXFSZ};
+use linux_raw_sys::general::{
+    F_SEAL_FUTURE_WRITE, F_SEAL_GROW, F_SEAL_WRITE, IN_ACCESS, IN_MODIFY, O_NOATIME, RLIMIT_FSIZE, S_ISGID,
+    S_ISUID, SEEK_DATA, SEEK_HOLE, SIGXFSZ,
+};
 
 /// How much may be written at `at` of the `wanted` bytes under RLIMIT_FSIZE; EFBIG and SIGXFSZ if nothing.
 pub fn within_size_limit(at: u64, wanted: usize) -> Result<usize, Errno> {
@@ -28,6 +31,15 @@ pub fn within_size_limit(at: u64, wanted: usize) -> Result<usize, Errno> {
     Ok(wanted.min(usize::try_from(limit - at).unwrap_or(usize::MAX)))
 }
 
+/// Tells inotify(7) of what was done through `of`.
+fn report(of: &OpenFile, event: u32) {
+    if notify::watching()
+        && let Some(path) = &of.path
+    {
+        notify::event(&path.entry, event);
+    }
+}
+
 impl File for Inode {
     fn read(&self, of: &OpenFile, at: u64, sink: &mut Sink<'_>) -> SysResult {
         let Some(contents) = self.contents() else {
@@ -36,6 +48,9 @@ impl File for Inode {
         let count = contents.read(at, sink)?;
         if of.flags() & O_NOATIME == 0 {
             self.touch_accessed();
+        }
+        if count > 0 {
+            report(of, IN_ACCESS);
         }
         Ok(count)
     }
@@ -48,8 +63,13 @@ impl File for Inode {
             return Ok(0);
         }
         source.limit(within_size_limit(at, left)?);
+        self.check_seals(F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)?;
+        if at + source.left() as u64 > contents.size() {
+            self.check_seals(F_SEAL_GROW)?;
+        }
         let count = contents.write(&self.fs, at, source)?;
         self.written();
+        report(of, IN_MODIFY);
         Ok(count)
     }
 

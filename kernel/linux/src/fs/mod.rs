@@ -7,6 +7,7 @@
 //! (`image`) and are made when first looked up; and the generated one (`pseudo`), on which /proc and /sys are built.
 
 pub mod attach;
+pub mod attributes;
 pub mod contents;
 pub mod devfs;
 pub mod dir;
@@ -14,11 +15,13 @@ pub mod entry;
 pub mod image;
 pub mod inode;
 pub mod mount;
+pub mod notify;
 pub mod open;
 pub mod pseudo;
 pub mod root;
 pub mod tree;
 pub mod walk;
+pub mod xattr;
 
 #[cfg(test)]
 mod tests;

@@ -2,16 +2,16 @@
 
 use super::inode::{EXECUTE, Node, READ, WRITE};
 use super::walk::{Found, Last, Walk};
-use super::{Entry, Path, contents, tree};
+use super::{Entry, Path, contents, notify, tree};
 use crate::errno::Errno;
 use crate::file::OpenFile;
 use crate::task::Task;
 use alloc::format;
 use alloc::sync::Arc;
 use linux_raw_sys::general::{
-    MS_NODEV, MS_NOEXEC, O_ACCMODE, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_LARGEFILE, O_NOATIME,
-    O_NOCTTY, O_NOFOLLOW, O_PATH, O_RDONLY, O_TMPFILE, O_TRUNC, O_WRONLY, S_IFBLK, S_IFCHR, S_IFDIR, S_IFREG,
-    S_IFSOCK,
+    F_SEAL_SHRINK, IN_MODIFY, IN_OPEN, MS_NODEV, MS_NOEXEC, O_ACCMODE, O_CLOEXEC, O_CREAT, O_DIRECTORY,
+    O_EXCL, O_LARGEFILE, O_NOATIME, O_NOCTTY, O_NOFOLLOW, O_PATH, O_RDONLY, O_TMPFILE, O_TRUNC, O_WRONLY,
+    S_IFBLK, S_IFCHR, S_IFDIR, S_IFREG, S_IFSOCK,
 };
 
 /// What openat2(2) is asked for.
@@ -162,13 +162,17 @@ pub fn open_path(t: &Arc<Task>, path: Path, flags: u32, created: bool) -> Result
             return Err(Errno::EPERM);
         }
     }
-    if flags & O_TRUNC != 0
-        && let Some(contents) = inode.contents()
-    {
+    let truncated = flags & O_TRUNC != 0 && inode.contents().is_some();
+    if truncated && let Some(contents) = inode.contents() {
+        inode.check_seals(F_SEAL_SHRINK)?;
         contents.truncate(&inode.fs, 0);
         inode.written();
     }
     let object = inode.open_object(flags)?;
+    notify::event(&path.entry, IN_OPEN);
+    if truncated {
+        notify::event(&path.entry, IN_MODIFY);
+    }
     Ok(OpenFile::new(object, flags & !SPENT | O_LARGEFILE, Some(path)))
 }
 

@@ -196,7 +196,7 @@ pub fn kind_names() -> Vec<&'static str> {
 
 /// A new file system of this kind and its root.
 pub(super) fn make(kind: Kind) -> (Arc<FileSystem>, Arc<Entry>) {
-    let fs = FileSystem::new(kind.name, kind.magic, 1, Some(0));
+    let fs = FileSystem::new(kind.name, kind.magic, None, Some(0));
     let root = Entry::top((kind.root)().inode(&fs, 1));
     (fs, root)
 }

@@ -6,11 +6,23 @@
 
 // The table names them.
 #[allow(dead_code)]
+mod attributes;
+#[allow(dead_code)]
+mod copy;
+#[allow(dead_code)]
+mod descriptor;
+#[allow(dead_code)]
+mod inotify;
+#[allow(dead_code)]
 mod io;
 #[allow(dead_code)]
 mod mounts;
 #[allow(dead_code)]
+mod names;
+#[allow(dead_code)]
 mod open;
+#[allow(dead_code)]
+mod space;
 #[allow(dead_code)]
 mod stat;
 

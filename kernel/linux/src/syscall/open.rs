@@ -5,7 +5,7 @@ use crate::errno::{Errno, SysResult};
 use crate::fs::inode::{EXECUTE, Node};
 use crate::fs::open::{self, How};
 use crate::fs::walk;
-use crate::fs::{Path, dir, pseudo};
+use crate::fs::{Path, dir, notify, pseudo};
 use crate::mem::user;
 use crate::task::Task;
 use crate::task::cred::CAP_SYS_CHROOT;
@@ -13,8 +13,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use husk_machine::pod;
 use linux_raw_sys::general::{
-    AT_FDCWD, O_ACCMODE, O_APPEND, O_CLOEXEC, O_CREAT, O_DIRECT, O_DIRECTORY, O_DSYNC, O_EXCL, O_LARGEFILE,
-    O_NOATIME, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_PATH, O_SYNC, O_TMPFILE, O_TRUNC, O_WRONLY,
+    AT_FDCWD, IN_ACCESS, O_ACCMODE, O_APPEND, O_CLOEXEC, O_CREAT, O_DIRECT, O_DIRECTORY, O_DSYNC, O_EXCL,
+    O_LARGEFILE, O_NOATIME, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_PATH, O_SYNC, O_TMPFILE, O_TRUNC, O_WRONLY,
     RESOLVE_BENEATH, RESOLVE_CACHED, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS,
     RESOLVE_NO_XDEV, open_how,
 };
@@ -276,5 +276,6 @@ fn list(
     user::copy_out(dirp, &out)?;
     file.set_position(position);
     inode.touch_accessed();
+    notify::event(&path.entry, IN_ACCESS);
     Ok(out.len())
 }
