@@ -19,6 +19,7 @@ macro_rules! errnos {
                 match self {
                     $(Self::$name => Some(stringify!($name)),)*
                     Self::ERESTARTSYS => Some("ERESTARTSYS"),
+                    Self::ERESTARTNOINTR => Some("ERESTARTNOINTR"),
                     Self::ERESTARTNOHAND => Some("ERESTARTNOHAND"),
                     Self::ERESTART_RESTARTBLOCK => Some("ERESTART_RESTARTBLOCK"),
                     _ => None,
@@ -42,6 +43,8 @@ errnos! {
 impl Errno {
     /// Restart if the handler has SA_RESTART or there is none; else EINTR.
     pub const ERESTARTSYS: Errno = Errno(512);
+    /// Restart in any case, after the handler if one runs.
+    pub const ERESTARTNOINTR: Errno = Errno(513);
     /// Restart only if no handler runs; else EINTR.
     pub const ERESTARTNOHAND: Errno = Errno(514);
     /// Restart by restart_syscall(2), which keeps the deadline, if no handler runs; else EINTR.

@@ -64,6 +64,11 @@ mod hosted {
         REGS.with_borrow_mut(|own| *own = *regs);
     }
 
+    /// Sets the result register alone.
+    pub fn set_result(value: u64) {
+        REGS.with_borrow_mut(|own| own.rax = value);
+    }
+
     /// Bytes of the XSAVE area that `save_fpu` gives: constant for the life of the guest.
     pub fn fpu_len() -> usize {
         FPU.with_borrow(Vec::len)

@@ -18,4 +18,4 @@ pub mod user;
 #[cfg(not(husk_image))]
 mod hosted;
 #[cfg(not(husk_image))]
-pub use hosted::{clock, frames, random};
+pub use hosted::{clock, frames, host, random};

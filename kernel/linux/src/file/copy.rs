@@ -40,7 +40,18 @@ impl Cursor<'_> {
         }
     }
 
-    fn write(&mut self, data: &[u8]) -> SysResult {
+    pub fn read(&mut self, sink: &mut Sink<'_>) -> SysResult {
+        match self {
+            Self::Own(file) => file.read(sink),
+            Self::At(file, at) => {
+                let count = file.object.read(file, *at, sink)?;
+                *at += count as u64;
+                Ok(count)
+            }
+        }
+    }
+
+    pub fn write(&mut self, data: &[u8]) -> SysResult {
         let mut source = Source::Kernel(data);
         match self {
             Self::Own(file) => file.write(&mut source),

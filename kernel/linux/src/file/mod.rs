@@ -4,16 +4,27 @@
 //! `OpenFile` is open(2)'s open file description around one: status flags, cursor, owner. `FdTable` (`table`) maps
 //! descriptors to open files. An object blocks by `task::wait::wait_event` and honours `OpenFile::nonblocking`.
 
+pub mod anon;
 pub mod copy;
+pub mod epoll;
+pub mod eventfd;
 pub mod io;
 pub mod locks;
 pub mod owner;
+pub mod pidfd;
+pub mod pipe;
+pub mod poll;
 pub mod regular;
+pub mod signalfd;
+pub mod splice;
 pub mod table;
+pub mod timerfd;
 
 use crate::errno::{Errno, SysResult};
 use crate::task::wait::WaitQueue;
-use alloc::sync::Arc;
+use alloc::string::String;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
 use core::any::Any;
 use husk_machine::cell::KCell;
 use husk_machine::page::Pages;
@@ -84,6 +95,16 @@ pub trait File: Any + Send + Sync {
         Err(Errno::ENXIO)
     }
 
+    /// What readlink(2) of /proc/PID/fd/N gives when the open file has no path.
+    fn link(&self) -> String {
+        anon::link("inode")
+    }
+
+    /// Lines of /proc/PID/fdinfo/N that this kind of object adds.
+    fn fdinfo(&self, out: &mut String) {
+        let _ = out;
+    }
+
     /// The last descriptor on this open file was closed.
     fn release(&self, of: &OpenFile) {
         let _ = of;
@@ -118,6 +139,8 @@ pub struct OpenFile {
     position: KCell<u64>,
     /// Where it was found, for /proc/self/fd, fchdir and *at calls; `None` for pipes, sockets and the like.
     pub path: Option<crate::fs::Path>,
+    /// Registrations of epoll instances that watch this open file.
+    watchers: KCell<Vec<Weak<epoll::Item>>>,
     async_state: KCell<owner::AsyncState>,
 }
 
@@ -128,6 +151,7 @@ impl OpenFile {
             flags: KCell::new(flags),
             position: KCell::new(0),
             path,
+            watchers: KCell::default(),
             async_state: KCell::default(),
         })
     }
@@ -203,6 +227,9 @@ impl OpenFile {
 
 impl Drop for OpenFile {
     fn drop(&mut self) {
+        for item in self.watchers.take().iter().filter_map(Weak::upgrade) {
+            item.file_closed(self);
+        }
         if let Some(path) = &self.path
             && self.flags.get() & O_PATH == 0
         {

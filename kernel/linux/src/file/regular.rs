@@ -6,6 +6,7 @@
 use super::io::{Sink, Source};
 use super::{File, FilePage, OpenFile, seek_within};
 use crate::errno::{Errno, SysResult};
+use crate::file::pipe::{Pipe, PipeEnd};
 use crate::fs::contents::SIZE_MAX;
 use crate::fs::inode::{Inode, Node};
 use crate::fs::{Stat, notify, pseudo};
@@ -14,8 +15,8 @@ use crate::task;
 use crate::task::cred::CAP_FSETID;
 use alloc::sync::Arc;
 use linux_raw_sys::general::{
-    F_SEAL_FUTURE_WRITE, F_SEAL_GROW, F_SEAL_WRITE, IN_ACCESS, IN_MODIFY, O_NOATIME, RLIMIT_FSIZE, S_ISGID,
-    S_ISUID, SEEK_DATA, SEEK_HOLE, SIGXFSZ,
+    F_SEAL_FUTURE_WRITE, F_SEAL_GROW, F_SEAL_WRITE, IN_ACCESS, IN_MODIFY, O_NOATIME, RLIMIT_FSIZE, S_IFIFO,
+    S_ISGID, S_ISUID, SEEK_DATA, SEEK_HOLE, SIGXFSZ,
 };
 
 /// How much may be written at `at` of the `wanted` bytes under RLIMIT_FSIZE; EFBIG and SIGXFSZ if nothing.
@@ -129,7 +130,16 @@ impl Inode {
             },
             Node::Pseudo(pseudo::Node::Directory(_)) => Ok(self.clone()),
             Node::Symlink(_) | Node::Pseudo(pseudo::Node::Link(_)) => Err(Errno::ELOOP),
-            Node::Endpoint(_) => Err(Errno::ENXIO),
+            Node::Endpoint(_) if self.kind() != S_IFIFO => Err(Errno::ENXIO),
+            Node::Endpoint(endpoint) => {
+                let kept = endpoint.borrow().clone().and_then(|kept| kept.downcast::<Pipe>().ok());
+                let pipe = kept.unwrap_or_else(|| {
+                    let pipe = Pipe::new();
+                    drop(endpoint.replace(Some(pipe.clone())));
+                    pipe
+                });
+                Ok(PipeEnd::open(&pipe, flags)?)
+            }
         }
     }
 }

@@ -169,6 +169,11 @@ impl FdTable {
         }
     }
 
+    /// Every open descriptor is below this: a multiple of 64, as select(2) counts.
+    pub fn capacity(&self) -> usize {
+        self.slots.borrow().len().max(1).next_multiple_of(64)
+    }
+
     /// The descriptors in use, in order.
     pub fn open_fds(&self) -> Vec<i32> {
         let slots = self.slots.borrow();

@@ -9,9 +9,9 @@ use crate::task::Task;
 use alloc::format;
 use alloc::sync::Arc;
 use linux_raw_sys::general::{
-    F_SEAL_SHRINK, IN_MODIFY, IN_OPEN, MS_NODEV, MS_NOEXEC, O_ACCMODE, O_CLOEXEC, O_CREAT, O_DIRECTORY,
-    O_EXCL, O_LARGEFILE, O_NOATIME, O_NOCTTY, O_NOFOLLOW, O_PATH, O_RDONLY, O_TMPFILE, O_TRUNC, O_WRONLY,
-    S_IFBLK, S_IFCHR, S_IFDIR, S_IFREG, S_IFSOCK,
+    AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, F_SEAL_SHRINK, IN_MODIFY, IN_OPEN, MS_NODEV, MS_NOEXEC,
+    O_ACCMODE, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_LARGEFILE, O_NOATIME, O_NOCTTY, O_NOFOLLOW, O_PATH,
+    O_RDONLY, O_TMPFILE, O_TRUNC, O_WRONLY, S_IFBLK, S_IFCHR, S_IFDIR, S_IFREG, S_IFSOCK,
 };
 
 /// What openat2(2) is asked for.
@@ -188,19 +188,25 @@ fn reopen(file: &Arc<OpenFile>, flags: u32) -> Result<Arc<OpenFile>, Errno> {
 
 /// Opens a program for execve(2): EACCES unless it is a regular file that the task may execute.
 pub fn open_exec(t: &Arc<Task>, path: &[u8]) -> Result<Arc<OpenFile>, Errno> {
-    open_exec_at(t, linux_raw_sys::general::AT_FDCWD, path, true)
+    open_exec_at(t, AT_FDCWD, path, 0)
 }
 
-/// As `open_exec`, for execveat(2). `follow`: a symbolic link at the end of the path is followed (else ELOOP).
-pub fn open_exec_at(t: &Arc<Task>, dirfd: i32, path: &[u8], follow: bool) -> Result<Arc<OpenFile>, Errno> {
-    match Walk::new(t, dirfd, path)?.to_end(follow)? {
+/// As `open_exec`, for execveat(2) and its flags AT_EMPTY_PATH and AT_SYMLINK_NOFOLLOW (ELOOP at a symbolic link).
+pub fn open_exec_at(t: &Arc<Task>, dirfd: i32, path: &[u8], flags: u32) -> Result<Arc<OpenFile>, Errno> {
+    if flags & !(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if path.is_empty() && flags & AT_EMPTY_PATH != 0 {
+        let file = t.files().get(dirfd)?;
+        return open_exec_path(t, file.path.clone().ok_or(Errno::EACCES)?);
+    }
+    match Walk::new(t, dirfd, path)?.to_end(flags & AT_SYMLINK_NOFOLLOW == 0)? {
         Found::Path(path) => open_exec_path(t, path),
         Found::File(_) => Err(Errno::EACCES),
     }
 }
 
-/// Opens what `path` is for execution (execveat(2) with AT_EMPTY_PATH).
-pub fn open_exec_path(t: &Arc<Task>, path: Path) -> Result<Arc<OpenFile>, Errno> {
+fn open_exec_path(t: &Arc<Task>, path: Path) -> Result<Arc<OpenFile>, Errno> {
     let inode = path.inode();
     if inode.is_symlink() {
         return Err(Errno::ELOOP);

@@ -703,3 +703,65 @@ fn record_locks_go_with_any_descriptor_of_the_file() {
     assert!(inode.make_locks().conflict(&other).is_none());
     assert_eq!(inode.make_locks().lock_whole(Owner::Open(1), true, false), Ok(()));
 }
+
+#[test]
+fn a_fifo_carries_bytes_between_its_openers() {
+    use linux_raw_sys::general::{O_NONBLOCK, S_IFIFO};
+    let t = enter();
+    tree::make_node(&t, AT_FDCWD, b"/tmp/fifo", S_IFIFO | 0o600, 0).unwrap();
+    assert_eq!(open_as(&t, "/tmp/fifo", O_WRONLY | O_NONBLOCK).err(), Some(Errno::ENXIO));
+    let reader = open_as(&t, "/tmp/fifo", O_RDONLY | O_NONBLOCK).unwrap();
+    let writer = open_as(&t, "/tmp/fifo", O_WRONLY).unwrap();
+    assert_eq!(writer.write(&mut Source::Kernel(b"through")), Ok(7));
+    let mut bytes = [0; 16];
+    assert_eq!(reader.read(&mut Sink::Kernel(&mut bytes)), Ok(7));
+    assert_eq!(reader.stat().unwrap().mode & 0o170000, S_IFIFO);
+    drop(writer);
+    assert_eq!(reader.read(&mut Sink::Kernel(&mut bytes)), Ok(0));
+}
+
+#[test]
+fn dev_pts_shows_the_terminals_there_are() {
+    let t = enter();
+    assert_eq!(find(&t, "/dev/pts/0").err(), Some(Errno::ENOENT));
+    let master = open_as(&t, "/dev/ptmx", O_RDWR).unwrap();
+    let slave = find(&t, "/dev/pts/0").unwrap();
+    assert_eq!(major_minor(slave.inode().stat().rdev), (136, 0));
+    assert_eq!(name(&t, "/dev/pts/0"), "/dev/pts/0");
+    drop(master);
+    assert_eq!(find(&t, "/dev/pts/0").err(), Some(Errno::ENOENT));
+}
+
+#[test]
+fn mounts_cover_move_and_go() {
+    use super::attach::{MountOptions, bind, mount_new, move_mount, unmount};
+    let t = enter();
+    let options = |text: &str| MountOptions::parse(text.as_bytes()).unwrap();
+    for directory in ["/a", "/a/below", "/b", "/c"] {
+        mkdir(&t, directory).unwrap();
+    }
+    write(&t, "/a/under", "u");
+    mount_new(b"tmpfs", b"tmp", &find(&t, "/a").unwrap(), 0, &options("size=8k,mode=700")).unwrap();
+    assert_eq!(find(&t, "/a").unwrap().inode().attributes().mode & 0o7777, 0o700);
+    assert_eq!(read(&t, "/a/under"), Err(Errno::ENOENT));
+    assert_eq!(name(&t, "/a/../a"), "/a");
+    let file = open_as(&t, "/a/f", O_CREAT | O_RDWR).unwrap();
+    assert_eq!(file.write(&mut Source::Kernel(&[1; 20_000])), Ok(8192));
+    assert_eq!(rmdir(&t, "/a"), Err(Errno::EBUSY));
+    assert_eq!(unmount(find(&t, "/a").unwrap(), false), Err(Errno::EBUSY));
+    drop(file);
+    bind(&find(&t, "/a").unwrap(), &find(&t, "/b").unwrap(), false).unwrap();
+    assert_eq!(find(&t, "/b/f").unwrap().inode().stat().size, 8192);
+    assert_eq!(rename(&t, "/a/f", "/b/g", 0), Err(Errno::EXDEV));
+    move_mount(&find(&t, "/a").unwrap(), &find(&t, "/c").unwrap()).unwrap();
+    assert_eq!(read(&t, "/a/under").unwrap(), b"u");
+    assert!(find(&t, "/c/f").is_ok());
+    assert_eq!(unmount(find(&t, "/a").unwrap(), false), Err(Errno::EINVAL));
+    assert_eq!(unmount(find(&t, "/c").unwrap(), false), Ok(()));
+    assert_eq!(unmount(find(&t, "/b").unwrap(), true), Ok(()));
+    assert_eq!(rmdir(&t, "/b"), Ok(()));
+    assert_eq!(mount_new(b"nonesuch", b"", &find(&t, "/c").unwrap(), 0, &options("")), Err(Errno::ENODEV));
+    // A mount on a generated directory is found again by the next lookup.
+    mount_new(b"devpts", b"", &find(&t, "/c").unwrap(), 0, &options("")).unwrap();
+    assert!(find(&t, "/c/ptmx").is_ok());
+}

@@ -4,6 +4,19 @@ pub mod user;
 
 use husk_machine::user::Access;
 
+/// Why an access cannot be mended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bad {
+    /// Nothing is mapped there (SEGV_MAPERR).
+    Unmapped,
+    /// The protection forbids it (SEGV_ACCERR).
+    Forbidden,
+    /// Past the end of the file (SIGBUS).
+    Beyond,
+    /// No memory is left for the page (SIGBUS, as for a tmpfs that is full).
+    OutOfMemory,
+}
+
 /// Tries to make `address` accessible as the application's memory map allows. False: the access is an error.
 pub fn mend_fault(_address: usize, _access: Access) -> bool {
     false

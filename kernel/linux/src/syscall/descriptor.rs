@@ -5,6 +5,7 @@ use crate::errno::{Errno, SysResult};
 use crate::file::OpenFile;
 use crate::file::locks::{Owner, Record};
 use crate::file::owner::{OwnerKind, SignalOwner};
+use crate::file::pipe::{Pipe, PipeEnd};
 use crate::fs::Inode;
 use crate::mem::user;
 use crate::task::Task;
@@ -115,6 +116,8 @@ pub(super) fn fcntl(t: &Arc<Task>, fd: i32, command: u32, argument: usize) -> Sy
         }
         // Nobody holds a lease, as none is ever given.
         raw::F_GETLEASE => Ok(raw::F_UNLCK as usize),
+        raw::F_GETPIPE_SZ => Ok(pipe_of(&file)?.capacity()),
+        raw::F_SETPIPE_SZ => pipe_of(&file)?.set_capacity(argument as u32 as usize, &t.cred()),
         raw::F_ADD_SEALS => add_seals(&file, argument as u32),
         raw::F_GET_SEALS => Ok(sealed_inode(&file)?.seals().ok_or(Errno::EINVAL)? as usize),
         raw::F_DUPFD_QUERY => {
@@ -124,6 +127,11 @@ pub(super) fn fcntl(t: &Arc<Task>, fd: i32, command: u32, argument: usize) -> Sy
         }
         _ => Err(Errno::EINVAL),
     }
+}
+
+/// The pipe that the file is an end of, else EBADF.
+fn pipe_of(file: &OpenFile) -> Result<&Arc<Pipe>, Errno> {
+    file.object.downcast::<PipeEnd>().map(PipeEnd::pipe).ok_or(Errno::EBADF)
 }
 
 fn set_flags(t: &Arc<Task>, file: &Arc<OpenFile>, flags: u32) -> SysResult {

@@ -42,6 +42,7 @@ pub const CAP_SETUID: u32 = 7;
 pub const CAP_SETPCAP: u32 = 8;
 pub const CAP_NET_BIND_SERVICE: u32 = 10;
 pub const CAP_NET_RAW: u32 = 13;
+pub const CAP_IPC_LOCK: u32 = 14;
 pub const CAP_IPC_OWNER: u32 = 15;
 pub const CAP_SYS_CHROOT: u32 = 18;
 pub const CAP_SYS_PTRACE: u32 = 19;
@@ -49,8 +50,10 @@ pub const CAP_SYS_ADMIN: u32 = 21;
 pub const CAP_SYS_NICE: u32 = 23;
 pub const CAP_SYS_RESOURCE: u32 = 24;
 pub const CAP_SYS_TIME: u32 = 25;
+pub const CAP_SYS_TTY_CONFIG: u32 = 26;
 pub const CAP_MKNOD: u32 = 27;
 pub const CAP_SETFCAP: u32 = 31;
+pub const CAP_WAKE_ALARM: u32 = 35;
 
 impl Cred {
     /// A user with no supplementary groups; user 0 has every capability.
@@ -77,6 +80,13 @@ impl Cred {
 
     pub fn capable(&self, capability: u32) -> bool {
         self.cap_effective & (1 << capability) != 0
+    }
+
+    /// Whether who has these credentials may look into who has `other`: ptrace(2)'s access check, by real ids.
+    pub fn may_trace(&self, other: &Cred) -> bool {
+        let same = [other.uid, other.euid, other.suid].iter().all(|uid| *uid == self.uid)
+            && [other.gid, other.egid, other.sgid].iter().all(|gid| *gid == self.gid);
+        same && other.cap_permitted & !self.cap_permitted == 0 || self.capable(CAP_SYS_PTRACE)
     }
 
     /// Whether `gid` is the file-system group or a supplementary one.

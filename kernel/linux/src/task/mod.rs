@@ -35,6 +35,8 @@ pub struct Task {
     pub signals: signal::TaskSignals,
     /// Signal handlers, shared by CLONE_SIGHAND.
     pub handlers: KCell<Arc<signal::Handlers>>,
+    /// Kept by the scheduler; see `cpu_time`.
+    pub(crate) cpu_time: KCell<(u64, u64)>,
     /// Address that exit clears and wakes (set_tid_address(2)).
     pub clear_child_tid: KCell<usize>,
     /// Head of the list of robust futexes (set_robust_list(2)).
@@ -87,6 +89,11 @@ impl Task {
 
     pub fn set_space(&self, space: Arc<Space>) {
         self.space.set_arc(space);
+    }
+
+    /// Time on a vCPU: user and system ns.
+    pub fn cpu_time(&self) -> (u64, u64) {
+        self.cpu_time.get()
     }
 
     /// A resource limit of the process: RLIMIT_*.

@@ -18,7 +18,7 @@ use linux_raw_sys::general::rlimit64;
 /// A session: setsid(2). Its controlling terminal hangs here.
 pub struct Session {
     pub id: Pid,
-    pub terminal: KCell<Option<Arc<dyn crate::file::File>>>,
+    pub terminal: KCell<Option<Arc<crate::tty::Tty>>>,
 }
 
 /// A change of a child that wait4(2) reports besides its end.
@@ -52,6 +52,8 @@ pub struct Process {
     pub own_events: WaitQueue,
     /// Signals sent to the process as a whole.
     pub signals: signal::ProcessSignals,
+    /// Interval timers and POSIX timers.
+    pub timers: crate::time::interval::ProcessTimers,
     /// Signal sent to the parent at the end: SIGCHLD after fork(2).
     pub exit_signal: KCell<u32>,
     /// The file that runs, for /proc/PID/exe.
@@ -60,6 +62,10 @@ pub struct Process {
     pub start_time: u64,
     /// The process has called execve(2) since it was forked: setpgid(2) wants to know.
     pub did_exec: KCell<bool>,
+    /// CPU time of threads that have ended: user and system ns.
+    pub ended_cpu_time: KCell<(u64, u64)>,
+    /// CPU time of children that were waited for, and of theirs: user and system ns.
+    pub children_cpu_time: KCell<(u64, u64)>,
     /// prctl(PR_SET_CHILD_SUBREAPER).
     pub child_subreaper: KCell<bool>,
 }
@@ -144,6 +150,15 @@ impl Process {
         self.rlimits.borrow_mut()[resource as usize] = limit;
     }
 
+    /// CPU time of all threads, those that have ended too: user and system ns.
+    pub fn cpu_time(&self) -> (u64, u64) {
+        let threads = self.living();
+        threads
+            .iter()
+            .map(|task| task.cpu_time())
+            .fold(self.ended_cpu_time.get(), |sum, time| (sum.0 + time.0, sum.1 + time.1))
+    }
+
     /// The living threads, the oldest first.
     pub fn living(&self) -> Vec<Arc<Task>> {
         self.tasks.borrow().iter().filter_map(Weak::upgrade).collect()
@@ -173,10 +188,13 @@ pub fn first_task(cred: Arc<Cred>) -> Arc<Task> {
         child_events: WaitQueue::new(),
         own_events: WaitQueue::new(),
         signals: signal::ProcessSignals::default(),
+        timers: crate::time::interval::ProcessTimers::default(),
         exit_signal: KCell::new(raw::SIGCHLD),
         exe: KCell::default(),
         start_time: crate::time::monotonic_ns(),
         did_exec: KCell::default(),
+        ended_cpu_time: KCell::default(),
+        children_cpu_time: KCell::default(),
         child_subreaper: KCell::default(),
     });
     PROCESSES.borrow_mut().insert(pid, process.clone());
@@ -190,6 +208,7 @@ pub fn first_task(cred: Arc<Cred>) -> Arc<Task> {
         comm: KCell::default(),
         signals: signal::TaskSignals::default(),
         handlers: KCell::default(),
+        cpu_time: KCell::default(),
         clear_child_tid: KCell::default(),
         robust_list: KCell::default(),
         no_new_privs: KCell::default(),

@@ -2,4 +2,5 @@
 
 pub mod clock;
 pub mod frames;
+pub mod host;
 pub mod random;

@@ -1,0 +1,125 @@
+//! Job control: stopping and continuing a process, and telling its parent.
+//!
+//! `Process::stopped` is set when a stop begins. Each thread joins it on its way out of the kernel; when the last one
+//! has, the parent learns of it. SIGCONT ends it, and SIGKILL ends everything.
+
+use super::info::SigInfo;
+use super::send::{handlers_of, send_to_process};
+use super::{SIG_IGN, killed};
+use crate::task::process::{self, JobReport, Process};
+use crate::task::wait::{WaitLimit, wait_event};
+use crate::task::{Pid, Task, sched};
+use alloc::sync::Arc;
+use linux_raw_sys::general as raw;
+
+/// A stop of a process.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stop {
+    signo: u32,
+    /// All threads have joined, and the parent has been told.
+    complete: bool,
+}
+
+/// Whether a process group has no member whose parent could take care of it: its default stop signals are ignored.
+pub fn orphaned(pgid: Pid) -> bool {
+    !process::in_group(pgid).iter().any(|member| {
+        let parent = member.parent.borrow().upgrade();
+        parent.is_some_and(|parent| {
+            parent.pgid.get() != pgid && parent.session.borrow().id == member.session.borrow().id
+        })
+    })
+}
+
+/// Begins to stop the process of `t` for `signo`, by default action.
+pub(super) fn begin_stop(t: &Arc<Task>, signo: u32) {
+    if signo != raw::SIGSTOP && orphaned(t.process().pgid.get()) {
+        return;
+    }
+    let process = t.process();
+    if process.stopped.get() {
+        return;
+    }
+    process.signals.state.borrow_mut().stop = Some(Stop { signo, complete: false });
+    process.stopped.set(true);
+    for thread in process.living() {
+        if thread.tid() != t.tid() {
+            sched::wake_for_signal(&thread);
+        }
+    }
+}
+
+/// Joins the stop of the process and waits until it ends.
+pub(super) fn stay_stopped(t: &Arc<Task>) {
+    let process = t.process().clone();
+    while process.stopped.get() && !killed(t) {
+        t.signals.state.borrow_mut().in_stop = true;
+        check_complete(&process);
+        let limit = WaitLimit { uninterruptible: true, ..WaitLimit::default() };
+        // SIGCONT clears `in_stop`: when the next stop begins before this thread runs, it joins that one anew.
+        let resumed = || (!t.signals.state.borrow().in_stop).then_some(());
+        let _ = wait_event(&[&process.signals.resume], limit, resumed);
+        if cfg!(not(husk_image)) {
+            // Unit tests have nobody who could continue it.
+            break;
+        }
+    }
+    t.signals.state.borrow_mut().in_stop = false;
+}
+
+/// Tells the parent once the last thread has joined a stop.
+pub(super) fn check_complete(process: &Arc<Process>) {
+    let Some(stop) = process.signals.state.borrow().stop else { return };
+    let members = process.living();
+    if stop.complete
+        || members.is_empty()
+        || !members.iter().all(|thread| thread.signals.state.borrow().in_stop)
+    {
+        return;
+    }
+    process.signals.state.borrow_mut().stop = Some(Stop { complete: true, ..stop });
+    process.report.set(Some(JobReport::Stopped(stop.signo)));
+    notify_parent(process, raw::CLD_STOPPED as i32, stop.signo as i32);
+}
+
+/// SIGCONT was sent: ends a stop, whatever the disposition of the signal.
+pub(super) fn resume(process: &Arc<Process>, members: &[Arc<Task>]) {
+    if !process.stopped.get() {
+        return;
+    }
+    let stop = process.signals.state.borrow_mut().stop.take();
+    process.stopped.set(false);
+    for thread in members {
+        thread.signals.state.borrow_mut().in_stop = false;
+    }
+    process.signals.resume.wake_all(!0);
+    if stop.is_some_and(|stop| stop.complete) {
+        process.report.set(Some(JobReport::Continued));
+        notify_parent(process, raw::CLD_CONTINUED as i32, raw::SIGCONT as i32);
+    }
+}
+
+/// Tells the parent that its child stopped or went on.
+fn notify_parent(process: &Arc<Process>, code: i32, status: i32) {
+    let parent = process.parent.borrow().upgrade();
+    if let Some(parent) = parent {
+        let wanted = handlers_of(&parent).is_some_and(|handlers| {
+            let action = handlers.get(raw::SIGCHLD);
+            action.handler != SIG_IGN && !action.has(raw::SA_NOCLDSTOP)
+        });
+        if wanted {
+            let uid = process.leader().map_or(0, |task| task.cred().uid);
+            let info = SigInfo::child(raw::SIGCHLD, code, process.pid(), uid, status);
+            send_to_process(&parent, info.with_times(process.cpu_time()));
+        }
+        parent.child_events.wake_all(!0);
+    }
+    process.own_events.wake_all(!0);
+}
+
+/// Whether a process wants no zombies of its children: it ignores SIGCHLD or has set SA_NOCLDWAIT.
+pub fn ignores_children(parent: &Process) -> bool {
+    handlers_of(parent).is_some_and(|handlers| {
+        let action = handlers.get(raw::SIGCHLD);
+        action.handler == SIG_IGN || action.has(raw::SA_NOCLDWAIT)
+    })
+}

@@ -1,0 +1,354 @@
+//! The guest's first three descriptors: objects whose far side is the tender.
+//!
+//! A pipe, file or socket of the host stays a stream. A terminal becomes a tty of the guest, /dev/pts/0: with
+//! `husk run -t` the host's terminal is raw and the guest's line discipline does everything; without, the host's line
+//! discipline edits and echoes, and the guest's only divides what comes into lines. The scheduler calls `ready` when
+//! the host says that a descriptor has input or takes output again.
+
+use super::{FarSide, READABLE, Tty, WRITABLE, job, pty};
+use crate::errno::{Errno, SysResult};
+use crate::file::io::{Sink, Source};
+use crate::file::{File, OpenFile};
+use crate::fs::Stat;
+use crate::task::process::Process;
+use crate::task::wait::{WaitLimit, WaitQueue, wait_event};
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use husk_abi::boot::Stdio;
+use husk_machine::cell::KCell;
+use husk_machine::global::Global;
+use husk_machine::host;
+use linux_raw_sys::general as raw;
+use raw::{EPOLLHUP, winsize};
+
+/// Bytes read from the host at a time.
+const CHUNK: usize = 4096;
+
+/// What of the three descriptors the host's news concern.
+#[derive(Default)]
+struct Console {
+    streams: [Option<Arc<Stream>>; 3],
+    terminal: Option<Arc<Tty>>,
+}
+
+static CONSOLE: Global<KCell<Console>> = Global::new(KCell::default);
+
+/// A host call failed with this error number.
+fn errno(number: i32) -> Errno {
+    u16::try_from(number).map_or(Errno::EIO, Errno)
+}
+
+/// A host descriptor that is no terminal.
+pub struct Stream {
+    fd: i32,
+    stat: Stat,
+    queue: WaitQueue,
+    state: KCell<StreamState>,
+}
+
+#[derive(Default)]
+struct StreamState {
+    /// Bytes read so that poll could tell whether there are any.
+    ahead: Vec<u8>,
+    /// The last read found the end of the file.
+    ended: bool,
+    /// The last write found no room.
+    blocked: bool,
+}
+
+impl Stream {
+    fn new(fd: i32, mode: u32) -> Arc<Self> {
+        let stat = Stat {
+            dev: crate::file::anon::PIPE_DEV,
+            ino: fd as u64 + 1,
+            mode: mode & raw::S_IFMT | 0o600,
+            nlink: 1,
+            block_size: 4096,
+            ..Stat::default()
+        };
+        Arc::new(Self { fd, stat, queue: WaitQueue::new(), state: KCell::default() })
+    }
+
+    /// Reads what there is: an empty vector at the end of the file, EAGAIN when there is nothing yet.
+    fn take(&self, max: usize) -> Result<Vec<u8>, Errno> {
+        {
+            let mut state = self.state.borrow_mut();
+            if !state.ahead.is_empty() {
+                let count = max.min(state.ahead.len());
+                return Ok(state.ahead.drain(..count).collect());
+            }
+        }
+        let mut bytes = alloc::vec![0; max];
+        let count = host::read(self.fd, &mut bytes).map_err(errno)?;
+        bytes.truncate(count);
+        Ok(bytes)
+    }
+
+    fn has_input(&self) -> bool {
+        {
+            let state = self.state.borrow();
+            if !state.ahead.is_empty() {
+                return true;
+            }
+        }
+        match self.take(CHUNK) {
+            Ok(bytes) => {
+                let mut state = self.state.borrow_mut();
+                state.ended = bytes.is_empty();
+                state.ahead = bytes;
+                true
+            }
+            Err(error) => error != Errno::EAGAIN,
+        }
+    }
+
+    fn put(&self, bytes: &[u8]) -> SysResult {
+        let result = host::write(self.fd, bytes).map_err(errno);
+        self.state.borrow_mut().blocked = result == Err(Errno::EAGAIN);
+        result
+    }
+}
+
+impl File for Stream {
+    fn read(&self, of: &OpenFile, _at: u64, sink: &mut Sink<'_>) -> SysResult {
+        let max = sink.left().min(1 << 16);
+        if max == 0 {
+            return Ok(0);
+        }
+        let look = || match self.take(max) {
+            Err(Errno::EAGAIN) => None,
+            result => Some(result),
+        };
+        let bytes = match look() {
+            Some(result) => result?,
+            None if of.nonblocking() => return Err(Errno::EAGAIN),
+            None => {
+                wait_event(&[&self.queue], WaitLimit::default(), look).map_err(|_| Errno::ERESTARTSYS)??
+            }
+        };
+        if bytes.is_empty() { Ok(0) } else { sink.put(&bytes) }
+    }
+
+    fn write(&self, of: &OpenFile, _at: u64, source: &mut Source<'_>) -> SysResult {
+        let mut done = 0;
+        let mut bytes = alloc::vec![0; source.left().min(1 << 16)];
+        loop {
+            let len = source.left().min(bytes.len());
+            if len == 0 {
+                return Ok(done);
+            }
+            let taken = match source.take(&mut bytes[..len]) {
+                Ok(taken) => taken,
+                Err(error) if done == 0 => return Err(error),
+                Err(_) => return Ok(done),
+            };
+            let mut rest = &bytes[..taken];
+            while !rest.is_empty() {
+                let look = || match self.put(rest) {
+                    Err(Errno::EAGAIN) => None,
+                    result => Some(result),
+                };
+                let result = match look() {
+                    Some(result) => result,
+                    None if of.nonblocking() => Err(Errno::EAGAIN),
+                    None => wait_event(&[&self.queue], WaitLimit::default(), look)
+                        .unwrap_or(Err(Errno::ERESTARTSYS)),
+                };
+                match result {
+                    Ok(count) => {
+                        done += count;
+                        rest = &rest[count..];
+                    }
+                    Err(_) if done > 0 => return Ok(done),
+                    Err(Errno::EPIPE) => {
+                        crate::signal::raise(raw::SIGPIPE);
+                        return Err(Errno::EPIPE);
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+    }
+
+    fn ioctl(&self, _of: &OpenFile, command: u32, argument: usize) -> SysResult {
+        if command != linux_raw_sys::ioctl::FIONREAD {
+            return Err(Errno::ENOTTY);
+        }
+        self.has_input();
+        let count = self.state.borrow().ahead.len();
+        crate::mem::user::write(argument, &(count as i32))?;
+        Ok(0)
+    }
+
+    fn poll(&self, of: &OpenFile) -> u32 {
+        let mut events = 0;
+        if of.readable() && self.has_input() {
+            events |= READABLE;
+        }
+        let state = self.state.borrow();
+        if state.ended && self.stat.mode & raw::S_IFMT == raw::S_IFIFO {
+            events = (events & !READABLE) | EPOLLHUP;
+        }
+        if of.writable() && !state.blocked {
+            events |= WRITABLE;
+        }
+        events
+    }
+
+    fn wait_queue(&self, _of: &OpenFile) -> Option<&WaitQueue> {
+        Some(&self.queue)
+    }
+
+    fn stat(&self) -> Result<Stat, Errno> {
+        Ok(self.stat)
+    }
+
+    fn link(&self) -> String {
+        match self.stat.mode & raw::S_IFMT {
+            raw::S_IFSOCK => format!("socket:[{}]", self.stat.ino),
+            _ => format!("pipe:[{}]", self.stat.ino),
+        }
+    }
+
+    fn reopen(&self, _flags: u32) -> Result<Arc<dyn File>, Errno> {
+        let own = CONSOLE.borrow().streams.get(self.fd as usize).cloned().flatten();
+        own.map(|own| own as Arc<dyn File>).ok_or(Errno::ENXIO)
+    }
+}
+
+/// The host's terminal.
+pub(super) struct HostSide {
+    /// The descriptors to read from and to write to; -1 for none.
+    input: i32,
+    output: i32,
+    /// The host's terminal is raw: what it gives at the end of its file is a hang-up, not a key.
+    raw: bool,
+}
+
+impl HostSide {
+    /// Gives the host as much output as it takes.
+    pub(super) fn flush(&self, tty: &Tty) {
+        let mut taken = false;
+        loop {
+            let chunk: Vec<u8> = tty.line.borrow().output().iter().copied().take(CHUNK).collect();
+            if chunk.is_empty() {
+                break;
+            }
+            // Output that has no way out is lost, as on a line that nobody listens to.
+            let count = match host::write(self.output, &chunk) {
+                Ok(count) => count,
+                Err(number) if errno(number) == Errno::EAGAIN => break,
+                Err(_) => chunk.len(),
+            };
+            tty.line.borrow_mut().consume_output(count);
+            taken = true;
+        }
+        if taken {
+            tty.output_taken();
+        }
+    }
+
+    /// Takes what the host has, as far as there is room.
+    pub(super) fn refill(&self, tty: &Tty) {
+        let mut bytes = [0; CHUNK];
+        loop {
+            let room = tty.line.borrow().room().min(CHUNK);
+            if room == 0 || self.input < 0 {
+                return;
+            }
+            match host::read(self.input, &mut bytes[..room]) {
+                Ok(0) if self.raw => return job::hang_up(tty),
+                Ok(0) => {
+                    tty.line.borrow_mut().receive_eof();
+                    return tty.queue.wake(READABLE);
+                }
+                Ok(count) => {
+                    tty.receive(&bytes[..count]);
+                }
+                Err(number) if errno(number) == Errno::EAGAIN => return,
+                Err(_) => return job::hang_up(tty),
+            }
+        }
+    }
+}
+
+/// Makes the open files of descriptors 0, 1 and 2 as the boot block describes them. `raw`: the host's terminal is raw.
+/// `window`: rows, columns and their size in pixels.
+pub fn open_stdio(stdio: &[Stdio; 3], raw: bool, window: [u16; 4]) -> [Option<Arc<OpenFile>>; 3] {
+    let is_terminal = |fd: usize| stdio[fd].mode != 0 && stdio[fd].terminal != 0;
+    let mut terminal_file = None;
+    if (0..3).any(is_terminal) {
+        let output = (1..3).find(|fd| is_terminal(*fd)).map_or(-1, |fd| fd as i32);
+        let input = if is_terminal(0) { 0 } else { -1 };
+        let tty = Tty::new(0, FarSide::Host(HostSide { input, output, raw }));
+        tty.line.borrow_mut().cooked_far_side = !raw;
+        let [ws_row, ws_col, ws_xpixel, ws_ypixel] = window;
+        *tty.window.borrow_mut() = winsize { ws_row, ws_col, ws_xpixel, ws_ypixel };
+        pty::register(&tty);
+        // It becomes the controlling terminal of process 1, if that leads a session.
+        terminal_file = tty.open(raw::O_RDWR).ok().map(|open| OpenFile::new(open, raw::O_RDWR, None));
+        CONSOLE.borrow_mut().terminal = Some(tty);
+    }
+    core::array::from_fn(|fd| {
+        if stdio[fd].mode == 0 {
+            return None;
+        }
+        if is_terminal(fd) {
+            return terminal_file.clone();
+        }
+        let stream = Stream::new(fd as i32, stdio[fd].mode);
+        CONSOLE.borrow_mut().streams[fd] = Some(stream.clone());
+        let access = if fd == 0 { raw::O_RDONLY } else { raw::O_WRONLY };
+        Some(OpenFile::new(stream, access, None))
+    })
+}
+
+/// The host says that descriptor `fd` has input, or takes output again.
+pub fn ready(fd: i32) {
+    let (stream, terminal) = {
+        let console = CONSOLE.borrow();
+        let stream = usize::try_from(fd).ok().and_then(|fd| console.streams.get(fd)).cloned().flatten();
+        (stream, console.terminal.clone())
+    };
+    if let Some(stream) = stream {
+        stream.state.borrow_mut().blocked = false;
+        stream.queue.wake_all(!0);
+    } else if let Some(tty) = terminal
+        && let FarSide::Host(host) = &tty.far
+    {
+        host.flush(&tty);
+        host.refill(&tty);
+    }
+}
+
+/// The host's terminal has a new size: rows, columns and their size in pixels.
+pub fn resized(window: [u16; 4]) {
+    let terminal = CONSOLE.borrow().terminal.clone();
+    if let Some(tty) = terminal {
+        let [ws_row, ws_col, ws_xpixel, ws_ypixel] = window;
+        tty.resize(winsize { ws_row, ws_col, ws_xpixel, ws_ypixel });
+    }
+}
+
+/// Opens /dev/console: the host's terminal, or ENXIO where there is none.
+pub fn open_console(_minor: u32, flags: u32) -> Result<Arc<dyn File>, Errno> {
+    let terminal = CONSOLE.borrow().terminal.clone();
+    Ok(terminal.ok_or(Errno::ENXIO)?.open(flags | raw::O_NOCTTY)?)
+}
+
+/// Whether the process's controlling terminal is the host's: signals from the host's keyboard go to its foreground.
+pub fn controls(process: &Process) -> bool {
+    let terminal = CONSOLE.borrow().terminal.clone();
+    terminal.is_some_and(|tty| tty.controls(process))
+}
+
+/// Sends a signal of the host's keyboard (SIGINT, SIGQUIT, SIGTSTP sent to the tender) to the foreground group.
+/// False: there is no terminal with a foreground group.
+pub fn keyboard_signal(signo: u32) -> bool {
+    let terminal = CONSOLE.borrow().terminal.clone();
+    let Some(tty) = terminal.filter(|tty| tty.foreground() > 0) else { return false };
+    job::signal_foreground(&tty, signo);
+    true
+}
