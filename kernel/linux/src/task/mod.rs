@@ -107,7 +107,7 @@ impl Task {
 
     /// Time on a vCPU: user and system ns.
     pub fn cpu_time(&self) -> (u64, u64) {
-        self.cpu_time.get()
+        (self.sched.run_time() + self.cpu_time.get().0, self.cpu_time.get().1)
     }
 
     /// A resource limit of the process: RLIMIT_*.

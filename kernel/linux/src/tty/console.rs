@@ -19,7 +19,7 @@ use alloc::vec::Vec;
 use husk_abi::boot::Stdio;
 use husk_machine::cell::KCell;
 use husk_machine::global::Global;
-use husk_machine::host;
+use husk_machine::{cpu, host};
 use linux_raw_sys::general as raw;
 use raw::{EPOLLHUP, winsize};
 
@@ -303,6 +303,36 @@ pub fn open_stdio(stdio: &[Stdio; 3], raw: bool, window: [u16; 4]) -> [Option<Ar
         let access = if fd == 0 { raw::O_RDONLY } else { raw::O_WRONLY };
         Some(OpenFile::new(stream, access, None))
     })
+}
+
+/// Which descriptors somebody waits for, so that whoever sleeps for the guest watches them.
+pub fn watch() -> [cpu::Watch; 3] {
+    let console = CONSOLE.borrow();
+    let mut watch = [cpu::Watch::default(); 3];
+    for (watch, stream) in watch.iter_mut().zip(&console.streams) {
+        if let Some(stream) = stream.as_ref().filter(|stream| !stream.queue.is_empty()) {
+            let blocked = stream.state.borrow().blocked;
+            *watch = cpu::Watch { input: !blocked && stream.fd == 0, output: blocked };
+        }
+    }
+    if let Some(FarSide::Host(host)) = console.terminal.as_ref().map(|tty| &tty.far)
+        && let Some(watch) = usize::try_from(host.input).ok().and_then(|fd| watch.get_mut(fd))
+    {
+        // Keys are signals too, so somebody always waits for them.
+        watch.input = true;
+    }
+    watch
+}
+
+/// Asks the host about the descriptors that are watched, and tells those who wait.
+pub fn look() {
+    for (fd, watch) in watch().into_iter().enumerate().filter(|(_, watch)| watch.input || watch.output) {
+        let fd = fd as i32;
+        let (input, output) = host::poll(fd);
+        if watch.input && input || watch.output && output {
+            ready(fd);
+        }
+    }
 }
 
 /// The host says that descriptor `fd` has input, or takes output again.
