@@ -4,40 +4,20 @@
 //! `husk trace` and the table in the docs come from it. A handler decodes, finds the object, acts and encodes; it takes
 //! the calling task first, then its arguments as Linux truncates them (`FromReg`).
 
+mod attributes;
+mod copy;
 mod cred;
+mod descriptor;
 mod epoll;
 mod event;
-
-#[allow(dead_code, reason = "until the table lists its calls")]
-mod ipc;
-#[allow(dead_code, reason = "until the table lists its calls")]
-mod mqueue;
-#[allow(dead_code, reason = "until the table lists its calls")]
-mod pipe;
-#[allow(dead_code, reason = "until the table lists its calls")]
-mod poll;
-#[allow(dead_code, reason = "until the table lists its calls")]
-mod signal;
-#[allow(dead_code, reason = "until the table lists its calls")]
-mod time;
-#[allow(dead_code, reason = "until the table lists its calls")]
-mod tty;
-// The table names them.
-#[allow(dead_code)]
-mod attributes;
-#[allow(dead_code)]
-mod copy;
-#[allow(dead_code)]
-mod descriptor;
-#[allow(dead_code)]
 mod inotify;
-#[allow(dead_code)]
 mod io;
 mod ipc;
 mod mem;
 mod misc;
 mod mounts;
 mod mqueue;
+mod names;
 mod open;
 mod pipe;
 mod poll;
@@ -45,13 +25,7 @@ mod process;
 mod signal;
 pub(crate) mod site;
 mod socket;
-
-#[allow(dead_code)]
-mod names;
-#[allow(dead_code)]
-#[allow(dead_code)]
 mod space;
-#[allow(dead_code)]
 mod stat;
 pub mod table;
 mod time;

@@ -21,8 +21,6 @@ use husk_abi::boot::{FLAG_TERMINAL, Stdio};
 use husk_machine::cell::KCell;
 use husk_machine::cpu::Watch;
 use husk_machine::global::Global;
-use husk_machine::{cpu, host};
-
 use husk_machine::{host, start};
 use linux_raw_sys::general as raw;
 use raw::{EPOLLHUP, winsize};
@@ -328,24 +326,9 @@ pub(super) fn make_stdio(stdio: &[Stdio; 3], raw: bool, window: [u16; 4]) -> [Op
     })
 }
 
-/// Which descriptors somebody waits for, so that whoever sleeps for the guest watches them.
-pub fn watch() -> [cpu::Watch; 3] {
-    let console = CONSOLE.borrow();
-    let mut watch = [cpu::Watch::default(); 3];
-    for (watch, stream) in watch.iter_mut().zip(&console.streams) {
-        if let Some(stream) = stream.as_ref().filter(|stream| !stream.queue.is_empty()) {
-            let blocked = stream.state.borrow().blocked;
-            *watch = cpu::Watch { input: !blocked && stream.fd == 0, output: blocked };
-        }
-    }
-    if let Some(FarSide::Host(host)) = console.terminal.as_ref().map(|tty| &tty.far)
-        && let Some(watch) = usize::try_from(host.input).ok().and_then(|fd| watch.get_mut(fd))
-    {
-        // Keys are signals too, so somebody always waits for them.
-        watch.input = true;
-
 /// What of the host somebody waits for. A terminal's input is always waited for: it may be a signal.
 pub fn watch() -> [Watch; 3] {
+    let console = CONSOLE.borrow();
     let mut watch = [Watch::default(); 3];
     for (stream, watch) in console.streams.iter().zip(&mut watch) {
         if let Some(stream) = stream
@@ -354,27 +337,25 @@ pub fn watch() -> [Watch; 3] {
             let state = stream.state.borrow();
             watch.input = stream.fd == 0 && state.ahead.is_empty() && !state.ended;
             watch.output = state.blocked;
+        }
+    }
     if let Some(tty) = &console.terminal
         && let FarSide::Host(host) = &tty.far
+    {
         let line = tty.line.borrow();
         let at = |fd: i32| usize::try_from(fd).ok();
         if let Some(input) = at(host.input).filter(|_| !host.gone.get()) {
             watch[input].input = line.room() > 0;
+        }
         if let Some(output) = at(host.output) {
             watch[output].output = !line.output().is_empty();
+        }
     }
     watch
 }
 
-/// Asks the host about the descriptors that are watched, and tells those who wait.
-pub fn look() {
-    for (fd, watch) in watch().into_iter().enumerate().filter(|(_, watch)| watch.input || watch.output) {
-        let fd = fd as i32;
-        let (input, output) = host::poll(fd);
-        if watch.input && input || watch.output && output {
-            ready(fd);
-
 /// Asks the host about what is watched, and tells who waits for it. Called after a vCPU has slept.
+pub fn look() {
     for (fd, watch) in watch().into_iter().enumerate() {
         if watch.input || watch.output {
             let (input, output) = host::poll(fd as i32);
@@ -384,9 +365,6 @@ pub fn look() {
         }
     }
 }
-
-/// The host says that descriptor `fd` has input, or takes output again.
-pub fn ready(fd: i32) {
 
 /// Descriptor `fd` of the host has input, or takes output again.
 fn ready(fd: i32) {

@@ -51,9 +51,6 @@ pub fn write(fd: i32, data: &[u8]) -> Result<usize, i32> {
 
 /// Whether a read or a write would not block now.
 pub fn poll(fd: i32) -> (bool, bool) {
-    let state = with(fd, |channel| Ok((!channel.input.is_empty() || channel.closed, channel.room != Some(0))));
-    state.unwrap_or((true, true))
-
     with(fd, |channel| Ok((channel.closed || !channel.input.is_empty(), channel.room != Some(0))))
         .unwrap_or((false, false))
 }
