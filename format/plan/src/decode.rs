@@ -144,7 +144,7 @@ impl<'a> Plan<'a> {
 
     /// Whether the plan was made for this request.
     #[must_use]
-    pub fn answers<W: Iterator<Item = &'a [u8]> + Clone>(&self, request: &Request<'_, W>) -> bool {
+    pub fn answers<'b, W: Iterator<Item = &'b [u8]> + Clone>(&self, request: &Request<'b, W>) -> bool {
         self.uid == request.uid
             && self.requested.to_bytes() == request.program
             && self.library_path.to_bytes() == request.library_path
