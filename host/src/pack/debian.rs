@@ -3,8 +3,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use super::PackRequest;
-use super::ask::ask;
+use super::ask::Asker;
 
 /// What a guest does not read.
 const LEFT_OUT: [&str; 5] =
@@ -19,9 +18,9 @@ pub(super) struct Package {
 }
 
 /// The package of that name; `None` if it is not installed or this is not Debian.
-pub(super) fn package(request: &PackRequest, name: &OsStr) -> Option<Package> {
+pub(super) fn package(asker: &Asker, name: &OsStr) -> Option<Package> {
     let name = name.to_str().filter(|name| is_package_name(name))?;
-    let (text, _) = ask(request, Path::new("/usr/bin/dpkg-query"), &["-L", name], &[], Path::new("/"))?;
+    let text = asker.ask(Path::new("/usr/bin/dpkg-query"), &["-L", name])?.stdout;
     let is_wanted = |path: &PathBuf| path.is_absolute() && !LEFT_OUT.iter().any(|dir| path.starts_with(dir));
     let files = text.lines().filter(|&line| line != "/.").map(PathBuf::from).filter(is_wanted).collect();
     let lists = [format!("{name}.list"), format!("{name}:amd64.list")];

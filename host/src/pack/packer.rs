@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use husk_plan::Stamp;
 
 use super::PackRequest;
-use super::ask::{ask, may_run};
+use super::ask::Asker;
 use super::cache_file::CACHE_FILE;
 use super::debian;
 use super::elf::is_elf;
@@ -39,6 +39,7 @@ pub(super) struct Packer<'r> {
     pub(super) notes: Vec<String>,
     /// What the plan compares: each file, or where there are many of them, their directories.
     pub(super) inputs: BTreeMap<PathBuf, Option<Stamp>>,
+    pub(super) asker: Asker,
     linker: Linker,
     /// Whether what is brought now is one of many files.
     many: bool,
@@ -54,6 +55,7 @@ impl<'r> Packer<'r> {
             root: Root::new(),
             notes: Vec::new(),
             inputs: BTreeMap::new(),
+            asker: Asker::new(&request.path),
             linker: Linker::new(&request.library_path.to_string_lossy()),
             many: false,
             programs: HashSet::new(),
@@ -183,7 +185,7 @@ impl<'r> Packer<'r> {
 
     /// The program that a version manager's shim would run.
     fn resolve_shim(&mut self, path: &Path) -> Option<PathBuf> {
-        if !husk_plan::chooses_by_directory(path.as_os_str().as_bytes()) || !may_run(self.request, path) {
+        if !husk_plan::chooses_by_directory(path.as_os_str().as_bytes()) || !self.asker.may_run(path) {
             return None;
         }
         let request = self.request;
@@ -199,12 +201,14 @@ impl<'r> Packer<'r> {
                 environment.push(("PYENV_VERSION", &request.version));
             }
             // The command lies beside the shim and runs whenever the shim does.
-            let asked = ask_trusted(request, &command, &["which", name], &environment);
+            self.asker.trust(&command);
+            let told = self.asker.ask_in(&request.directory, &environment, &command, &["which", name]);
             self.watch(&top.join("version"));
             for dir in request.directory.ancestors() {
                 self.watch(&dir.join(choice));
             }
-            if let Some(found) = asked.map(|text| PathBuf::from(text.trim_end())) {
+            if let Some(found) = told.map(|told| PathBuf::from(told.stdout.trim_end())) {
+                self.asker.trust(&found);
                 return found.is_absolute().then_some(found);
             }
         }
@@ -332,7 +336,7 @@ impl<'r> Packer<'r> {
         if with.as_bytes().contains(&b'/') {
             return self.add_with_path(&self.request.directory.join(with));
         }
-        if let Some(package) = debian::package(self.request, with) {
+        if let Some(package) = debian::package(&self.asker, with) {
             if let Some(list) = &package.list {
                 self.watch(list);
             }
@@ -387,11 +391,6 @@ impl<'r> Packer<'r> {
         directories.iter().map(|dir| Path::new(dir).join(name)).find(|path| search::is_executable(path))
     }
 
-    /// Where a library would be found by default.
-    pub(super) fn default_library(&mut self, name: &str) -> Option<PathBuf> {
-        self.linker.default_library(name)
-    }
-
     /// Whether a program is the one that was asked for, not one that came with it.
     pub(super) fn is_asked(&self, path: &Path) -> bool {
         self.request.find().is_ok_and(|found| found == path)
@@ -406,18 +405,4 @@ impl<'r> Packer<'r> {
         }
         Ok(())
     }
-}
-
-/// Asks a version manager, in the directory that decides its answer.
-fn ask_trusted(
-    request: &PackRequest,
-    command: &Path,
-    arguments: &[&str],
-    environment: &[(&str, &OsStr)],
-) -> Option<String> {
-    let mut path = OsString::from(command.parent()?);
-    path.push(":");
-    path.push(&request.path);
-    let trusting = PackRequest { path, ..request.clone() };
-    ask(&trusting, command, arguments, environment, &request.directory).map(|(text, _)| text)
 }

@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::ask::ask;
+use super::ask::Answer;
 use super::error::PackError;
 use super::linker::Loaded;
 use super::packer::Packer;
@@ -277,11 +277,10 @@ pub(super) fn add(
         name.strip_prefix(stem)
             .is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'))
     };
-    let is_compiler = |stem: &str| {
-        let part =
-            |part: &str| part == stem || part.strip_prefix(stem).is_some_and(|rest| rest.starts_with('-'));
-        part(&name) || name.find(&format!("-{stem}")).is_some_and(|at| part(&name[at + 1..]))
-    };
+    // As x86_64-linux-gnu-gcc-12, but not gcc-ar.
+    let stem = name.trim_end_matches(|end: char| end.is_ascii_digit() || end == '.').trim_end_matches('-');
+    let is_compiler =
+        |kind: &str| stem == kind || stem.strip_suffix(kind).is_some_and(|rest| rest.ends_with('-'));
     packer.many(|packer| match name.as_str() {
         "sh" | "bash" | "dash" | "zsh" | "ksh" | "mksh" | "yash" | "rbash" => add_tools(packer, TOOLS),
         "make" | "gmake" | "find" | "xargs" | "env" if packer.is_asked(path) => add_tools(packer, TOOLS),
@@ -317,8 +316,8 @@ fn add_tools(packer: &mut Packer<'_>, tools: &[&str]) -> Result<(), PackError> {
 }
 
 /// Asks a runtime; notes where it gives no answer.
-fn ask_runtime(packer: &mut Packer<'_>, path: &Path, arguments: &[&str]) -> Option<(String, String)> {
-    let answer = ask(packer.request, path, arguments, &[], Path::new("/"));
+fn ask_runtime(packer: &mut Packer<'_>, path: &Path, arguments: &[&str]) -> Option<Answer> {
+    let answer = packer.asker.ask(path, arguments);
     if answer.is_none() {
         packer.note(format!(
             "{}: its library was not packed, because it gave no answer or lies outside of PATH; use --with",
@@ -343,10 +342,10 @@ out = ['%d.%d' % sys.version_info[:2], sys.prefix, paths['stdlib'], paths['plats
 sys.stdout.write('\\n'.join(out + [paths['purelib'], paths['platlib']] + sys.path))";
 
 fn add_python(packer: &mut Packer<'_>, path: &Path, loaded: &Loaded) -> Result<(), PackError> {
-    let Some((text, _)) = ask_runtime(packer, path, &["-E", "-s", "-S", "-c", ASK_PYTHON]) else {
+    let Some(told) = ask_runtime(packer, path, &["-E", "-s", "-S", "-c", ASK_PYTHON]) else {
         return Ok(());
     };
-    let lines: Vec<_> = text.lines().collect();
+    let lines: Vec<_> = told.stdout.lines().collect();
     let [version, prefix, library, _, ..] = lines[..] else { return Ok(()) };
     let (prefix, library) = (Path::new(prefix), PathBuf::from(library));
     let skip = move |path: &Path| {
@@ -394,22 +393,22 @@ fn listed_paths(tree: &Path) -> Vec<PathBuf> {
 }
 
 fn add_perl(packer: &mut Packer<'_>, path: &Path, loaded: &Loaded) -> Result<(), PackError> {
-    if let Some((text, _)) = ask_runtime(packer, path, &["-e", "print join qq{\\n}, @INC"]) {
-        add_lines(packer, &text, loaded)?;
+    if let Some(told) = ask_runtime(packer, path, &["-e", "print join qq{\\n}, @INC"]) {
+        add_lines(packer, &told.stdout, loaded)?;
     }
     add_tools(packer, TOOLS)
 }
 
 fn add_ruby(packer: &mut Packer<'_>, path: &Path, loaded: &Loaded) -> Result<(), PackError> {
-    if let Some((text, _)) = ask_runtime(packer, path, &["-e", "puts $LOAD_PATH, Gem.path"]) {
-        add_lines(packer, &text, loaded)?;
+    if let Some(told) = ask_runtime(packer, path, &["-e", "puts $LOAD_PATH, Gem.path"]) {
+        add_lines(packer, &told.stdout, loaded)?;
     }
     add_tools(packer, TOOLS)
 }
 
 fn add_git(packer: &mut Packer<'_>, path: &Path, loaded: &Loaded) -> Result<(), PackError> {
-    if let Some((text, _)) = ask_runtime(packer, path, &["--exec-path"]) {
-        let commands = PathBuf::from(text.trim_end());
+    if let Some(told) = ask_runtime(packer, path, &["--exec-path"]) {
+        let commands = PathBuf::from(told.stdout.trim_end());
         packer.add_tree(&commands, Some(loaded), &|_| false)?;
         if let Some(prefix) = commands.parent().and_then(Path::parent) {
             packer.add_tree(&prefix.join("share/git-core"), None, &|_| false)?;
@@ -420,8 +419,8 @@ fn add_git(packer: &mut Packer<'_>, path: &Path, loaded: &Loaded) -> Result<(), 
 
 fn add_compiler(packer: &mut Packer<'_>, path: &Path, loaded: &Loaded) -> Result<(), PackError> {
     // What is near the compiler: its passes, its own headers, its start files and its library.
-    let Some((library, _)) = ask_runtime(packer, path, &["-print-libgcc-file-name"]) else { return Ok(()) };
-    if let Some(dir) = Path::new(library.trim_end()).parent().filter(|dir| dir.is_absolute()) {
+    let Some(told) = ask_runtime(packer, path, &["-print-libgcc-file-name"]) else { return Ok(()) };
+    if let Some(dir) = Path::new(told.stdout.trim_end()).parent().filter(|dir| dir.is_absolute()) {
         packer.add_tree(dir, Some(loaded), &|_| false)?;
     }
     for pass in PASSES {
@@ -438,21 +437,17 @@ fn add_compiler(packer: &mut Packer<'_>, path: &Path, loaded: &Loaded) -> Result
     }
     for file in LINK_FILES {
         let told = answer(packer, path, &format!("-print-file-name={file}"));
-        if let Some(found) = told.filter(|told| told.is_absolute()) {
-            packer.bring_if_there(&found);
-        }
-    }
-    // The libraries that linker scripts, as libm.so is one, name besides the C library's own.
-    for name in ["libm.so.6", "libmvec.so.1", "libgcc_s.so.1", "libstdc++.so.6"] {
-        if let Some(found) = packer.default_library(name) {
-            packer.bring_if_there(found);
+        let Some(found) = told.filter(|told| told.is_absolute()) else { continue };
+        packer.bring_if_there(&found);
+        for named in named_by_script(&found) {
+            packer.bring_if_there(named);
         }
     }
     packer.bring_if_there("/usr/lib/bfd-plugins/liblto_plugin.so");
     for language in ["c", "c++"] {
         let arguments = ["-E", "-v", "-x", language, "/dev/null"];
-        let Some((_, told)) = ask(packer.request, path, &arguments, &[], Path::new("/")) else { continue };
-        let searched = told.lines().skip_while(|line| !line.starts_with("#include <"));
+        let Some(told) = packer.asker.ask(path, &arguments) else { continue };
+        let searched = told.stderr.lines().skip_while(|line| !line.starts_with("#include <"));
         for line in searched.skip(1).take_while(|line| line.starts_with(' ')) {
             // As it is searched: the names in between, before each "..", must be there.
             let dir = Path::new(line.trim());
@@ -463,8 +458,16 @@ fn add_compiler(packer: &mut Packer<'_>, path: &Path, loaded: &Loaded) -> Result
     Ok(())
 }
 
+/// The files that a linker script names; libm.so is such a script, for one. Nothing for a real library.
+fn named_by_script(path: &Path) -> Vec<PathBuf> {
+    let is_small = fs::metadata(path).is_ok_and(|stat| stat.len() < 4096);
+    let Some(text) = is_small.then(|| fs::read_to_string(path).ok()).flatten() else { return Vec::new() };
+    let words = text.split(|character: char| character.is_whitespace() || "(),".contains(character));
+    words.filter(|word| word.starts_with('/') && !word.starts_with("/*")).map(PathBuf::from).collect()
+}
+
 /// One line that a compiler prints about itself.
 fn answer(packer: &Packer<'_>, path: &Path, question: &str) -> Option<PathBuf> {
-    let (text, _) = ask(packer.request, path, &[question], &[], Path::new("/"))?;
-    Some(PathBuf::from(text.trim_end()))
+    let told = packer.asker.ask(path, &[question])?;
+    Some(PathBuf::from(told.stdout.trim_end()))
 }
