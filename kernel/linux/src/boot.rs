@@ -26,7 +26,7 @@ pub(crate) fn boot() {
     let thread = Thread::new().expect("memory for the first kernel stack");
     let cred = Cred::new(boot.uid, boot.gid);
     let entity = Entity::new(Some(thread), Some(group.clone()));
-    let task = process::first_task(cred, entity, Space::new(Some(group)));
+    let task = process::init_task(cred, entity, Space::new(Some(group)));
     task.set_files(FdTable::new());
     sched::start(task);
 }

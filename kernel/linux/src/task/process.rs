@@ -278,8 +278,14 @@ pub(super) fn take_leader_id(task: &Arc<Task>) {
     tasks.insert(task.tid(), Arc::downgrade(task));
 }
 
-/// Makes process 1 (or, in unit tests, a further process) with one task and nothing open.
-pub fn first_task(cred: Arc<Cred>, sched: super::sched::Entity, space: Arc<Space>) -> Arc<Task> {
+/// Makes a process with one task for a unit test.
+#[cfg(test)]
+pub fn first_task(cred: Arc<Cred>) -> Arc<Task> {
+    init_task(cred, super::sched::Entity::new(None, None), Space::new(None))
+}
+
+/// Makes process 1 with one task and nothing open.
+pub fn init_task(cred: Arc<Cred>, sched: super::sched::Entity, space: Arc<Space>) -> Arc<Task> {
     let pid = new_pid();
     let session = Arc::new(Session { id: pid, terminal: KCell::default() });
     let task = Arc::new(Task {
