@@ -170,7 +170,7 @@ impl Process {
     /// CPU time of all threads, living and ended: user and system, in ns. The kernel does not tell the two apart, since its
     /// calls take so little time.
     pub fn cpu_time(&self) -> (u64, u64) {
-        let living: u64 = self.living().iter().map(|task| task.sched.run_time()).sum();
+        let living: u64 = self.living().iter().map(|task| task.cpu_time().0).sum();
         (self.ended_time.get() + living, 0)
     }
 
