@@ -141,7 +141,7 @@ pub mod test {
     /// Makes a process with one task, root's, and makes it `task::current()` of this test thread.
     pub fn enter() -> Arc<Task> {
         let entity = sched::Entity::new(None, None);
-        let task = process::first_task(super::Cred::new(0, 0), entity, super::Space::new(None));
+        let task = process::first_task(super::Cred::new(0, 0), entity, super::Space::new(None).expect("memory for a space"));
         sched::set_current(Some(task.clone()));
         task
     }
