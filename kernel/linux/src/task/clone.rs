@@ -113,7 +113,7 @@ pub fn clone(t: &Arc<Task>, request: &Request) -> SysResult {
         } else {
             shared_group.clone().ok_or(Errno::EAGAIN)?
         };
-        (space.duplicate(group.clone()), Some(group))
+        (space.duplicate(group.clone())?, Some(group))
     };
     let process = if has(THREAD) { t.process().clone() } else { process::new_child(t, has(PARENT), request.exit_signal) };
     let tid = if has(THREAD) { process::new_pid() } else { process.pid() };

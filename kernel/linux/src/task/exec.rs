@@ -92,6 +92,7 @@ pub fn execve(
 
     // From here on the old program is gone: a failure ends the process.
     t.set_space(space.clone());
+    space.activate();
     clone::release_vfork_parent(t);
     let comm = program.name.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
     let mut name = [0; 16];
@@ -149,11 +150,11 @@ fn new_space(t: &Arc<Task>) -> Result<Arc<Space>, Errno> {
         return Ok(old);
     }
     if !cpu::is_process_tender() {
-        return Ok(Space::new(old.group()));
+        return Space::new(old.group());
     }
     let group = Group::new_process(true).map_err(|error| Errno(error as u16))?;
     sched::migrate(&group);
-    Ok(Space::new(Some(group)))
+    Space::new(Some(group))
 }
 
 fn load(t: &Arc<Task>, space: &Arc<Space>, program: &Program, env: &[Vec<u8>]) -> Result<(), Errno> {

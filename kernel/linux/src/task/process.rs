@@ -281,7 +281,7 @@ pub(super) fn take_leader_id(task: &Arc<Task>) {
 /// Makes a process with one task for a unit test.
 #[cfg(test)]
 pub fn first_task(cred: Arc<Cred>) -> Arc<Task> {
-    init_task(cred, super::sched::Entity::new(None, None), Space::new(None))
+    init_task(cred, super::sched::Entity::new(None, None), Space::new(None).expect("memory for a space"))
 }
 
 /// Makes process 1 with one task and nothing open.

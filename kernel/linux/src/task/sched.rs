@@ -459,6 +459,7 @@ fn choose(next: Arc<Task>) {
     next.sched.on_cpu.set(Some(cpu::index()));
     next.sched.state.set(State::Running);
     next.sched.since.set(monotonic_ns());
+    next.space().activate();
     cpu::choose(next.sched.thread());
     set_current(Some(next));
 }
@@ -552,6 +553,10 @@ fn provide_cpu_here(group: &Arc<Group>) {
 
 /// Makes sure that a ticker of the group sleeps no longer than it may.
 fn keep_time(group: &Arc<Group>) {
+    if !cpu::is_process_tender() {
+        // Busy vCPUs take ticks of their own.
+        return;
+    }
     match group.ticker() {
         Some(index) => cpu::notify(index),
         None => {
