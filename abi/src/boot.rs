@@ -42,7 +42,7 @@ pub const FLAG_NO_PATCH: u64 = 1 << 2;
 pub const FLAG_TERMINAL: u64 = 1 << 3;
 
 /// The fixed part of the boot block.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub struct Boot {
     pub magic: u64,
@@ -68,6 +68,8 @@ pub struct Boot {
     pub realtime: u64,
     /// Nanoseconds per 2^32 ticks of the time-stamp counter.
     pub tsc_mult: u64,
+    /// AT_HWCAP: the processor's feature word, as programs find it in their auxiliary vector.
+    pub hwcap: u64,
     /// Host descriptors (process tender): the arena's memfd, the root image, or -1.
     pub arena_fd: i32,
     pub root_fd: i32,
@@ -108,12 +110,10 @@ pub struct KernelHeader {
     pub start_cpu: u64,
     /// Handler of host signals (process tender).
     pub host_signal: u64,
-    /// First instruction of the ticker thread (process tender).
-    pub start_ticker: u64,
-    /// Ring-0 stubs (kvm tender): table of exception entries, system-call entry, the gate's `ud2`.
-    pub exception_stubs: u64,
-    pub syscall_stub: u64,
-    pub ring0_gate: u64,
-    /// Upcall entry for an injected kick (kvm tender).
-    pub kick: u64,
+    /// The writable part of the image: its start, the end of its initial contents, and the end of the zeros after them.
+    pub data_start: u64,
+    pub data_end: u64,
+    pub bss_end: u64,
+    /// What the kvm tender needs of the image; see `kvm` there.
+    pub kvm: [u64; 4],
 }

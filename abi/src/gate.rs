@@ -11,6 +11,8 @@ pub const PORT: u16 = 0x4855;
 pub mod entry {
     /// `fn(nr, a, b, c, d, e, f) -> isize`, C calling convention.
     pub const SYSCALL: usize = 0x00;
+    /// The instruction in it that makes the call.
+    pub const SYSCALL_INSTRUCTION: usize = 0x18;
     /// Where a host signal handler returns to.
     pub const SIGRETURN: usize = 0x40;
     /// Makes a thread or process: RDI flags, RSI stack; the child jumps to R13 with R12 as first argument.

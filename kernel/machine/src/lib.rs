@@ -15,7 +15,16 @@ pub mod pod;
 pub mod span;
 pub mod user;
 
+pub mod personality;
+pub mod report;
+pub mod trap;
+
 #[cfg(not(husk_image))]
 mod hosted;
+#[cfg(husk_image)]
+mod image;
+
 #[cfg(not(husk_image))]
-pub use hosted::{clock, frames, host, random};
+pub use hosted::{clock, cpu, frames, host, patch, random, space, start, thread};
+#[cfg(husk_image)]
+pub use image::{clock, cpu, frames, host, patch, random, space, start, thread};

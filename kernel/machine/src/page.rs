@@ -20,9 +20,7 @@ pub struct OutOfMemory;
 impl Pages {
     /// `count` contiguous zeroed pages.
     pub fn zeroed(count: usize) -> Result<Self, OutOfMemory> {
-        let pages = Self::unzeroed(count)?;
-        pages.span().fill(0);
-        Ok(pages)
+        frames::allocate_zeroed(count).map(|start| Self { start, count }).ok_or(OutOfMemory)
     }
 
     /// `count` contiguous pages with whatever an earlier owner left: for callers that overwrite every byte.

@@ -27,11 +27,11 @@ use crate::image::user as backend;
 #[cfg(not(husk_image))]
 mod backend {
     //! Unit tests have no application memory: every access faults.
-    pub(super) unsafe fn copy(_to: *mut u8, _from: *const u8, _len: usize) -> Result<(), usize> {
-        Err(0)
+    pub(super) unsafe fn copy(_to: *mut u8, from: *const u8, _len: usize) -> Result<(), usize> {
+        Err(from.addr())
     }
-    pub(super) unsafe fn fill(_to: *mut u8, _len: usize, _byte: u8) -> Result<(), usize> {
-        Err(0)
+    pub(super) unsafe fn fill(to: *mut u8, _len: usize, _byte: u8) -> Result<(), usize> {
+        Err(to.addr())
     }
     pub(super) unsafe fn load_u32(_at: *const u32) -> Option<u32> {
         None
@@ -44,38 +44,38 @@ mod backend {
     }
 }
 
-fn copied(address: usize, access: Access, result: Result<(), usize>) -> Result<(), Fault> {
-    result.map_err(|done| Fault { address: address + done, access })
+fn copied(access: Access, result: Result<(), usize>) -> Result<(), Fault> {
+    result.map_err(|address| Fault { address, access })
 }
 
 /// Copies from user address `address`. On a fault an unknown part of `out` has been overwritten.
 pub fn copy_in(address: usize, out: &mut [u8]) -> Result<(), Fault> {
     // SAFETY: `out` is writable; faults on the user side are recovered.
-    copied(address, Access::Read, unsafe { backend::copy(out.as_mut_ptr(), address as *const u8, out.len()) })
+    copied(Access::Read, unsafe { backend::copy(out.as_mut_ptr(), address as *const u8, out.len()) })
 }
 
 /// Copies to user address `address`.
 pub fn copy_out(address: usize, data: &[u8]) -> Result<(), Fault> {
     // SAFETY: `data` is readable; faults on the user side are recovered; user memory is never a Rust reference.
-    copied(address, Access::Write, unsafe { backend::copy(address as *mut u8, data.as_ptr(), data.len()) })
+    copied(Access::Write, unsafe { backend::copy(address as *mut u8, data.as_ptr(), data.len()) })
 }
 
 /// As `copy_in`, into memory that others may see.
 pub fn copy_in_span(address: usize, out: Span<'_>) -> Result<(), Fault> {
     // SAFETY: the span is writable; faults on the user side are recovered.
-    copied(address, Access::Read, unsafe { backend::copy(out.as_ptr(), address as *const u8, out.len()) })
+    copied(Access::Read, unsafe { backend::copy(out.as_ptr(), address as *const u8, out.len()) })
 }
 
 /// As `copy_out`, from memory that others may see.
 pub fn copy_out_span(address: usize, data: Span<'_>) -> Result<(), Fault> {
     // SAFETY: the span is readable; faults on the user side are recovered.
-    copied(address, Access::Write, unsafe { backend::copy(address as *mut u8, data.as_ptr(), data.len()) })
+    copied(Access::Write, unsafe { backend::copy(address as *mut u8, data.as_ptr(), data.len()) })
 }
 
 /// Sets `len` bytes of user memory.
 pub fn fill(address: usize, len: usize, byte: u8) -> Result<(), Fault> {
     // SAFETY: faults on the user side are recovered; user memory is never a Rust reference.
-    copied(address, Access::Write, unsafe { backend::fill(address as *mut u8, len, byte) })
+    copied(Access::Write, unsafe { backend::fill(address as *mut u8, len, byte) })
 }
 
 /// One atomic load.

@@ -22,9 +22,9 @@ use raw::{EPOLLIN, EPOLLOUT, EPOLLRDNORM, EPOLLWRNORM};
 /// Priorities are below this.
 pub const PRIORITIES: u32 = 32_768;
 /// Most queues; most messages and bytes of a message without CAP_SYS_RESOURCE, and defaults; most with it.
-const QUEUES_MAX: usize = 256;
-const MESSAGES: usize = 10;
-const MESSAGE_LEN: usize = 8192;
+pub const QUEUES_MAX: usize = 256;
+pub const MESSAGES: usize = 10;
+pub const MESSAGE_LEN: usize = 8192;
 const HARD_MESSAGES: usize = 65_536;
 const HARD_MESSAGE_LEN: usize = 16 << 20;
 const NAME_MAX: usize = 255;

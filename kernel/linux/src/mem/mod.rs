@@ -1,8 +1,57 @@
 //! Application memory: the map of an address space, and copies to and from it.
+//!
+//! A `Space` is what clone(2)'s CLONE_VM shares. Its map says what lies where; `husk_machine::space` makes it so. In the
+//! process tender that acts on the host process that asks, so a space is changed only by its own tasks.
 
+pub mod map;
 pub mod user;
 
+use crate::errno::Errno;
+use crate::file::{FilePage, OpenFile};
+use crate::task;
+use crate::task::sched::Group;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ops::Range;
+use husk_abi::layout::{GUEST_END, GUEST_START, PAGE_SIZE};
+use husk_machine::cell::KCell;
+use husk_machine::page::Pages;
 use husk_machine::user::Access;
+use husk_machine::{random, space, start};
+use linux_raw_sys::general::{PROT_EXEC, PROT_READ, PROT_WRITE};
+use map::{Area, Backing, Map, Name};
+
+/// Pages brought in by one fault of a shared file mapping.
+const FAULT_AROUND: usize = 16;
+
+/// Where the parts of the program image lie, for brk(2) and /proc/PID/stat.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Layout {
+    pub code: (usize, usize),
+    pub data: (usize, usize),
+    pub brk_start: usize,
+    pub brk: usize,
+    pub stack_top: usize,
+    pub stack_start: usize,
+    pub args: (usize, usize),
+    pub env: (usize, usize),
+    /// Where mmap(2) looks first, downwards.
+    pub mmap_top: usize,
+}
+
+/// The memory of a process: what is mapped where.
+pub struct Space {
+    map: KCell<Map>,
+    pub layout: KCell<Layout>,
+    /// The auxiliary vector as it lies on the stack, for /proc/PID/auxv.
+    pub auxv: KCell<Vec<u64>>,
+    /// Pages of files that mappings refer to, by address: alive although the file may let go of them.
+    held: KCell<BTreeMap<usize, Arc<Pages>>>,
+    group: Option<Arc<Group>>,
+    /// Call sites that were seen to trap, and what became of them.
+    pub(crate) sites: KCell<crate::syscall::site::Sites>,
+}
 
 /// Why an access cannot be mended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,16 +66,521 @@ pub enum Bad {
     OutOfMemory,
 }
 
-/// Tries to make `address` accessible as the application's memory map allows. False: the access is an error.
-pub fn mend_fault(_address: usize, _access: Access) -> bool {
-    false
+/// A request to map something.
+pub struct Request {
+    /// Where, if the address is not just a wish.
+    pub fixed: bool,
+    /// Fail with EEXIST instead of replacing.
+    pub no_replace: bool,
+    pub address: usize,
+    pub len: usize,
+    pub area: Area,
+    /// MAP_32BIT.
+    pub low: bool,
 }
 
-/// The memory of a process: what is mapped where.
-pub struct Space {}
+fn page_up(len: usize) -> Option<usize> {
+    len.checked_next_multiple_of(PAGE_SIZE)
+}
+
+fn host(result: Result<(), space::HostError>) -> Result<(), Errno> {
+    result.map_err(|error| Errno(error as u16))
+}
+
+impl Area {
+    /// Private zero pages.
+    pub fn anonymous(protection: u32, name: Name) -> Self {
+        Self {
+            end: 0,
+            protection,
+            may: PROT_READ | PROT_WRITE | PROT_EXEC,
+            shared: false,
+            lazy: false,
+            flags: 0,
+            name,
+            backing: Backing::Anonymous,
+        }
+    }
+}
 
 impl Space {
-    pub fn new() -> alloc::sync::Arc<Self> {
-        alloc::sync::Arc::new(Self {})
+    /// An empty space of a group.
+    pub fn new(group: Option<Arc<Group>>) -> Arc<Self> {
+        Arc::new(Self {
+            map: KCell::default(),
+            layout: KCell::default(),
+            auxv: KCell::default(),
+            held: KCell::default(),
+            group,
+            sites: KCell::default(),
+        })
     }
+
+    /// The vCPUs that can run tasks of this space.
+    pub fn group(&self) -> Option<Arc<Group>> {
+        self.group.clone()
+    }
+
+    /// A copy for a forked child; the machine has copied the contents.
+    pub fn duplicate(&self, group: Arc<Group>) -> Arc<Self> {
+        Arc::new(Self {
+            map: KCell::new(self.map.borrow().clone()),
+            layout: KCell::new(self.layout.get()),
+            auxv: KCell::new(self.auxv.borrow().clone()),
+            held: KCell::new(self.held.borrow().clone()),
+            group: Some(group),
+            sites: KCell::new(self.sites.borrow().clone()),
+        })
+    }
+
+    /// Bytes of all mappings.
+    pub fn total(&self) -> usize {
+        self.map.borrow().total()
+    }
+
+    /// Calls `show` for each area in order, from a copy: `show` may do anything.
+    pub fn for_each_area(&self, mut show: impl FnMut(usize, &Area)) {
+        let map = self.map.borrow().clone();
+        map.iter().for_each(|(start, area)| show(start, area));
+    }
+
+    /// The area at `address`.
+    pub fn area_at(&self, address: usize) -> Option<(usize, Area)> {
+        self.map.borrow().find(address).map(|(start, area)| (start, area.clone()))
+    }
+
+    /// Whether every page of the range is mapped.
+    pub fn covers(&self, range: Range<usize>) -> bool {
+        self.map.borrow().covers(range)
+    }
+
+    fn place(&self, request: &Request, len: usize) -> Result<usize, Errno> {
+        let top = self.layout.borrow().mmap_top;
+        let map = self.map.borrow();
+        let wish = request.address & !(PAGE_SIZE - 1);
+        if wish >= GUEST_START
+            && wish <= GUEST_END - len
+            && !crate::syscall::site::reserved(wish..wish + len)
+            && map.is_free(wish..wish + len)
+        {
+            return Ok(wish);
+        }
+        if request.low {
+            return map.find_free(len, GUEST_START, 0x7000_0000).ok_or(Errno::ENOMEM);
+        }
+        let above = map.find_free(len, 0x1_0000_0000, top);
+        above.or_else(|| map.find_free(len, 0x1_0000_0000, GUEST_END)).ok_or(Errno::ENOMEM)
+    }
+
+    /// mmap(2): the address.
+    pub fn map(&self, mut request: Request) -> Result<usize, Errno> {
+        let len = page_up(request.len).filter(|len| *len <= GUEST_END - GUEST_START).ok_or(Errno::ENOMEM)?;
+        if len == 0 {
+            return Err(Errno::EINVAL);
+        }
+        let limit = task::current().rlimit(linux_raw_sys::general::RLIMIT_AS).rlim_cur;
+        if (self.total() as u64).saturating_add(len as u64) > limit {
+            return Err(Errno::ENOMEM);
+        }
+        let private_writable = !request.area.shared && request.area.protection & PROT_WRITE != 0;
+        if private_writable && len as u64 > start::boot().memory {
+            return Err(Errno::ENOMEM);
+        }
+        let address = if request.fixed || request.no_replace {
+            if !request.address.is_multiple_of(PAGE_SIZE) {
+                return Err(Errno::EINVAL);
+            }
+            if request.address < GUEST_START {
+                return Err(Errno::EPERM);
+            }
+            if request.address > GUEST_END - len
+                || crate::syscall::site::reserved(request.address..request.address + len)
+            {
+                return Err(Errno::ENOMEM);
+            }
+            if request.no_replace && !self.map.borrow().is_free(request.address..request.address + len) {
+                return Err(Errno::EEXIST);
+            }
+            request.address
+        } else {
+            self.place(&request, len)?
+        };
+        let range = address..address + len;
+        request.area.end = range.end;
+        let replaced = self.map.borrow_mut().remove(range.clone());
+        self.forget(range.clone());
+        let done = self.establish(address, &mut request.area);
+        if done.is_ok() {
+            self.map.borrow_mut().insert(address, request.area);
+        } else {
+            let _ = space::unmap(address, len);
+        }
+        drop(replaced);
+        done.map(|()| address)
+    }
+
+    /// A free range of `len` bytes within 1 GiB of `near`, below it if possible.
+    pub(crate) fn find_free_near(&self, near: usize, len: usize) -> Option<usize> {
+        const REACH: usize = 1 << 30;
+        let map = self.map.borrow();
+        let bottom = near.saturating_sub(REACH).max(GUEST_START);
+        let below = map.find_free(len, bottom, near);
+        below.or_else(|| map.find_free(len, near, (near + REACH).min(GUEST_END)))
+    }
+
+    /// Lets go of what mappings of the range referred to.
+    fn forget(&self, range: Range<usize>) {
+        self.sites.borrow_mut().forget(range.clone());
+        let gone: Vec<Arc<Pages>> = {
+            let mut held = self.held.borrow_mut();
+            let keys: Vec<usize> = held.range(range).map(|(address, _)| *address).collect();
+            keys.into_iter().filter_map(|address| held.remove(&address)).collect()
+        };
+        drop(gone);
+    }
+
+    /// Makes the mapping of a new area. What cannot be mapped now (pages of a shared file, pages past the end) is left out
+    /// and faults.
+    fn establish(&self, start: usize, area: &mut Area) -> Result<(), Errno> {
+        let len = area.end - start;
+        match &area.backing {
+            Backing::Anonymous => host(space::map_anonymous(start, len, area.protection)),
+            Backing::Shared { pages, offset } => {
+                host(space::map_pages(start, len, area.protection, pages.address() + offset, true))
+            }
+            Backing::File { file, offset } => {
+                let (file, offset) = (file.clone(), *offset);
+                self.establish_file(start, area, &file, offset)
+            }
+        }
+    }
+
+    fn establish_file(&self, start: usize, area: &mut Area, file: &OpenFile, offset: u64) -> Result<(), Errno> {
+        let (mut at, mut index) = (start, offset / PAGE_SIZE as u64);
+        // Nothing of what was there before may shine through.
+        host(space::unmap(start, area.end - start))?;
+        while at < area.end {
+            let left = (area.end - at) / PAGE_SIZE;
+            let count = match file.object.page(index, false)? {
+                FilePage::Image { offset, run } => {
+                    let count = run.clamp(1, left);
+                    host(space::map_image(at, count * PAGE_SIZE, area.protection, offset))?;
+                    count
+                }
+                _ if area.shared => {
+                    area.lazy = true;
+                    1
+                }
+                FilePage::Memory { pages, index, run } => {
+                    let count = run.clamp(1, left);
+                    let address = pages.address() + index * PAGE_SIZE;
+                    host(space::map_pages(at, count * PAGE_SIZE, area.protection, address, false))?;
+                    self.hold(at, count, &pages);
+                    count
+                }
+                FilePage::Zero => {
+                    host(space::map_anonymous(at, PAGE_SIZE, area.protection))?;
+                    1
+                }
+                FilePage::Beyond => left,
+            };
+            at += count * PAGE_SIZE;
+            index += count as u64;
+        }
+        Ok(())
+    }
+
+    /// Keeps pages alive for as long as the application has them mapped at `at`.
+    fn hold(&self, at: usize, count: usize, pages: &Arc<Pages>) {
+        for page in 0..count {
+            let old = self.held.borrow_mut().insert(at + page * PAGE_SIZE, pages.clone());
+            drop(old);
+        }
+    }
+
+    /// munmap(2).
+    pub fn unmap(&self, start: usize, len: usize) -> Result<(), Errno> {
+        let len = page_up(len).ok_or(Errno::EINVAL)?;
+        if !start.is_multiple_of(PAGE_SIZE) || len == 0 || start > GUEST_END || len > GUEST_END - start {
+            return Err(Errno::EINVAL);
+        }
+        let range = start.max(GUEST_START)..start + len;
+        if range.is_empty() {
+            return Ok(());
+        }
+        let removed = self.map.borrow_mut().remove(range.clone());
+        self.forget(range);
+        for (start, area) in removed {
+            host(space::unmap(start, area.end - start))?;
+        }
+        Ok(())
+    }
+
+    /// Empties the space for a new program.
+    pub fn clear(&self) -> Result<(), Errno> {
+        let map = self.map.take();
+        self.forget(GUEST_START..GUEST_END);
+        host(space::unmap_all())?;
+        self.layout.set(Layout::default());
+        drop(map);
+        Ok(())
+    }
+
+    /// mprotect(2).
+    pub fn protect(&self, start: usize, len: usize, protection: u32) -> Result<(), Errno> {
+        let len = page_up(len).ok_or(Errno::ENOMEM)?;
+        if !start.is_multiple_of(PAGE_SIZE) {
+            return Err(Errno::EINVAL);
+        }
+        if len == 0 {
+            return Ok(());
+        }
+        if start < GUEST_START || start > GUEST_END || len > GUEST_END - start {
+            return Err(Errno::ENOMEM);
+        }
+        let range = start..start + len;
+        if !self.covers(range.clone()) {
+            return Err(Errno::ENOMEM);
+        }
+        let parts: Vec<(usize, usize, bool, bool)> = {
+            let map = self.map.borrow();
+            if map.overlapping(range.clone()).any(|(_, area)| protection & !area.may != 0) {
+                return Err(Errno::EACCES);
+            }
+            map.overlapping(range.clone())
+                .map(|(start, area)| {
+                    let file = matches!(area.backing, Backing::File { .. });
+                    (start.max(range.start), area.end.min(range.end), area.lazy, file)
+                })
+                .collect()
+        };
+        for (start, end, lazy, file) in parts {
+            if lazy {
+                // Brought in anew by faults.
+                host(space::unmap(start, end - start))?;
+                continue;
+            }
+            match host(space::protect(start, end - start, protection)) {
+                // Pages past the end of the file are not mapped.
+                Err(Errno::ENOMEM) if file => {}
+                done => done?,
+            }
+        }
+        self.map.borrow_mut().change(range, |area| area.protection = protection);
+        Ok(())
+    }
+
+    /// madvise(2)'s MADV_DONTNEED.
+    pub fn discard(&self, start: usize, len: usize) -> Result<(), Errno> {
+        let range = start..start + len;
+        let covered = self.covers(range.clone());
+        let parts: Vec<(usize, usize)> = self
+            .map
+            .borrow()
+            .overlapping(range.clone())
+            .filter(|(_, area)| !area.shared)
+            .map(|(start, area)| (start.max(range.start), area.end.min(range.end)))
+            .collect();
+        for (start, end) in parts {
+            self.sites.borrow_mut().forget(start..end);
+            match host(space::discard(start, end - start)) {
+                Err(Errno::ENOMEM) => {}
+                done => done?,
+            }
+        }
+        if covered { Ok(()) } else { Err(Errno::ENOMEM) }
+    }
+
+    /// mremap(2): the new address.
+    pub fn remap(
+        &self,
+        old: usize,
+        old_len: usize,
+        new_len: usize,
+        may_move: bool,
+        fixed: Option<usize>,
+        keep: bool,
+    ) -> Result<usize, Errno> {
+        let old_len = page_up(old_len).ok_or(Errno::EINVAL)?;
+        let new_len = page_up(new_len).filter(|len| *len > 0).ok_or(Errno::EINVAL)?;
+        if !old.is_multiple_of(PAGE_SIZE) {
+            return Err(Errno::EINVAL);
+        }
+        let (start, area) = self.area_at(old).ok_or(Errno::EFAULT)?;
+        if old_len == 0 && !area.shared {
+            return Err(Errno::EINVAL);
+        }
+        if old_len > area.end - old {
+            return Err(Errno::EFAULT);
+        }
+        let grown = |by: usize| {
+            // What follows the old range in the backing.
+            let mut more = area.clone();
+            match &mut more.backing {
+                Backing::Anonymous => {}
+                Backing::Shared { offset, .. } => *offset += old - start + by,
+                Backing::File { offset, .. } => *offset += (old - start + by) as u64,
+            }
+            if let Backing::Shared { pages, offset } = &more.backing
+                && offset + new_len.saturating_sub(by) > pages.count() * PAGE_SIZE
+            {
+                return Err(Errno::EFAULT);
+            }
+            Ok(more)
+        };
+        let request = |address: usize, len: usize, area: Area| Request {
+            fixed: true,
+            no_replace: false,
+            address,
+            len,
+            area,
+            low: false,
+        };
+        if fixed.is_none() && !keep {
+            if new_len <= old_len {
+                if new_len < old_len {
+                    self.unmap(old + new_len, old_len - new_len)?;
+                }
+                return Ok(old);
+            }
+            let end = old + old_len;
+            let more = new_len - old_len;
+            if end == area.end && end + more <= GUEST_END && self.map.borrow().is_free(end..end + more) {
+                self.map(request(end, more, grown(old_len)?))?;
+                return Ok(old);
+            }
+            if !may_move {
+                return Err(Errno::ENOMEM);
+            }
+        }
+        let kept = old_len.min(new_len);
+        let target = match fixed {
+            Some(target) => {
+                if !target.is_multiple_of(PAGE_SIZE) || target < old + old_len && old < target + new_len {
+                    return Err(Errno::EINVAL);
+                }
+                target
+            }
+            None => {
+                let wish = Request { fixed: false, ..request(0, new_len, area.clone()) };
+                self.place(&wish, new_len)?
+            }
+        };
+        // Reserves the target and makes the part that is new.
+        self.map(request(target, new_len, grown(0)?))?;
+        if kept > 0 && !area.shared {
+            host(space::relocate(old, kept, target))?;
+            self.move_held(old, kept, target);
+            if keep {
+                host(space::map_anonymous(old, kept, area.protection))?;
+            }
+        }
+        if !keep {
+            let gone = self.map.borrow_mut().remove(old..old + old_len);
+            self.forget(old..old + old_len);
+            host(space::unmap(old, old_len))?;
+            drop(gone);
+        }
+        Ok(target)
+    }
+
+    fn move_held(&self, old: usize, len: usize, target: usize) {
+        let mut held = self.held.borrow_mut();
+        let keys: Vec<usize> = held.range(old..old + len).map(|(address, _)| *address).collect();
+        for address in keys {
+            if let Some(pages) = held.remove(&address) {
+                held.insert(target + (address - old), pages);
+            }
+        }
+    }
+
+    /// brk(2): the new end of the heap, or the old one when it cannot be changed.
+    pub fn set_brk(&self, wanted: usize) -> usize {
+        let layout = self.layout.get();
+        let limit = task::current().rlimit(linux_raw_sys::general::RLIMIT_DATA).rlim_cur;
+        if wanted < layout.brk_start || (wanted - layout.brk_start) as u64 > limit {
+            return layout.brk;
+        }
+        let (old, Some(new)) = (page_up(layout.brk).unwrap_or(layout.brk), page_up(wanted)) else {
+            return layout.brk;
+        };
+        if new > old {
+            if new > GUEST_END || !self.map.borrow().is_free(old..new) {
+                return layout.brk;
+            }
+            let area = Area::anonymous(PROT_READ | PROT_WRITE, Name::Heap);
+            let request = Request { fixed: true, no_replace: true, address: old, len: new - old, area, low: false };
+            if self.map(request).is_err() {
+                return layout.brk;
+            }
+        } else if new < old && self.unmap(new, old - new).is_err() {
+            return layout.brk;
+        }
+        self.layout.borrow_mut().brk = wanted;
+        wanted
+    }
+
+    /// Tries to make an access possible.
+    pub fn mend(&self, address: usize, access: Access) -> Result<(), Bad> {
+        let (start, area) = self.area_at(address).ok_or(Bad::Unmapped)?;
+        let needed = match access {
+            Access::Read => PROT_READ | PROT_EXEC | PROT_WRITE,
+            Access::Write => PROT_WRITE,
+            Access::Execute => PROT_EXEC,
+        };
+        if area.protection & needed == 0 {
+            return Err(Bad::Forbidden);
+        }
+        let Backing::File { file, offset } = &area.backing else {
+            // The machine has mapped it, so it is the host that has no page to give.
+            return if access == Access::Execute { Err(Bad::Forbidden) } else { Err(Bad::OutOfMemory) };
+        };
+        let page = address & !(PAGE_SIZE - 1);
+        if !area.lazy {
+            return Err(Bad::Beyond);
+        }
+        let end = area.end.min(page + FAULT_AROUND * PAGE_SIZE);
+        for at in (page..end).step_by(PAGE_SIZE) {
+            let index = (offset + (at - start) as u64) / PAGE_SIZE as u64;
+            // Only what was asked for is made; around it, what is there is mapped.
+            let for_write = at == page && area.protection & PROT_WRITE != 0;
+            let found = file.object.page(index, for_write);
+            let done = match found {
+                Ok(FilePage::Memory { pages, index, .. }) => {
+                    let address = pages.address() + index * PAGE_SIZE;
+                    let done = space::map_pages(at, PAGE_SIZE, area.protection, address, true);
+                    self.hold(at, 1, &pages);
+                    done
+                }
+                Ok(FilePage::Image { offset, .. }) => space::map_image(at, PAGE_SIZE, area.protection, offset),
+                Ok(FilePage::Zero) if at == page => space::map_anonymous(at, PAGE_SIZE, area.protection),
+                Ok(FilePage::Beyond) if at == page => return Err(Bad::Beyond),
+                Err(_) if at == page => return Err(Bad::OutOfMemory),
+                _ => break,
+            };
+            if done.is_err() {
+                return Err(Bad::OutOfMemory);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Space {
+    fn drop(&mut self) {
+        // Areas hold open files, whose release runs other code: no borrow may be alive then.
+        drop(self.map.take());
+    }
+}
+
+/// Tries to make `address` accessible as the application's memory map allows. False: the access is an error.
+pub fn mend_fault(address: usize, access: Access) -> bool {
+    task::current().space().mend(address, access).is_ok()
+}
+
+/// A page-aligned random offset below `1 << bits` pages, for address-space layout.
+pub fn random_pages(bits: u32) -> usize {
+    let mut bytes = [0; 8];
+    random::fill(&mut bytes);
+    (usize::from_le_bytes(bytes) & ((1 << bits) - 1)) * PAGE_SIZE
 }

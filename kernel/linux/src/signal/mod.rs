@@ -181,6 +181,9 @@ pub fn set_mask(t: &Task, mask: SigSet) {
     if newly_blocked & t.process().signals.pending() != 0 {
         send::retarget(t, newly_blocked);
     }
+    if interrupts(t) {
+        husk_machine::cpu::request_work();
+    }
 }
 
 /// Sets the mask for the duration of one system call (sigsuspend, ppoll, pselect, epoll_pwait). A call that ends without
@@ -208,6 +211,7 @@ pub fn interrupts(t: &Task) -> bool {
     (state.pending.set() | shared) & !state.mask != 0
         || process.exiting.get().is_some()
         || process.stopped.get() && !state.in_stop
+        || crate::task::exit::must_end(t).is_some()
 }
 
 /// Whether the task must end: even a wait that no signal interrupts ends then.
@@ -215,6 +219,7 @@ pub fn killed(t: &Task) -> bool {
     let process = t.process();
     process.exiting.get().is_some()
         || (t.signals.pending() | process.signals.pending()) & bit(raw::SIGKILL) != 0
+        || crate::task::exit::must_end(t).is_some()
 }
 
 /// Arranges that the call goes on with `rest` if no handler runs, and gives its result: "return
@@ -293,9 +298,19 @@ pub fn reset_for_exec(t: &Task) {
     t.process().timers.clear_posix(t.process());
 }
 
-/// What the end of a process means for what could still send it signals.
+/// What the end of a process means for signals: its timers send none any more, and its children get those they asked for.
+/// The last thread
+/// calls it, while they still are its children.
 pub fn process_ended(process: &Arc<Process>) {
     process.timers.clear();
+    let children = process.children.borrow().clone();
+    for task in children.iter().flat_map(|child| child.living()) {
+        // prctl(PR_SET_PDEATHSIG).
+        let signo = task.attributes.borrow().death_signal;
+        if signo != 0 {
+            send_to_process(task.process(), SigInfo::user(signo, &crate::task::current()));
+        }
+    }
 }
 
 /// Whether the task would not notice this signal: it blocks it, or it ignores it.

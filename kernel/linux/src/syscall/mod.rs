@@ -4,45 +4,33 @@
 //! `husk trace` and the table in the docs come from it. A handler decodes, finds the object, acts and encodes; it takes
 //! the calling task first, then its arguments as Linux truncates them (`FromReg`).
 
-#[allow(dead_code, reason = "until the table lists its calls")]
-mod epoll;
-#[allow(dead_code, reason = "until the table lists its calls")]
-mod event;
-#[allow(dead_code, reason = "until the table lists its calls")]
-mod ipc;
-#[allow(dead_code, reason = "until the table lists its calls")]
-mod mqueue;
-#[allow(dead_code, reason = "until the table lists its calls")]
-mod pipe;
-#[allow(dead_code, reason = "until the table lists its calls")]
-mod poll;
-#[allow(dead_code, reason = "until the table lists its calls")]
-mod signal;
-#[allow(dead_code, reason = "until the table lists its calls")]
-mod time;
-#[allow(dead_code, reason = "until the table lists its calls")]
-mod tty;
-// The table names them.
-#[allow(dead_code)]
 mod attributes;
-#[allow(dead_code)]
 mod copy;
-#[allow(dead_code)]
+mod cred;
 mod descriptor;
-#[allow(dead_code)]
+mod epoll;
+mod event;
 mod inotify;
-#[allow(dead_code)]
 mod io;
-#[allow(dead_code)]
+mod ipc;
+mod mem;
+mod misc;
 mod mounts;
-#[allow(dead_code)]
+mod mqueue;
 mod names;
-#[allow(dead_code)]
 mod open;
-#[allow(dead_code)]
+mod pipe;
+mod poll;
+mod process;
+mod signal;
+pub(crate) mod site;
+mod socket;
 mod space;
-#[allow(dead_code)]
 mod stat;
+pub mod table;
+mod time;
+pub mod trace;
+mod tty;
 
 use crate::errno::Errno;
 use crate::file::OpenFile;
@@ -55,6 +43,7 @@ fn opened(t: &Arc<Task>, fd: i32) -> Result<Arc<OpenFile>, Errno> {
     let file = t.files().get(fd)?;
     if file.flags() & O_PATH != 0 { Err(Errno::EBADF) } else { Ok(file) }
 }
+
 
 /// An argument as it lies in a register. Truncation is Linux's own: an `int` is the low half.
 pub trait FromReg {

@@ -3,7 +3,14 @@
 //! A `Task` is one thread; a `Process` is a thread group. What threads share (files, directories, memory, signal
 //! handlers) hangs behind `Arc`s in the task, which clone(2) copies or shares as its flags say.
 
+pub mod clone;
 pub mod cred;
+pub mod exec;
+pub mod exit;
+pub mod futex;
+
+pub mod attributes;
+pub mod identity;
 pub mod process;
 pub mod sched;
 pub mod wait;
@@ -23,7 +30,7 @@ pub type Pid = i32;
 
 /// One thread.
 pub struct Task {
-    tid: Pid,
+    tid: KCell<Pid>,
     process: Arc<Process>,
     cred: KCell<Arc<Cred>>,
     files: KCell<Arc<FdTable>>,
@@ -35,6 +42,8 @@ pub struct Task {
     pub signals: signal::TaskSignals,
     /// Signal handlers, shared by CLONE_SIGHAND.
     pub handlers: KCell<Arc<signal::Handlers>>,
+    /// Scheduling wishes, personality, prctl(2) settings.
+    pub attributes: KCell<attributes::Attributes>,
     /// Kept by the scheduler; see `cpu_time`.
     pub(crate) cpu_time: KCell<(u64, u64)>,
     /// Address that exit clears and wakes (set_tid_address(2)).
@@ -43,11 +52,16 @@ pub struct Task {
     pub robust_list: KCell<usize>,
     /// prctl(PR_SET_NO_NEW_PRIVS).
     pub no_new_privs: KCell<bool>,
+    /// Woken when the task no longer uses the memory of the parent that waits in vfork(2).
+    pub vfork_done: KCell<Option<Arc<wait::WaitQueue>>>,
+    /// Set by exit(2): the task ends, with this wait status, when it leaves the kernel.
+    pub ended: KCell<Option<i32>>,
+    pub sched: sched::Entity,
 }
 
 impl Task {
     pub fn tid(&self) -> Pid {
-        self.tid
+        self.tid.get()
     }
 
     pub fn pid(&self) -> Pid {
@@ -103,7 +117,7 @@ impl Task {
 
     /// Time on a vCPU: user and system ns.
     pub fn cpu_time(&self) -> (u64, u64) {
-        self.cpu_time.get()
+        (self.sched.run_time() + self.cpu_time.get().0, self.cpu_time.get().1)
     }
 
     /// A resource limit of the process: RLIMIT_*.
@@ -136,7 +150,8 @@ pub mod test {
 
     /// Makes a process with one task, root's, and makes it `task::current()` of this test thread.
     pub fn enter() -> Arc<Task> {
-        let task = process::first_task(super::Cred::new(0, 0));
+        let entity = sched::Entity::new(None, None);
+        let task = process::first_task(super::Cred::new(0, 0), entity, super::Space::new(None));
         sched::set_current(Some(task.clone()));
         task
     }

@@ -40,6 +40,16 @@ pub struct Process {
     rlimits: KCell<[rlimit64; raw::RLIM_NLIMITS as usize]>,
     /// Set by exit_group(2) or a fatal signal: every thread ends when it next leaves the kernel.
     pub exiting: KCell<Option<i32>>,
+    /// An execve in this thread waits for all others to end.
+    pub replacing: KCell<Option<Pid>>,
+    /// Woken when a thread has ended.
+    pub thread_ended: WaitQueue,
+    /// Nanoseconds on a vCPU of threads that have ended.
+    ended_time: KCell<u64>,
+    /// User and system nanoseconds of children that were waited for.
+    children_time: KCell<(u64, u64)>,
+    /// The real user id at the end, when no thread is left to ask.
+    last_uid: KCell<u32>,
     /// The wait status, once the last thread has ended.
     pub zombie: KCell<Option<i32>>,
     /// A stop or continue that the parent has not waited for yet.
@@ -66,6 +76,8 @@ pub struct Process {
     pub ended_cpu_time: KCell<(u64, u64)>,
     /// CPU time of children that were waited for, and of theirs: user and system ns.
     pub children_cpu_time: KCell<(u64, u64)>,
+    /// prctl(PR_SET_DUMPABLE): 1 if its users may look into it.
+    pub dumpable: KCell<u32>,
     /// prctl(PR_SET_CHILD_SUBREAPER).
     pub child_subreaper: KCell<bool>,
 }
@@ -150,13 +162,30 @@ impl Process {
         self.rlimits.borrow_mut()[resource as usize] = limit;
     }
 
-    /// CPU time of all threads, those that have ended too: user and system ns.
+    /// The real user id.
+    pub fn uid(&self) -> u32 {
+        self.leader().map_or(self.last_uid.get(), |task| task.cred().uid)
+    }
+
+    /// CPU time of all threads, living and ended: user and system, in ns. The kernel does not tell the two apart, since its
+    /// calls take so little time.
     pub fn cpu_time(&self) -> (u64, u64) {
-        let threads = self.living();
-        threads
-            .iter()
-            .map(|task| task.cpu_time())
-            .fold(self.ended_cpu_time.get(), |sum, time| (sum.0 + time.0, sum.1 + time.1))
+        let living: u64 = self.living().iter().map(|task| task.sched.run_time()).sum();
+        (self.ended_time.get() + living, 0)
+    }
+
+    /// CPU time of the children that were waited for, with theirs.
+    pub fn children_time(&self) -> (u64, u64) {
+        self.children_time.get()
+    }
+
+    pub(super) fn add_time(&self, nanoseconds: u64) {
+        self.ended_time.set(self.ended_time.get() + nanoseconds);
+    }
+
+    pub(super) fn add_children_time(&self, child: &Process) {
+        let ((user, system), own, below) = (self.children_time.get(), child.cpu_time(), child.children_time.get());
+        self.children_time.set((user + own.0 + below.0, system + own.1 + below.1));
     }
 
     /// The living threads, the oldest first.
@@ -170,18 +199,22 @@ impl Process {
     }
 }
 
-/// Makes process 1 (or, in unit tests, a further process) with one task and nothing open.
-pub fn first_task(cred: Arc<Cred>) -> Arc<Task> {
-    let pid = new_pid();
+/// Makes a process with nothing but an identity, and makes it findable.
+fn new_process(pid: Pid, session: Arc<Session>, pgid: Pid) -> Arc<Process> {
     let process = Arc::new(Process {
         pid,
         parent: KCell::new(Weak::new()),
         children: KCell::default(),
         tasks: KCell::default(),
-        pgid: KCell::new(pid),
-        session: KCell::new(Arc::new(Session { id: pid, terminal: KCell::default() })),
+        pgid: KCell::new(pgid),
+        session: KCell::new(session),
         rlimits: KCell::new(default_rlimits()),
         exiting: KCell::default(),
+        replacing: KCell::default(),
+        thread_ended: WaitQueue::new(),
+        ended_time: KCell::default(),
+        children_time: KCell::default(),
+        last_uid: KCell::default(),
         zombie: KCell::default(),
         report: KCell::default(),
         stopped: KCell::default(),
@@ -195,23 +228,78 @@ pub fn first_task(cred: Arc<Cred>) -> Arc<Task> {
         did_exec: KCell::default(),
         ended_cpu_time: KCell::default(),
         children_cpu_time: KCell::default(),
+        dumpable: KCell::new(1),
         child_subreaper: KCell::default(),
     });
     PROCESSES.borrow_mut().insert(pid, process.clone());
+    process
+}
+
+/// Makes the child process of fork(2): its parent is `parent`'s process unless `sibling` (CLONE_PARENT).
+pub(super) fn new_child(parent: &Task, sibling: bool, exit_signal: u32) -> Arc<Process> {
+    let own = parent.process();
+    let child = new_process(new_pid(), own.session.borrow().clone(), own.pgid.get());
+    let parent = if sibling { own.parent.borrow().upgrade() } else { Some(own.clone()) };
+    if let Some(parent) = parent {
+        *child.parent.borrow_mut() = Arc::downgrade(&parent);
+        parent.children.borrow_mut().push(child.clone());
+    }
+    for (limit, theirs) in child.rlimits.borrow_mut().iter_mut().zip(own.rlimits.borrow().iter()) {
+        *limit = rlimit64 { rlim_cur: theirs.rlim_cur, rlim_max: theirs.rlim_max };
+    }
+    child.exit_signal.set(exit_signal);
+    let exe = own.exe.borrow().clone();
+    *child.exe.borrow_mut() = exe;
+    child
+}
+
+/// Forgets a process that was waited for.
+pub(super) fn reap(process: &Arc<Process>) {
+    let gone = PROCESSES.borrow_mut().remove(&process.pid);
+    let parent = process.parent.borrow().upgrade();
+    if let Some(parent) = parent {
+        parent.children.borrow_mut().retain(|child| child.pid != process.pid);
+    }
+    drop(gone);
+}
+
+/// Forgets a thread that has ended.
+pub(super) fn unregister(task: &Task) {
+    task.process.last_uid.set(task.cred().uid);
+    TASKS.borrow_mut().remove(&task.tid());
+    task.process.tasks.borrow_mut().retain(|other| other.upgrade().is_some_and(|other| !core::ptr::eq(&*other, task)));
+}
+
+/// The only thread left takes the id of its process (execve(2)).
+pub(super) fn take_leader_id(task: &Arc<Task>) {
+    let mut tasks = TASKS.borrow_mut();
+    tasks.remove(&task.tid());
+    task.tid.set(task.pid());
+    tasks.insert(task.tid(), Arc::downgrade(task));
+}
+
+/// Makes process 1 (or, in unit tests, a further process) with one task and nothing open.
+pub fn first_task(cred: Arc<Cred>, sched: super::sched::Entity, space: Arc<Space>) -> Arc<Task> {
+    let pid = new_pid();
+    let session = Arc::new(Session { id: pid, terminal: KCell::default() });
     let task = Arc::new(Task {
-        tid: pid,
-        process,
+        tid: KCell::new(pid),
+        process: new_process(pid, session, pid),
         cred: KCell::new(cred),
         files: KCell::new(FdTable::new()),
         fs: KCell::new(FsContext::new()),
-        space: KCell::new(Space::new()),
+        space: KCell::new(space),
         comm: KCell::default(),
         signals: signal::TaskSignals::default(),
         handlers: KCell::default(),
+        attributes: KCell::default(),
         cpu_time: KCell::default(),
         clear_child_tid: KCell::default(),
         robust_list: KCell::default(),
         no_new_privs: KCell::default(),
+        vfork_done: KCell::default(),
+        ended: KCell::default(),
+        sched,
     });
     register(&task);
     task
@@ -219,6 +307,6 @@ pub fn first_task(cred: Arc<Cred>) -> Arc<Task> {
 
 /// Makes a task findable by its id and a member of its process.
 pub(super) fn register(task: &Arc<Task>) {
-    TASKS.borrow_mut().insert(task.tid, Arc::downgrade(task));
+    TASKS.borrow_mut().insert(task.tid(), Arc::downgrade(task));
     task.process.tasks.borrow_mut().push(Arc::downgrade(task));
 }

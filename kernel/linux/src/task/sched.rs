@@ -1,47 +1,651 @@
-//! The scheduler.
+//! The scheduler: which task runs on which vCPU.
+//!
+//! A `Group` is a set of vCPUs and the queue of tasks they serve. In the process tender each guest process with memory of
+//! its own is a host process and so a group; in the kvm tender there is one group. A task that blocks with nothing else to
+//! run keeps its vCPU, which idles on the task's kernel stack: when the task is woken it just goes on.
+//!
+//! Everything here runs under the big kernel lock, so a state read is a state that holds.
 
 use super::Task;
 use super::wait::{WaitEnd, WaitLimit, Wake};
-use alloc::sync::Arc;
+use crate::signal;
+use crate::time::timer;
+use crate::time::{monotonic_ns, timer::Timer};
+use alloc::collections::VecDeque;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
 use husk_machine::cell::KCell;
+use husk_machine::cpu;
 use husk_machine::global::Global;
+use husk_machine::start::boot;
+use husk_machine::thread::Thread;
 
-static CURRENT: Global<KCell<Option<Arc<Task>>>> = Global::new(KCell::default);
+/// How long a task may keep its vCPU while others wait for it.
+pub const SLICE_NS: u64 = 4_000_000;
+
+/// What a task does, as the scheduler sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum State {
+    /// Made, but not yet queued.
+    #[default]
+    New,
+    Running,
+    Queued,
+    Sleeping,
+    Dead,
+}
+
+/// A task's part of the scheduler.
+pub struct Entity {
+    state: KCell<State>,
+    /// A wake-up came since `prepare_to_sleep`.
+    woken: KCell<bool>,
+    /// The sleep ends only for SIGKILL.
+    uninterruptible: KCell<bool>,
+    /// The vCPU that runs it, or idles on its stack.
+    on_cpu: KCell<Option<usize>>,
+    /// When it got the vCPU, monotonic ns.
+    since: KCell<u64>,
+    /// Nanoseconds on a vCPU until `since`.
+    ran: KCell<u64>,
+    group: KCell<Option<Arc<Group>>>,
+    thread: Option<Thread>,
+    waker: KCell<Option<Arc<TaskWaker>>>,
+    timer: KCell<Option<Arc<Timer>>>,
+    /// Where the new task writes its id when it first runs (CLONE_CHILD_SETTID).
+    child_tid: KCell<Option<usize>>,
+}
+
+impl Entity {
+    pub(crate) fn new(thread: Option<Thread>, group: Option<Arc<Group>>) -> Self {
+        Self {
+            state: KCell::default(),
+            woken: KCell::default(),
+            uninterruptible: KCell::default(),
+            on_cpu: KCell::default(),
+            since: KCell::default(),
+            ran: KCell::default(),
+            group: KCell::new(group),
+            thread,
+            waker: KCell::default(),
+            timer: KCell::default(),
+            child_tid: KCell::default(),
+        }
+    }
+
+    pub(super) fn set_child_tid(&self, address: usize) {
+        self.child_tid.set(Some(address));
+    }
+
+    pub(super) fn take_child_tid(&self) -> Option<usize> {
+        self.child_tid.take()
+    }
+
+    fn thread(&self) -> &Thread {
+        self.thread.as_ref().expect("a scheduled task has a kernel stack")
+    }
+
+    fn group(&self) -> Arc<Group> {
+        self.group.borrow().clone().expect("a scheduled task belongs to a group")
+    }
+
+    pub fn state(&self) -> State {
+        self.state.get()
+    }
+
+    /// Nanoseconds on a vCPU.
+    pub fn run_time(&self) -> u64 {
+        let running = self.state.get() == State::Running;
+        self.ran.get() + if running { monotonic_ns().saturating_sub(self.since.get()) } else { 0 }
+    }
+
+    /// The application's registers while the task does not run.
+    pub fn saved_regs(&self) -> Option<husk_machine::context::Regs> {
+        self.thread.as_ref().map(Thread::regs)
+    }
+}
+
+/// vCPUs and the tasks they serve.
+#[derive(Default)]
+pub struct Group {
+    queue: KCell<VecDeque<Arc<Task>>>,
+    cpus: KCell<Vec<usize>>,
+    /// Living tasks. At zero the vCPUs end.
+    tasks: KCell<usize>,
+    /// The first task is still to come.
+    starting: KCell<bool>,
+}
+
+/// A vCPU, as the scheduler sees it.
+#[derive(Default)]
+struct Cpu {
+    current: Option<Arc<Task>>,
+    group: Option<Arc<Group>>,
+    idle: bool,
+    /// The idle one sleeps until then; `None` when it sleeps for ever.
+    sleeps_until: Option<u64>,
+    in_use: bool,
+    /// Does not run tasks: keeps time for a group whose vCPUs are all busy.
+    ticker: bool,
+}
+
+static CPUS: Global<KCell<Vec<Cpu>>> = Global::new(KCell::default);
+
+fn with_cpu<R>(index: usize, act: impl FnOnce(&mut Cpu) -> R) -> R {
+    let mut cpus = CPUS.borrow_mut();
+    if index >= cpus.len() {
+        cpus.resize_with(index + 1, Cpu::default);
+    }
+    act(&mut cpus[index])
+}
 
 /// The task that runs on this vCPU.
 pub fn current() -> Arc<Task> {
-    CURRENT.borrow().clone().expect("a task runs")
+    CPUS.borrow().get(cpu::index()).and_then(|cpu| cpu.current.clone()).expect("a task runs")
 }
 
 /// Makes `task` the one that runs on this vCPU.
-pub fn set_current(task: Option<Arc<Task>>) {
-    drop(CURRENT.replace(task));
+pub(crate) fn set_current(task: Option<Arc<Task>>) {
+    let old = with_cpu(cpu::index(), |cpu| core::mem::replace(&mut cpu.current, task));
+    drop(old);
 }
 
-/// A signal arrived: ends an interruptible sleep, or brings the task out of its application. In a unit test no other task
-/// runs, so there is nothing to end.
-pub fn wake_for_signal(_task: &Arc<Task>) {}
+fn claim_cpu(group: &Arc<Group>, ticker: bool) -> Option<usize> {
+    let mut cpus = CPUS.borrow_mut();
+    let free = cpus.iter().position(|cpu| !cpu.in_use).unwrap_or(cpus.len());
+    if free >= cpu::CPUS {
+        return None;
+    }
+    if free == cpus.len() {
+        cpus.push(Cpu::default());
+    }
+    cpus[free] = Cpu { group: Some(group.clone()), in_use: true, ticker, ..Cpu::default() };
+    drop(cpus);
+    group.cpus.borrow_mut().push(free);
+    Some(free)
+}
+
+fn release_cpu(group: &Group, index: usize) {
+    group.cpus.borrow_mut().retain(|other| *other != index);
+    let old = with_cpu(index, core::mem::take);
+    drop(old);
+}
+
+impl Group {
+    /// The group of vCPU 0, at boot.
+    pub fn boot() -> Arc<Self> {
+        let group = Arc::new(Self::default());
+        let index = claim_cpu(&group, false);
+        assert!(index == Some(0), "the first vCPU is vCPU 0");
+        group
+    }
+
+    /// A group with one vCPU in a new host process, whose memory is a copy of the caller's, or empty with `wipe`. The
+    /// error is the host's.
+    pub fn new_process(wipe: bool) -> Result<Arc<Self>, i32> {
+        let group = Arc::new(Self::default());
+        group.starting.set(true);
+        let index = claim_cpu(&group, false).ok_or(linux_raw_sys::errno::EAGAIN as i32)?;
+        if let Err(error) = cpu::start_process(index, wipe) {
+            release_cpu(&group, index);
+            return Err(error);
+        }
+        Ok(group)
+    }
+
+    /// Living tasks.
+    pub fn task_count(&self) -> usize {
+        self.tasks.get()
+    }
+
+    /// An idle vCPU of the group.
+    fn idle_cpu(&self) -> Option<usize> {
+        let cpus = CPUS.borrow();
+        self.cpus.borrow().iter().copied().find(|index| cpus[*index].idle && !cpus[*index].ticker)
+    }
+
+    fn busy_cpus(&self) -> Vec<usize> {
+        let cpus = CPUS.borrow();
+        self.cpus.borrow().iter().copied().filter(|index| !cpus[*index].ticker && !cpus[*index].idle).collect()
+    }
+
+    fn ticker(&self) -> Option<usize> {
+        let cpus = CPUS.borrow();
+        self.cpus.borrow().iter().copied().find(|index| cpus[*index].ticker)
+    }
+
+    fn is_mine(&self) -> bool {
+        self.cpus.borrow().contains(&cpu::index())
+    }
+}
+
+/// Wakes its task; the task keeps it, for queues and timers to refer to.
+struct TaskWaker(Weak<Task>);
+
+impl Wake for TaskWaker {
+    fn wake(&self, _events: u32) {
+        if let Some(task) = self.0.upgrade() {
+            wake(&task);
+        }
+    }
+}
+
+impl timer::Expire for TaskWaker {
+    fn expire(&self) {
+        self.wake(0);
+    }
+}
+
+/// Ends a task's sleep.
+pub fn wake(task: &Arc<Task>) {
+    task.sched.woken.set(true);
+    rouse(task);
+}
+
+/// Makes a sleeping task look again at why it sleeps.
+fn rouse(task: &Arc<Task>) {
+    if task.sched.state.get() != State::Sleeping {
+        return;
+    }
+    match task.sched.on_cpu.get() {
+        // A vCPU idles on its stack and will find it awake.
+        Some(index) => cpu::notify(index),
+        None => enqueue(task.clone()),
+    }
+}
+
+/// A signal arrived: ends an interruptible sleep, or brings the task out of its application.
+pub fn wake_for_signal(task: &Arc<Task>) {
+    match task.sched.state.get() {
+        State::Sleeping => rouse(task),
+        State::Running => match task.sched.on_cpu.get() {
+            Some(index) if index == cpu::index() => cpu::request_work(),
+            Some(index) => cpu::kick(index),
+            None => {}
+        },
+        _ => {}
+    }
+}
+
+/// The vCPU that runs this code.
+pub fn cpu_index() -> u32 {
+    cpu::index() as u32
+}
 
 /// vCPUs of one guest process.
 pub fn cpu_count() -> u32 {
-    1
+    boot().cpus
 }
 
-struct Nobody;
+/// Queues a task that can run and finds a vCPU for it.
+fn enqueue(task: Arc<Task>) {
+    task.sched.state.set(State::Queued);
+    let group = task.sched.group();
+    group.queue.borrow_mut().push_back(task);
+    provide_cpu(&group);
+}
 
-impl Wake for Nobody {
-    fn wake(&self, _events: u32) {}
+/// Starts a new task.
+pub fn start(task: Arc<Task>) {
+    let group = task.sched.group();
+    group.tasks.set(group.tasks.get() + 1);
+    group.starting.set(false);
+    enqueue(task);
+}
+
+fn provide_cpu(group: &Arc<Group>) {
+    if let Some(index) = group.idle_cpu() {
+        return cpu::notify(index);
+    }
+    let running = group.busy_cpus().len();
+    if running < boot().cpus as usize && group.is_mine() && running > 0 {
+        let slot = free_slot(group);
+        if let Some((slot, index)) = slot.and_then(|slot| Some((slot, claim_cpu(group, false)?))) {
+            SLOTS.borrow_mut().push((Arc::as_ptr(group) as usize, slot, index));
+            if cpu::start_thread(index, slot).is_ok() {
+                return;
+            }
+            SLOTS.borrow_mut().retain(|(_, _, used)| *used != index);
+            release_cpu(group, index);
+        }
+    }
+    // Whoever runs must share: its slice is watched from when it next leaves the kernel.
+    for index in group.busy_cpus() {
+        if index == cpu::index() {
+            cpu::request_work();
+        } else {
+            cpu::kick(index);
+        }
+    }
+}
+
+/// Private slots of host processes that are taken beside slot 0: group, slot, vCPU.
+static SLOTS: Global<KCell<Vec<(usize, usize, usize)>>> = Global::new(KCell::default);
+
+fn free_slot(group: &Arc<Group>) -> Option<usize> {
+    let key = Arc::as_ptr(group) as usize;
+    let slots = SLOTS.borrow();
+    (1..husk_abi::layout::CPUS_MAX).find(|slot| !slots.iter().any(|(owner, used, _)| *owner == key && used == slot))
+}
+
+/// The waker of the current task, made once per task.
+fn waker_of(task: &Arc<Task>) -> Arc<TaskWaker> {
+    task.sched.waker.borrow_mut().get_or_insert_with(|| Arc::new(TaskWaker(Arc::downgrade(task)))).clone()
 }
 
 pub(super) fn current_waker() -> Arc<dyn Wake> {
-    Arc::new(Nobody)
+    waker_of(&current())
 }
 
-pub(super) fn prepare_to_sleep() {}
+fn timer_of(task: &Arc<Task>) -> Arc<Timer> {
+    let waker: Arc<dyn timer::Expire> = waker_of(task);
+    task.sched.timer.borrow_mut().get_or_insert_with(|| Arc::new(Timer::new(Arc::downgrade(&waker)))).clone()
+}
+
+pub(super) fn prepare_to_sleep() {
+    current().sched.woken.set(false);
+}
 
 pub(super) fn cancel_sleep() {}
 
-/// In a unit test nothing else runs that could end a wait: it ends as if interrupted.
-pub(super) fn sleep(_limit: WaitLimit) -> Result<(), WaitEnd> {
-    Err(WaitEnd::Interrupted)
+/// Sleeps until woken, or until `limit` ends it.
+pub(super) fn sleep(limit: WaitLimit) -> Result<(), WaitEnd> {
+    if cfg!(not(husk_image)) {
+        // In a unit test nothing else runs that could end a wait: it ends as if interrupted.
+        return Err(WaitEnd::Interrupted);
+    }
+    let me = current();
+    let entity = &me.sched;
+    entity.uninterruptible.set(limit.uninterruptible);
+    let must_end = |me: &Arc<Task>| if limit.uninterruptible { signal::killed(me) } else { signal::interrupts(me) };
+    let timer = limit.deadline.map(|deadline| {
+        let timer = timer_of(&me);
+        timer.arm(deadline);
+        timer
+    });
+    let end = loop {
+        if entity.woken.get() {
+            break Ok(());
+        }
+        if must_end(&me) {
+            break Err(WaitEnd::Interrupted);
+        }
+        if limit.deadline.is_some_and(|deadline| monotonic_ns() >= deadline) {
+            break Err(WaitEnd::TimedOut);
+        }
+        entity.state.set(State::Sleeping);
+        block(&me);
+    };
+    if let Some(timer) = timer {
+        timer.disarm();
+    }
+    end
+}
+
+/// Gives the vCPU to others until the current task, whose state is set, can go on.
+fn block(me: &Arc<Task>) {
+    loop {
+        if let Some(next) = take_next() {
+            if !Arc::ptr_eq(&next, me) {
+                switch(me, next);
+            }
+            break;
+        }
+        idle_once();
+        if me.sched.state.get() == State::Sleeping && may_go_on(me) {
+            break;
+        }
+    }
+    me.sched.state.set(State::Running);
+}
+
+/// Whether a sleeper on whose stack this vCPU idles has a reason to look again.
+fn may_go_on(me: &Arc<Task>) -> bool {
+    let interrupted =
+        if me.sched.uninterruptible.get() { signal::killed(me) } else { signal::interrupts(me) };
+    me.sched.woken.get() || interrupted
+}
+
+fn my_group() -> Arc<Group> {
+    with_cpu(cpu::index(), |cpu| cpu.group.clone()).expect("a vCPU in use has a group")
+}
+
+fn take_next() -> Option<Arc<Task>> {
+    my_group().queue.borrow_mut().pop_front()
+}
+
+/// Sleeps until there may be something to do, or the next timer.
+fn idle_once() {
+    timer::run_expired(monotonic_ns());
+    if !my_group().queue.borrow().is_empty() {
+        return;
+    }
+    let me = cpu::index();
+    let deadline = timer::next_deadline();
+    if let Some(task) = with_cpu(me, |cpu| cpu.current.clone())
+        && task.sched.state.get() == State::Sleeping
+        && may_go_on(&task)
+    {
+        return;
+    }
+    account(false);
+    with_cpu(me, |cpu| {
+        cpu.idle = true;
+        cpu.sleeps_until = deadline;
+    });
+    cpu::sleep(deadline, crate::tty::console::watch());
+    with_cpu(me, |cpu| cpu.idle = false);
+    account(true);
+    crate::tty::console::look();
+    timer::run_expired(monotonic_ns());
+}
+
+/// Starts or stops the clock of the task that runs on this vCPU.
+fn account(running: bool) {
+    let Some(task) = with_cpu(cpu::index(), |cpu| cpu.current.clone()) else { return };
+    let now = monotonic_ns();
+    if running {
+        task.sched.since.set(now);
+    } else {
+        let ran = now.saturating_sub(task.sched.since.get());
+        task.sched.ran.set(task.sched.ran.get() + ran);
+        task.sched.since.set(now);
+    }
+}
+
+/// Makes `next` the task of this vCPU and its stack the one to go on with. The vCPU's reference keeps it alive.
+fn choose(next: Arc<Task>) {
+    account(false);
+    next.sched.on_cpu.set(Some(cpu::index()));
+    next.sched.state.set(State::Running);
+    next.sched.since.set(monotonic_ns());
+    cpu::choose(next.sched.thread());
+    set_current(Some(next));
+}
+
+/// Lets `next` run on this vCPU. Returns when `from` runs again.
+fn switch(from: &Arc<Task>, next: Arc<Task>) {
+    from.sched.on_cpu.set(None);
+    choose(next);
+    cpu::switch(from.sched.thread());
+}
+
+/// One round of a vCPU that has no task's stack to stand on: returns when a task is chosen, or for another round.
+pub fn idle() {
+    set_current(None);
+    let group = my_group();
+    let ticker = with_cpu(cpu::index(), |cpu| cpu.ticker);
+    if group.tasks.get() == 0 && !group.starting.get() {
+        drop(group);
+        end_cpu();
+    }
+    if ticker {
+        return tick(&group);
+    }
+    match take_next() {
+        Some(next) => choose(next),
+        None => idle_once(),
+    }
+}
+
+/// Ends this vCPU, whose group has no task left, and tells the group's others.
+fn end_cpu() -> ! {
+    let (group, index) = (my_group(), cpu::index());
+    SLOTS.borrow_mut().retain(|(_, _, used)| *used != index);
+    release_cpu(&group, index);
+    for other in group.cpus.borrow().iter() {
+        cpu::notify(*other);
+    }
+    drop(group);
+    cpu::exit_thread()
+}
+
+/// One round of a ticker: sleeps for a slice or until the next timer, then makes the group's busy vCPUs look.
+fn tick(group: &Group) {
+    let now = monotonic_ns();
+    let competing = !group.queue.borrow().is_empty();
+    let slice = competing.then_some(now + SLICE_NS);
+    let deadline = match (slice, timer::next_deadline()) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    };
+    with_cpu(cpu::index(), |cpu| {
+        cpu.idle = true;
+        cpu.sleeps_until = deadline;
+    });
+    cpu::sleep(deadline, crate::tty::console::watch());
+    with_cpu(cpu::index(), |cpu| cpu.idle = false);
+    crate::tty::console::look();
+    timer::run_expired(monotonic_ns());
+    if !group.queue.borrow().is_empty() {
+        for index in group.busy_cpus() {
+            cpu::kick(index);
+        }
+    }
+}
+
+/// Before a vCPU returns to its application: lets others run whose turn it is, and sees to it that somebody keeps time.
+pub fn before_return() {
+    let me = current();
+    let now = monotonic_ns();
+    timer::run_expired(now);
+    let group = my_group();
+    if !group.queue.borrow().is_empty() {
+        provide_cpu_here(&group);
+        let spent = now.saturating_sub(me.sched.since.get());
+        if spent >= SLICE_NS {
+            yield_now();
+        }
+    }
+}
+
+/// A queued task and no idle vCPU: starts a further vCPU if the guest may have one, else a ticker that ends slices.
+fn provide_cpu_here(group: &Arc<Group>) {
+    if group.idle_cpu().is_some() {
+        return;
+    }
+    if group.busy_cpus().len() < boot().cpus as usize {
+        return provide_cpu(group);
+    }
+    keep_time(group);
+}
+
+/// Makes sure that a ticker of the group sleeps no longer than it may.
+fn keep_time(group: &Arc<Group>) {
+    match group.ticker() {
+        Some(index) => cpu::notify(index),
+        None => {
+            let Some(slot) = free_slot(group) else { return };
+            let Some(index) = claim_cpu(group, true) else { return };
+            SLOTS.borrow_mut().push((Arc::as_ptr(group) as usize, slot, index));
+            if cpu::start_thread(index, slot).is_err() {
+                SLOTS.borrow_mut().retain(|(_, _, used)| *used != index);
+                release_cpu(group, index);
+            }
+        }
+    }
+}
+
+/// A timer was armed, or somebody waits for the console: whoever sleeps for the guest must know. Called on the way out
+/// of the kernel, when this vCPU is about to run its application.
+pub fn cover_waiters() {
+    let wanted = timer::next_deadline();
+    let watching = crate::tty::console::watch().iter().any(|watch| watch.input || watch.output);
+    if wanted.is_none() && !watching {
+        return;
+    }
+    let cpus = CPUS.borrow();
+    let mut idle = None;
+    for (index, cpu) in cpus.iter().enumerate().filter(|(_, cpu)| cpu.in_use && cpu.idle) {
+        let early_enough = match (wanted, cpu.sleeps_until) {
+            (None, _) => true,
+            (Some(wanted), Some(until)) => until <= wanted,
+            (Some(_), None) => false,
+        };
+        if early_enough && !watching {
+            return;
+        }
+        idle = Some(index);
+    }
+    drop(cpus);
+    match idle {
+        Some(index) => cpu::notify(index),
+        None => keep_time(&my_group()),
+    }
+}
+
+/// Lets every queued task of the group run before the current one goes on (sched_yield(2)).
+pub fn yield_now() {
+    let me = current();
+    let group = my_group();
+    if group.queue.borrow().is_empty() {
+        return;
+    }
+    me.sched.state.set(State::Queued);
+    group.queue.borrow_mut().push_back(me.clone());
+    if let Some(next) = take_next()
+        && !Arc::ptr_eq(&next, &me)
+    {
+        switch(&me, next);
+    }
+    me.sched.state.set(State::Running);
+}
+
+/// Moves the current task to another group: it goes on on one of that group's vCPUs (execve after vfork).
+pub(super) fn migrate(to: &Arc<Group>) {
+    let me = current();
+    let from = me.sched.group();
+    if Arc::ptr_eq(&from, to) {
+        return;
+    }
+    from.tasks.set(from.tasks.get() - 1);
+    to.tasks.set(to.tasks.get() + 1);
+    to.starting.set(false);
+    drop(me.sched.group.replace(Some(to.clone())));
+    leave(&me, to);
+}
+
+/// The current task goes to sleep as queued elsewhere; this vCPU must not idle on its stack.
+fn leave(me: &Arc<Task>, to: &Arc<Group>) {
+    me.sched.state.set(State::Queued);
+    me.sched.on_cpu.set(None);
+    to.queue.borrow_mut().push_back(me.clone());
+    provide_cpu(to);
+    cpu::leave(me.sched.thread());
+    me.sched.state.set(State::Running);
+}
+
+/// Ends the current task. Its stack is freed once the vCPU has left it.
+pub(crate) fn exit_current() -> ! {
+    let me = current();
+    account(false);
+    me.sched.state.set(State::Dead);
+    let group = me.sched.group();
+    group.tasks.set(group.tasks.get() - 1);
+    me.sched.on_cpu.set(None);
+    drop(me.sched.timer.take());
+    drop(me.sched.waker.take());
+    drop(group);
+    drop(me);
+    cpu::idle()
 }

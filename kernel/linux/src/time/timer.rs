@@ -43,6 +43,10 @@ impl Timer {
         heap.next += 1;
         let key = (deadline, heap.next);
         heap.pending.insert(key, self.owner.clone());
+        if heap.pending.keys().next() == Some(&key) {
+            // Whoever sleeps for the guest may have to sleep less: seen to on the way out of the kernel.
+            husk_machine::cpu::request_work();
+        }
         self.armed.set(Some(key));
     }
 

@@ -2,24 +2,26 @@
 //!
 //! A pipe, file or socket of the host stays a stream. A terminal becomes a tty of the guest, /dev/pts/0: with
 //! `husk run -t` the host's terminal is raw and the guest's line discipline does everything; without, the host's line
-//! discipline edits and echoes, and the guest's only divides what comes into lines. The scheduler calls `ready` when
-//! the host says that a descriptor has input or takes output again.
+//! discipline edits and echoes, and the guest's only divides what comes into lines. The scheduler asks
+//! `watch` what to wait for on the host and calls `look` after it has slept.
 
 use super::{FarSide, READABLE, Tty, WRITABLE, job, pty};
 use crate::errno::{Errno, SysResult};
 use crate::file::io::{Sink, Source};
 use crate::file::{File, OpenFile};
 use crate::fs::Stat;
+use crate::task::Task;
 use crate::task::process::Process;
 use crate::task::wait::{WaitLimit, WaitQueue, wait_event};
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use husk_abi::boot::Stdio;
+use husk_abi::boot::{FLAG_TERMINAL, Stdio};
 use husk_machine::cell::KCell;
+use husk_machine::cpu::Watch;
 use husk_machine::global::Global;
-use husk_machine::host;
+use husk_machine::{host, start};
 use linux_raw_sys::general as raw;
 use raw::{EPOLLHUP, winsize};
 
@@ -225,6 +227,8 @@ pub(super) struct HostSide {
     output: i32,
     /// The host's terminal is raw: what it gives at the end of its file is a hang-up, not a key.
     raw: bool,
+    /// It has hung up: nothing more comes.
+    gone: KCell<bool>,
 }
 
 impl HostSide {
@@ -255,11 +259,11 @@ impl HostSide {
         let mut bytes = [0; CHUNK];
         loop {
             let room = tty.line.borrow().room().min(CHUNK);
-            if room == 0 || self.input < 0 {
+            if room == 0 || self.input < 0 || self.gone.get() {
                 return;
             }
             match host::read(self.input, &mut bytes[..room]) {
-                Ok(0) if self.raw => return job::hang_up(tty),
+                Ok(0) if self.raw => return self.hang_up(tty),
                 Ok(0) => {
                     tty.line.borrow_mut().receive_eof();
                     return tty.queue.wake(READABLE);
@@ -268,21 +272,38 @@ impl HostSide {
                     tty.receive(&bytes[..count]);
                 }
                 Err(number) if errno(number) == Errno::EAGAIN => return,
-                Err(_) => return job::hang_up(tty),
+                Err(_) => return self.hang_up(tty),
             }
+        }
+    }
+
+    fn hang_up(&self, tty: &Tty) {
+        self.gone.set(true);
+        job::hang_up(tty);
+    }
+}
+
+/// Gives process 1 its descriptors 0, 1 and 2, as the boot block describes them.
+pub fn open_stdio(t: &Task) {
+    let boot = start::boot();
+    let raw = boot.flags & FLAG_TERMINAL != 0;
+    let files = make_stdio(&boot.stdio, raw, boot.window);
+    for (fd, file) in files.into_iter().enumerate() {
+        if let Some(file) = file {
+            // The table is empty: nothing is replaced, and no limit is near.
+            let _ = t.files().replace(fd as i32, file, false, 3);
         }
     }
 }
 
-/// Makes the open files of descriptors 0, 1 and 2 as the boot block describes them. `raw`: the host's terminal is raw.
-/// `window`: rows, columns and their size in pixels.
-pub fn open_stdio(stdio: &[Stdio; 3], raw: bool, window: [u16; 4]) -> [Option<Arc<OpenFile>>; 3] {
+/// The open files for `stdio`. `raw`: the host's terminal is raw. `window`: rows, columns and their size in pixels.
+pub(super) fn make_stdio(stdio: &[Stdio; 3], raw: bool, window: [u16; 4]) -> [Option<Arc<OpenFile>>; 3] {
     let is_terminal = |fd: usize| stdio[fd].mode != 0 && stdio[fd].terminal != 0;
     let mut terminal_file = None;
     if (0..3).any(is_terminal) {
         let output = (1..3).find(|fd| is_terminal(*fd)).map_or(-1, |fd| fd as i32);
         let input = if is_terminal(0) { 0 } else { -1 };
-        let tty = Tty::new(0, FarSide::Host(HostSide { input, output, raw }));
+        let tty = Tty::new(0, FarSide::Host(HostSide { input, output, raw, gone: KCell::default() }));
         tty.line.borrow_mut().cooked_far_side = !raw;
         let [ws_row, ws_col, ws_xpixel, ws_ypixel] = window;
         *tty.window.borrow_mut() = winsize { ws_row, ws_col, ws_xpixel, ws_ypixel };
@@ -305,8 +326,48 @@ pub fn open_stdio(stdio: &[Stdio; 3], raw: bool, window: [u16; 4]) -> [Option<Ar
     })
 }
 
-/// The host says that descriptor `fd` has input, or takes output again.
-pub fn ready(fd: i32) {
+/// What of the host somebody waits for. A terminal's input is always waited for: it may be a signal.
+pub fn watch() -> [Watch; 3] {
+    let console = CONSOLE.borrow();
+    let mut watch = [Watch::default(); 3];
+    for (stream, watch) in console.streams.iter().zip(&mut watch) {
+        if let Some(stream) = stream
+            && !stream.queue.is_empty()
+        {
+            let state = stream.state.borrow();
+            watch.input = stream.fd == 0 && state.ahead.is_empty() && !state.ended;
+            watch.output = state.blocked;
+        }
+    }
+    if let Some(tty) = &console.terminal
+        && let FarSide::Host(host) = &tty.far
+    {
+        let line = tty.line.borrow();
+        let at = |fd: i32| usize::try_from(fd).ok();
+        if let Some(input) = at(host.input).filter(|_| !host.gone.get()) {
+            watch[input].input = line.room() > 0;
+        }
+        if let Some(output) = at(host.output) {
+            watch[output].output = !line.output().is_empty();
+        }
+    }
+    watch
+}
+
+/// Asks the host about what is watched, and tells who waits for it. Called after a vCPU has slept.
+pub fn look() {
+    for (fd, watch) in watch().into_iter().enumerate() {
+        if watch.input || watch.output {
+            let (input, output) = host::poll(fd as i32);
+            if watch.input && input || watch.output && output {
+                ready(fd as i32);
+            }
+        }
+    }
+}
+
+/// Descriptor `fd` of the host has input, or takes output again.
+fn ready(fd: i32) {
     let (stream, terminal) = {
         let console = CONSOLE.borrow();
         let stream = usize::try_from(fd).ok().and_then(|fd| console.streams.get(fd)).cloned().flatten();

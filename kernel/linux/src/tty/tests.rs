@@ -166,7 +166,7 @@ fn only_members_of_the_session_choose_the_foreground() {
 
 fn stdio(modes: [u32; 3], terminals: [u32; 3]) -> [Option<Arc<OpenFile>>; 3] {
     let stdio = core::array::from_fn(|fd| Stdio { mode: modes[fd], terminal: terminals[fd] });
-    console::open_stdio(&stdio, true, [24, 80, 0, 0])
+    console::make_stdio(&stdio, true, [24, 80, 0, 0])
 }
 
 #[test]
@@ -180,8 +180,9 @@ fn streams_of_the_host_block_and_end() {
     input.set_flags(input.flags() | raw::O_NONBLOCK);
     assert_eq!(input.object.poll(&input), 0);
     assert_eq!(read(&input), Err(Errno::EAGAIN));
+    assert!(!console::watch()[0].input, "nobody waits");
     host::feed(0, b"from the host");
-    console::ready(0);
+    console::look();
     assert_eq!(input.object.poll(&input), READABLE);
     assert_eq!(read(&input).unwrap(), b"from the host");
     host::close(0);
@@ -195,7 +196,7 @@ fn streams_of_the_host_block_and_end() {
     assert_eq!(write(&output, b"me"), Err(Errno::EAGAIN));
     assert_eq!(output.object.poll(&output), 0);
     host::set_room(1, None);
-    console::ready(1);
+    console::look();
     assert_eq!(output.object.poll(&output), WRITABLE);
     assert_eq!(host::take_written(1), b"allso");
 }
@@ -208,14 +209,15 @@ fn a_terminal_of_the_host_becomes_the_controlling_terminal() {
     assert!(Arc::ptr_eq(&input, &output) && !Arc::ptr_eq(&input, &error.unwrap()));
     assert!(console::controls(task.process()));
     assert_eq!(input.object.link(), "/dev/pts/0");
+    assert!(console::watch()[0].input && !console::watch()[1].output);
     host::feed(0, b"ls\r");
-    console::ready(0);
+    console::look();
     assert_eq!(read(&input).unwrap(), b"ls\n");
     assert_eq!(host::take_written(1), b"ls\r\n");
     assert_eq!(write(&output, b"file\n"), Ok(5));
     assert_eq!(host::take_written(1), b"file\r\n");
     host::close(0);
-    console::ready(0);
+    console::look();
     assert_eq!(read(&input).unwrap(), b"");
     assert!(!console::controls(task.process()));
 }

@@ -13,6 +13,13 @@ pub(crate) fn allocate(count: usize) -> Option<usize> {
     (!start.is_null()).then_some(start as usize)
 }
 
+pub(crate) fn allocate_zeroed(count: usize) -> Option<usize> {
+    let start = allocate(count)?;
+    // SAFETY: just allocated, `count` pages long.
+    unsafe { std::ptr::write_bytes(start as *mut u8, 0, count.max(1) * PAGE_SIZE) };
+    Some(start)
+}
+
 pub(crate) fn free(start: usize, count: usize) {
     // SAFETY: `start` came from `allocate` with this count, and its owner is being dropped.
     unsafe { dealloc(start as *mut u8, layout(count.max(1))) }

@@ -49,6 +49,12 @@ pub fn write(fd: i32, data: &[u8]) -> Result<usize, i32> {
     })
 }
 
+/// Whether a read or a write would not block now.
+pub fn poll(fd: i32) -> (bool, bool) {
+    with(fd, |channel| Ok((channel.closed || !channel.input.is_empty(), channel.room != Some(0))))
+        .unwrap_or((false, false))
+}
+
 /// Gives a descriptor input.
 pub fn feed(fd: i32, data: &[u8]) {
     let _ = with(fd, |channel| {

@@ -1,6 +1,12 @@
 //! The machine of unit tests: frames from the test's heap, the host's clock, no user memory.
 
 pub mod clock;
+pub mod cpu;
 pub mod frames;
+pub mod patch;
+
 pub mod host;
 pub mod random;
+pub mod space;
+pub mod start;
+pub mod thread;

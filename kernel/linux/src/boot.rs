@@ -1,0 +1,66 @@
+//! Boot: process 1, its open files, its program.
+
+use crate::file::table::FdTable;
+use crate::mem::Space;
+use crate::task::cred::Cred;
+use crate::task::sched::{self, Entity, Group};
+use crate::task::{Task, exec, process};
+use crate::{fs, tty};
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use husk_machine::thread::Thread;
+use husk_machine::{cpu, report, start};
+use linux_raw_sys::general::AT_FDCWD;
+
+/// Strings of a text of the boot block.
+fn strings(text: husk_abi::boot::Text) -> Vec<Vec<u8>> {
+    let bytes = start::text(text);
+    bytes.split(|byte| *byte == 0).take(text.count as usize).map(<[u8]>::to_vec).collect()
+}
+
+/// Makes process 1. Its program is loaded by its own task: see `init`.
+pub(crate) fn boot() {
+    let boot = start::boot();
+    let group = Group::boot();
+    let thread = Thread::new().expect("memory for the first kernel stack");
+    let cred = Cred::new(boot.uid, boot.gid);
+    let entity = Entity::new(Some(thread), Some(group.clone()));
+    let task = process::first_task(cred, entity, Space::new(Some(group)));
+    task.set_files(FdTable::new());
+    sched::start(task);
+}
+
+/// Ends the guest before it has begun.
+fn fail(code: i32, what: core::fmt::Arguments<'_>) -> ! {
+    report::print(format_args!("husk: {what}\n"));
+    cpu::exit_guest(code)
+}
+
+/// First kernel code of process 1's task: files, then the program.
+pub(crate) fn init(t: &Arc<Task>) {
+    let boot = start::boot();
+    if let Err(error) = fs::init_root(start::root_image()) {
+        fail(125, format_args!("the root image cannot be read: {error}"));
+    }
+    t.set_fs(fs::FsContext::new());
+    t.fs().set_umask(boot.umask);
+    tty::console::open_stdio(t);
+    let program = strings(boot.program).into_iter().next().unwrap_or_default();
+    let args = strings(boot.args);
+    let env = strings(boot.env);
+    let cwd = strings(boot.cwd).into_iter().next().unwrap_or_default();
+    let name = String::from_utf8_lossy(&program).into_owned();
+    if !cwd.is_empty()
+        && let Err(error) = fs::walk::lookup(t, AT_FDCWD, &cwd, true).map(|path| t.fs().set_cwd(path))
+    {
+        let cwd = String::from_utf8_lossy(&cwd).into_owned();
+        fail(125, format_args!("cannot enter the working directory {cwd}: {error:?}"));
+    }
+    let loaded = fs::open_exec(t, &program)
+        .and_then(|file| exec::execve(t, file, &program, args, &env));
+    if let Err(error) = loaded {
+        let code = if error == crate::errno::Errno::ENOENT { 127 } else { 126 };
+        fail(code, format_args!("{name}: cannot be executed: {error:?}"));
+    }
+}

@@ -1,0 +1,166 @@
+//! The personality's entries: what the machine calls on system calls, faults and kicks, and the way out.
+
+use crate::mem::Bad;
+use crate::syscall::site::{self, Mended};
+use crate::syscall::{table, trace};
+use crate::task::{self, Task, clone, exit, sched};
+use crate::signal::{self, Action};
+use crate::boot;
+use husk_machine::personality::Personality;
+use husk_machine::trap::{self, Trap};
+use husk_machine::user::Access;
+use husk_machine::{context, cpu};
+
+/// The Linux personality.
+pub struct Linux;
+
+impl Personality for Linux {
+    fn boot(&self) {
+        boot::boot();
+    }
+
+    fn syscall(&self) {
+        serve();
+        way_out();
+    }
+
+    fn syscall_trapped(&self) {
+        {
+            let t = task::current();
+            let (number, _) = context::call();
+            let alone = t.space().group().is_some_and(|group| group.task_count() <= 1);
+            site::trapped(&t.space(), context::regs().rip as usize, number as u32, alone);
+        }
+        serve();
+        way_out();
+    }
+
+    fn trap(&self, trap: Trap) {
+        if !mend(trap) {
+            let t = task::current();
+            let bad = unmendable(&t, trap);
+            signal::fault(&t, trap.vector, trap.error, trap.address as usize, bad);
+            cpu::request_work();
+        }
+        way_out();
+    }
+
+    fn work(&self) {
+        cpu::request_work();
+        way_out();
+    }
+
+    fn thread_started(&self) {
+        {
+            let t = task::current();
+            if t.tid() == 1 && !t.process().did_exec.get() {
+                boot::init(&t);
+            }
+            clone::started(&t);
+        }
+        cpu::request_work();
+        way_out();
+    }
+
+    fn idle(&self) {
+        sched::idle();
+    }
+}
+
+/// Makes the call that the registers describe.
+fn serve() {
+    let t = task::current();
+    loop {
+        let (number, args) = context::call();
+        let result = if trace::enabled() {
+            let line = trace::describe(&t, number, &args);
+            let result = table::dispatch(&t, number, &args);
+            trace::print(&line, result);
+            result
+        } else {
+            table::dispatch(&t, number, &args)
+        };
+        match signal::finish_call(&t, result) {
+            Action::Return => return,
+            Action::Restart => {}
+            Action::Exit(status) => return exit::end_by_signal(&t, status),
+        }
+    }
+}
+
+/// The way out to the application: ends the task if it must end, lets others run, delivers signals.
+fn way_out() {
+    if !cpu::take_work() {
+        return;
+    }
+    loop {
+        {
+            let t = task::current();
+            sched::before_return();
+            if let Some(status) = exit::must_end(&t) {
+                exit::finish(&t, status);
+                drop(t);
+                sched::exit_current();
+            }
+            if let Action::Exit(status) = signal::deliver(&t, None) {
+                exit::end_by_signal(&t, status);
+            }
+        }
+        let t = task::current();
+        if exit::must_end(&t).is_none() && !signal::interrupts(&t) {
+            break;
+        }
+    }
+    sched::cover_waiters();
+    cpu::take_work();
+}
+
+/// What a page fault wanted.
+fn access_of(trap: &Trap) -> Access {
+    if trap.error & trap::PF_FETCH != 0 {
+        Access::Execute
+    } else if trap.error & trap::PF_WRITE != 0 {
+        Access::Write
+    } else {
+        Access::Read
+    }
+}
+
+/// Why the access of a page fault is wrong.
+fn unmendable(t: &Task, trap: Trap) -> Bad {
+    if trap.vector != trap::PAGE_FAULT {
+        return Bad::Unmapped;
+    }
+    match t.space().mend(trap.address as usize, access_of(&trap)) {
+        Err(bad) => bad,
+        Ok(()) => Bad::Forbidden,
+    }
+}
+
+/// Whether the fault could be mended, so that the application goes on.
+fn mend(trap: Trap) -> bool {
+    let t = task::current();
+    match trap.vector {
+        trap::PAGE_FAULT => t.space().mend(trap.address as usize, access_of(&trap)).is_ok(),
+        trap::INVALID_OPCODE => {
+            let mut regs = context::regs();
+            match site::mend(&t.space(), regs.rip as usize) {
+                Some(Mended::Continue(at)) => {
+                    regs.rip = at as u64;
+                    context::set_regs(&regs);
+                    true
+                }
+                Some(Mended::Call { returns_to }) => {
+                    regs.rip = returns_to as u64;
+                    regs.orig_rax = regs.rax;
+                    context::set_regs(&regs);
+                    drop(t);
+                    serve();
+                    true
+                }
+                None => false,
+            }
+        }
+        _ => false,
+    }
+}

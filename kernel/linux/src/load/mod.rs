@@ -1,0 +1,4 @@
+//! Loading programs: ELF images, their interpreters, and the first stack.
+
+pub mod elf;
+pub mod stack;

@@ -1,0 +1,42 @@
+//! An address space in which every request succeeds and nothing can be touched.
+
+pub type HostError = i32;
+pub type Protection = u32;
+
+pub fn map_anonymous(_start: usize, _len: usize, _protection: Protection) -> Result<(), HostError> {
+    Ok(())
+}
+
+pub fn map_image(_start: usize, _len: usize, _protection: Protection, _offset: usize) -> Result<(), HostError> {
+    Ok(())
+}
+
+pub fn map_pages(
+    _start: usize,
+    _len: usize,
+    _protection: Protection,
+    _address: usize,
+    _shared: bool,
+) -> Result<(), HostError> {
+    Ok(())
+}
+
+pub fn unmap(_start: usize, _len: usize) -> Result<(), HostError> {
+    Ok(())
+}
+
+pub fn unmap_all() -> Result<(), HostError> {
+    Ok(())
+}
+
+pub fn protect(_start: usize, _len: usize, _protection: Protection) -> Result<(), HostError> {
+    Ok(())
+}
+
+pub fn discard(_start: usize, _len: usize) -> Result<(), HostError> {
+    Ok(())
+}
+
+pub fn relocate(_from: usize, _len: usize, _to: usize) -> Result<(), HostError> {
+    Ok(())
+}

@@ -1,0 +1,259 @@
+//! The gate: the kernel's only way out to the host.
+//!
+//! Process tender: the gate page holds the only instructions from which the filter passes host system calls. The calls
+//! here are those of the filter's table and no others. The kvm tender's side is in `kvm`.
+
+use super::cpu::Cpu;
+use super::lock;
+use core::arch::{asm, global_asm};
+use core::sync::atomic::{AtomicU32, Ordering};
+use husk_abi::gate::entry;
+use husk_abi::layout::{GATE, PRIVATE, PRIVATE_PER_CPU};
+use linux_raw_sys::general as raw;
+
+type HostCall = unsafe extern "C" fn(usize, usize, usize, usize, usize, usize, usize) -> isize;
+
+/// One host system call. A negative result is an error number.
+fn host(number: u32, args: [usize; 6]) -> isize {
+    let [a, b, c, d, e, f] = args;
+    // SAFETY: the tender put this function into the gate page; what the calls below ask for is sound.
+    unsafe {
+        let call: HostCall = core::mem::transmute(GATE + entry::SYSCALL);
+        call(number as usize, a, b, c, d, e, f)
+    }
+}
+
+fn check(result: isize) -> Result<usize, i32> {
+    usize::try_from(result).map_err(|_| -result as i32)
+}
+
+const FUTEX_WAIT: usize = raw::FUTEX_WAIT as usize;
+const FUTEX_WAKE: usize = raw::FUTEX_WAKE as usize;
+
+/// Sleeps while `word` holds `value`.
+pub(super) fn lock_wait(word: &AtomicU32, value: u32) {
+    host(raw::__NR_futex, [word.as_ptr() as usize, FUTEX_WAIT, value as usize, 0, 0, 0]);
+}
+
+/// Wakes one sleeper.
+pub(super) fn lock_wake(word: &AtomicU32) {
+    host(raw::__NR_futex, [word.as_ptr() as usize, FUTEX_WAKE, 1, 0, 0, 0]);
+}
+
+fn timespec(nanoseconds: u64) -> [u64; 2] {
+    [nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000]
+}
+
+/// Sleeps until `cpu_wake`, the deadline or a signal.
+pub(super) fn cpu_sleep(cpu: &Cpu, deadline: Option<u64>) {
+    let timeout = deadline.map(|deadline| timespec(deadline.saturating_sub(super::clock::monotonic_ns())));
+    let timeout = timeout.as_ref().map_or(0, |timeout| timeout.as_ptr() as usize);
+    host(raw::__NR_futex, [cpu.wake.as_ptr() as usize, FUTEX_WAIT, 0, timeout, 0, 0]);
+}
+
+/// Ends `cpu_sleep` of another vCPU.
+pub(super) fn cpu_wake(cpu: &Cpu) {
+    lock_wake(&cpu.wake);
+}
+
+/// Sleeps in ppoll(2) until a descriptor is ready, `cpu_wake` by a kick, or the deadline.
+pub(super) fn cpu_poll(fds: &mut [PollFd], deadline: Option<u64>) {
+    let timeout = deadline.map(|deadline| timespec(deadline.saturating_sub(super::clock::monotonic_ns())));
+    let timeout = timeout.as_ref().map_or(0, |timeout| timeout.as_ptr() as usize);
+    let cpu = Cpu::current();
+    cpu.polling.store(1, Ordering::Relaxed);
+    // SAFETY: a host system call on a buffer of the caller's; see `husk_poll`.
+    unsafe { husk_poll(raw::__NR_ppoll as usize, fds.as_mut_ptr() as usize, fds.len(), timeout, 0, 0, 0) };
+    cpu.polling.store(0, Ordering::Relaxed);
+}
+
+// As a host call, but given up when this vCPU is awake already. A kick between that look and the host's sleep finds the
+// instruction pointer in here or in the gate page and resumes at `husk_poll_abort`: see `abort_poll`.
+global_asm!(
+    ".pushsection .text.poll,\"ax\",@progbits",
+    ".globl husk_poll",
+    "husk_poll:",
+    "  cmp dword ptr gs:[{wake}], 2",
+    "  jne husk_poll_abort",
+    "  mov rax, {gate}",
+    "  jmp rax",
+    ".globl husk_poll_end",
+    "husk_poll_end:",
+    ".globl husk_poll_abort",
+    "husk_poll_abort:",
+    "  mov rax, -4",
+    "  ret",
+    ".popsection",
+    wake = const core::mem::offset_of!(Cpu, wake),
+    gate = const GATE + entry::SYSCALL,
+);
+
+unsafe extern "C" {
+    fn husk_poll(number: usize, a: usize, b: usize, c: usize, d: usize, e: usize, f: usize) -> isize;
+    fn husk_poll_end();
+    fn husk_poll_abort();
+}
+
+/// Where to resume when a kick found this vCPU at `rip` on its way into a poll.
+pub(super) fn abort_poll(cpu: &Cpu, rip: usize) -> Option<usize> {
+    let (begin, end) = (husk_poll as *const () as usize, husk_poll_end as *const () as usize);
+    let before_call = GATE + entry::SYSCALL..=GATE + entry::SYSCALL_INSTRUCTION;
+    let polling = cpu.polling.load(Ordering::Relaxed) != 0;
+    ((begin..end).contains(&rip) || polling && before_call.contains(&rip)).then_some(husk_poll_abort as *const () as usize)
+}
+
+/// Sends the kick signal to a vCPU, so that it comes out of the application or of a sleep.
+pub(super) fn kick(cpu: &Cpu) {
+    let (pid, tid) = (cpu.host_pid.load(Ordering::Relaxed), cpu.host_tid.load(Ordering::Relaxed));
+    host(raw::__NR_tgkill, [pid as usize, tid as usize, raw::SIGURG as usize, 0, 0, 0]);
+}
+
+/// What a descriptor is asked for or has.
+pub(super) const POLLIN: i16 = 1;
+pub(super) const POLLOUT: i16 = 4;
+
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+pub(super) struct PollFd {
+    pub(super) fd: i32,
+    pub(super) events: i16,
+    pub(super) revents: i16,
+}
+
+/// ppoll(2): number of ready descriptors; 0 at the deadline or after a signal.
+pub(super) fn poll(fds: &mut [PollFd], timeout: Option<u64>) -> usize {
+    let timeout = timeout.map(timespec);
+    let timeout = timeout.as_ref().map_or(0, |timeout| timeout.as_ptr() as usize);
+    check(host(raw::__NR_ppoll, [fds.as_mut_ptr() as usize, fds.len(), timeout, 0, 0, 0])).unwrap_or(0)
+}
+
+pub(super) fn read(fd: i32, out: &mut [u8]) -> Result<usize, i32> {
+    check(host(raw::__NR_read, [fd as usize, out.as_mut_ptr() as usize, out.len(), 0, 0, 0]))
+}
+
+pub(super) fn write(fd: i32, data: &[u8]) -> Result<usize, i32> {
+    check(host(raw::__NR_write, [fd as usize, data.as_ptr() as usize, data.len(), 0, 0, 0]))
+}
+
+/// Writes everything, or what the descriptor takes.
+pub(crate) fn write_all(fd: i32, mut data: &[u8]) {
+    while !data.is_empty() {
+        match write(fd, data) {
+            Ok(done) if done > 0 => data = &data[done..],
+            Err(error) if error == raw_eintr() => {}
+            _ => return,
+        }
+    }
+}
+
+fn raw_eintr() -> i32 {
+    linux_raw_sys::errno::EINTR as i32
+}
+
+/// mmap(2) at a fixed address.
+pub(super) fn map(
+    address: usize,
+    len: usize,
+    protection: u32,
+    flags: u32,
+    fd: i32,
+    offset: usize,
+) -> Result<(), i32> {
+    let flags = (flags | raw::MAP_FIXED) as usize;
+    check(host(raw::__NR_mmap, [address, len, protection as usize, flags, fd as usize, offset])).map(|_| ())
+}
+
+pub(super) fn unmap(address: usize, len: usize) -> Result<(), i32> {
+    check(host(raw::__NR_munmap, [address, len, 0, 0, 0, 0])).map(|_| ())
+}
+
+pub(super) fn protect(address: usize, len: usize, protection: u32) -> Result<(), i32> {
+    check(host(raw::__NR_mprotect, [address, len, protection as usize, 0, 0, 0])).map(|_| ())
+}
+
+/// mremap(2) to a fixed address, length unchanged.
+pub(super) fn relocate(from: usize, len: usize, to: usize) -> Result<(), i32> {
+    let flags = (raw::MREMAP_MAYMOVE | raw::MREMAP_FIXED) as usize;
+    check(host(raw::__NR_mremap, [from, len, len, flags, to, 0])).map(|_| ())
+}
+
+pub(super) fn advise(address: usize, len: usize, advice: u32) -> Result<(), i32> {
+    check(host(raw::__NR_madvise, [address, len, advice as usize, 0, 0, 0])).map(|_| ())
+}
+
+/// Flags of the two kinds of clone that the filter passes.
+const CLONE_THREAD_FLAGS: u32 = raw::CLONE_VM
+    | raw::CLONE_FS
+    | raw::CLONE_FILES
+    | raw::CLONE_SIGHAND
+    | raw::CLONE_THREAD
+    | raw::CLONE_SYSVSEM
+    | raw::CLONE_PARENT_SETTID;
+const CLONE_PROCESS_FLAGS: u32 = raw::CLONE_PARENT_SETTID | raw::SIGCHLD;
+
+fn clone(cpu: &'static Cpu, flags: u32, main: extern "C" fn(usize) -> !, argument: usize) -> Result<usize, i32> {
+    let result: isize;
+    let stack = cpu.idle_stack.load(Ordering::Relaxed);
+    // SAFETY: the gate's entry returns here in the parent with no register but RAX, RCX and R11 changed, and in the child
+    // jumps to `main` on the new stack, which nobody uses. RSP is aligned for a function entered by a jump.
+    unsafe {
+        asm!(
+            "call {gate}",
+            gate = in(reg) GATE + entry::CLONE,
+            in("rdi") flags as usize,
+            in("rsi") stack - 8,
+            in("rdx") cpu.host_tid.as_ptr(),
+            in("r10") 0_usize,
+            in("r8") 0_usize,
+            in("r12") argument,
+            in("r13") main as usize,
+            lateout("rax") result,
+            out("rcx") _,
+            out("r11") _,
+        );
+    }
+    check(result)
+}
+
+/// A further vCPU thread in this host process.
+pub(super) fn clone_thread(cpu: &'static Cpu, main: extern "C" fn(usize) -> !, argument: usize) -> Result<(), i32> {
+    clone(cpu, CLONE_THREAD_FLAGS, main, argument).map(|_| ())
+}
+
+/// A copy of this host process with one vCPU.
+pub(super) fn clone_process(cpu: &'static Cpu, main: extern "C" fn(usize) -> !, argument: usize) -> Result<(), i32> {
+    // Written before the child exists, since it may run first; its own id arrives by CLONE_PARENT_SETTID.
+    let result = clone(cpu, CLONE_PROCESS_FLAGS, main, argument);
+    result.map(|pid| cpu.host_pid.store(pid as i32, Ordering::Relaxed))
+}
+
+/// Bytes of signal stack at the end of a vCPU's private memory.
+const SIGNAL_STACK_LEN: usize = PRIVATE_PER_CPU / 2;
+
+/// First act of a vCPU thread: a signal stack of its own (a new thread inherits none), and an empty guest range where
+/// one was asked for.
+pub(super) fn prepare_thread(cpu: &Cpu) {
+    let slot = cpu.slot.load(Ordering::Relaxed) as usize;
+    let start = PRIVATE + slot * PRIVATE_PER_CPU + PRIVATE_PER_CPU / 2;
+    let stack = [start, 0, SIGNAL_STACK_LEN];
+    host(raw::__NR_sigaltstack, [stack.as_ptr() as usize, 0, 0, 0, 0, 0]);
+    if cpu.wipe.swap(0, Ordering::Relaxed) != 0 {
+        let (begin, end) = (husk_abi::layout::GUEST_START, husk_abi::layout::GUEST_END);
+        let _ = unmap(begin, end - begin);
+    }
+}
+
+/// Ends this thread; its last act is to give up the big kernel lock.
+pub(super) fn exit_thread() -> ! {
+    // SAFETY: the gate's entry does not return and uses no stack after it has given up the lock.
+    unsafe {
+        asm!("jmp {gate}", gate = in(reg) GATE + entry::EXIT_THREAD, in("rdi") lock::word(), options(noreturn))
+    }
+}
+
+/// Ends all threads of this host process with an exit code.
+pub(crate) fn exit_guest(code: i32) -> ! {
+    loop {
+        host(raw::__NR_exit_group, [code as usize, 0, 0, 0, 0, 0]);
+    }
+}

@@ -1,0 +1,38 @@
+//! The guest's first three descriptors on the host.
+//!
+//! They are shared with the user's shell, so they are never made non-blocking: a read or write asks first whether it
+//! would block. What waits for them is told by
+//! an idle vCPU or the ticker, which sleep in ppoll(2) when there is someone to tell: `cpu::sleep`.
+
+use super::gate::{self, POLLIN, POLLOUT, PollFd};
+
+const EAGAIN: i32 = linux_raw_sys::errno::EAGAIN as i32;
+/// Bytes that a pipe that polls writable takes without blocking (PIPE_BUF, pipe(7)).
+const PIPE_BUF: usize = 4096;
+
+fn ready(fd: i32, events: i16) -> i16 {
+    let mut fds = [PollFd { fd, events, revents: 0 }];
+    gate::poll(&mut fds, Some(0));
+    fds[0].revents
+}
+
+/// Reads what is there. EAGAIN (as an error number) when that is nothing.
+pub fn read(fd: i32, out: &mut [u8]) -> Result<usize, i32> {
+    if ready(fd, POLLIN) == 0 { Err(EAGAIN) } else { gate::read(fd, out) }
+}
+
+/// Writes what fits at once. EAGAIN (as an error number) when that is nothing.
+pub fn write(fd: i32, data: &[u8]) -> Result<usize, i32> {
+    if ready(fd, POLLOUT) == 0 {
+        return Err(EAGAIN);
+    }
+    let file = super::start::boot().stdio.get(fd as usize).is_some_and(|stdio| stdio.mode & 0o170_000 == 0o100_000);
+    let len = if file { data.len() } else { data.len().min(PIPE_BUF) };
+    gate::write(fd, &data[..len])
+}
+
+/// Whether a read or a write would not block now.
+pub fn poll(fd: i32) -> (bool, bool) {
+    let revents = ready(fd, POLLIN | POLLOUT);
+    (revents & !POLLOUT != 0, revents & !POLLIN != 0)
+}

@@ -1,0 +1,156 @@
+//! Host signals (process tender): how traps, faults and kicks arrive.
+//!
+//! The host enters `husk_host_signal` on the vCPU's signal stack with all signals unblocked. When it interrupted the
+//! application, the frame is filled from the host's signal frame and the kernel goes on from there on the task's own
+//! stack: there is no sigreturn, the way out is the same as for every entry. When it interrupted the kernel, the handler
+//! changes at most the instruction pointer and returns.
+
+use super::context::Frame;
+use super::cpu::{self, Cpu};
+use super::{entry, personality, user};
+use crate::trap::Trap;
+use core::arch::global_asm;
+use core::mem::offset_of;
+use core::sync::atomic::Ordering;
+use husk_abi::layout::GUEST_END;
+use linux_raw_sys::general as raw;
+
+/// Offsets in `ucontext_t` and `siginfo_t` (asm/ucontext.h, asm-generic/siginfo.h).
+const UC_REGS: usize = 40;
+const UC_RIP: usize = UC_REGS + 16 * 8;
+const UC_FPSTATE: usize = UC_REGS + 23 * 8;
+const SI_CODE: usize = 8;
+const SI_ADDR: usize = 16;
+
+global_asm!(
+    ".pushsection .text.host_signal,\"ax\",@progbits",
+    ".globl husk_host_signal",
+    "husk_host_signal:",
+    "  cld",
+    "  mov rax, {guest_end}",
+    "  cmp [rdx + {uc_rip}], rax",
+    "  jae 3f",
+    "  mov r10, rdx",
+    // The host entered us with the initial vector state; the application's is in the signal frame.
+    "  mov r11, [rdx + {uc_fpstate}]",
+    "  mov eax, 0xe7",
+    "  xor edx, edx",
+    "  xrstor64 [r11]",
+    "  mov rax, gs:[{frame}]",
+    "  movaps [rax + {xmm} + 0x00], xmm0",
+    "  movaps [rax + {xmm} + 0x10], xmm1",
+    "  movaps [rax + {xmm} + 0x20], xmm2",
+    "  movaps [rax + {xmm} + 0x30], xmm3",
+    "  movaps [rax + {xmm} + 0x40], xmm4",
+    "  movaps [rax + {xmm} + 0x50], xmm5",
+    "  movaps [rax + {xmm} + 0x60], xmm6",
+    "  movaps [rax + {xmm} + 0x70], xmm7",
+    "  movaps [rax + {xmm} + 0x80], xmm8",
+    "  movaps [rax + {xmm} + 0x90], xmm9",
+    "  movaps [rax + {xmm} + 0xa0], xmm10",
+    "  movaps [rax + {xmm} + 0xb0], xmm11",
+    "  movaps [rax + {xmm} + 0xc0], xmm12",
+    "  movaps [rax + {xmm} + 0xd0], xmm13",
+    "  movaps [rax + {xmm} + 0xe0], xmm14",
+    "  movaps [rax + {xmm} + 0xf0], xmm15",
+    "  mov edi, edi",
+    "  mov [rax + {trap}], rdi",
+    "  movsxd rcx, dword ptr [rsi + {si_code}]",
+    "  mov [rax + {trap} + 8], rcx",
+    "  mov rcx, [rsi + {si_addr}]",
+    "  mov [rax + {trap} + 16], rcx",
+    "  lea rsi, [r10 + {uc_regs}]",
+    "  mov rdi, rax",
+    "  mov ecx, 23",
+    "  rep movsq",
+    "  mov qword ptr [rax + {full}], 1",
+    "  jmp husk_enter_trap",
+    "3:",
+    "  sub rsp, 8",
+    "  call {in_kernel}",
+    "  add rsp, 8",
+    "  ret",
+    ".popsection",
+    guest_end = const GUEST_END,
+    uc_rip = const UC_RIP,
+    uc_regs = const UC_REGS,
+    uc_fpstate = const UC_FPSTATE,
+    si_code = const SI_CODE,
+    si_addr = const SI_ADDR,
+    frame = const offset_of!(Cpu, frame),
+    xmm = const offset_of!(Frame, xmm),
+    trap = const offset_of!(Frame, trap),
+    full = const offset_of!(Frame, full),
+    in_kernel = sym in_kernel,
+);
+
+/// A host signal that found kernel code. `context` is the host's `ucontext_t`.
+extern "C" fn in_kernel(signal: u32, info: *const u8, context: *mut u8) {
+    // SAFETY: the host's signal frame lies on this thread's signal stack, and the offsets are its layout.
+    let (rip, register) = unsafe {
+        let register = |offset: usize| context.add(offset).cast::<u64>();
+        (*register(UC_RIP) as usize, register)
+    };
+    let resume = |at: usize| {
+        // SAFETY: as above; the new address is one of this kernel's recovery points.
+        unsafe { *register(UC_RIP) = at as u64 }
+    };
+    if signal == raw::SIGURG {
+        let cpu = Cpu::current();
+        cpu.kick.store(1, Ordering::Relaxed);
+        if let Some(at) = entry::restart_exit(rip).or_else(|| super::gate::abort_poll(cpu, rip)) {
+            resume(at);
+        }
+        return;
+    }
+    // SAFETY: the host's siginfo, as above.
+    let address = unsafe { info.add(SI_ADDR).cast::<u64>().read() };
+    if let Some(at) = user::recover(rip) {
+        // SAFETY: RDX of the interrupted routine: `user` expects the address there.
+        unsafe { *register(UC_REGS + 12 * 8) = address };
+        return resume(at);
+    }
+    if let Some(at) = entry::recover_exit(rip) {
+        return resume(at);
+    }
+    // SAFETY: RSP and RBP in the host's signal frame.
+    let (rsp, rbp) = unsafe { (*register(UC_REGS + 15 * 8), *register(UC_REGS + 10 * 8)) };
+    crate::report::panic(&format_args!(
+        "fault: host signal {signal} at {rip:#x}, address {address:#x}, rsp {rsp:#x}, rbp {rbp:#x}"
+    ))
+}
+
+/// Acts on the trap in the current frame.
+pub(super) fn serve() {
+    // SAFETY: the running task's frame; the reference ends before the personality runs.
+    let (regs, [signal, code, address]) = unsafe {
+        let frame = &mut *cpu::frame();
+        (frame.regs, frame.trap)
+    };
+    match signal as u32 {
+        raw::SIGSYS => {
+            // SAFETY: as above.
+            unsafe { (*cpu::frame()).regs.orig_rax = regs.rax };
+            personality().syscall_trapped();
+        }
+        raw::SIGURG => {
+            // SAFETY: as above.
+            unsafe { (*cpu::frame()).regs.orig_rax = u64::MAX };
+            cpu::take_work();
+            personality().work();
+        }
+        number => {
+            // SAFETY: as above.
+            unsafe { (*cpu::frame()).regs.orig_rax = u64::MAX };
+            // Bus errors of the host: a page behind the end of a file or of memory.
+            let beyond = number == raw::SIGBUS && regs.trap == crate::trap::PAGE_FAULT;
+            personality().trap(Trap {
+                vector: regs.trap,
+                error: regs.error,
+                address: if regs.trap == crate::trap::PAGE_FAULT { regs.cr2 } else { address },
+                beyond,
+                code: code as i32,
+            });
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What the kernel says on the guest's stderr on its own account: panics and traces.
+
+#[cfg(husk_image)]
+mod image {
+    use crate::image::{gate, start::boot, cpu};
+    use core::fmt::{self, Write};
+    use core::sync::atomic::{AtomicBool, Ordering};
+
+    /// Formats into a fixed buffer and writes when it is full: no memory is needed.
+    struct Console {
+        buffer: [u8; 512],
+        len: usize,
+    }
+
+    impl Console {
+        fn flush(&mut self) {
+            gate::write_all(2, &self.buffer[..self.len]);
+            self.len = 0;
+        }
+    }
+
+    impl Write for Console {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            for byte in text.bytes() {
+                if self.len == self.buffer.len() {
+                    self.flush();
+                }
+                self.buffer[self.len] = byte;
+                self.len += 1;
+            }
+            Ok(())
+        }
+    }
+
+    /// Prints on the guest's stderr.
+    pub fn print(text: fmt::Arguments<'_>) {
+        let mut console = Console { buffer: [0; 512], len: 0 };
+        let _ = console.write_fmt(text);
+        console.flush();
+    }
+
+    fn backtrace(mut frame: usize) {
+        for _ in 0..24 {
+            if frame < husk_abi::layout::KERNEL || frame % 8 != 0 || frame >= husk_abi::layout::TENDER {
+                return;
+            }
+            // SAFETY: an aligned address in the kernel's range on a stack of ours; a wrong one ends in a second panic,
+            // which prints nothing more.
+            let (next, address) = unsafe { (*(frame as *const usize), *((frame + 8) as *const usize)) };
+            if address < husk_abi::layout::KERNEL {
+                return;
+            }
+            print(format_args!("  {address:#x}\n"));
+            frame = next;
+        }
+    }
+
+    static PANICKING: AtomicBool = AtomicBool::new(false);
+
+    /// Ends the guest with status 125 and says why. `regs` describes where, when a trap of the kernel is the reason.
+    pub fn panic(what: &dyn fmt::Display) -> ! {
+        if !PANICKING.swap(true, Ordering::SeqCst) {
+            print(format_args!("husk: kernel {what}\n"));
+            print(format_args!("husk: vCPU {}, tender {}\n", cpu::index(), boot().tender));
+            let frame: usize;
+            // SAFETY: reads a register.
+            unsafe { core::arch::asm!("mov {}, rbp", out(reg) frame, options(nomem, nostack)) };
+            print(format_args!("husk: backtrace (frame pointers):\n"));
+            backtrace(frame);
+            if let Some(regs) = crate::image::context::regs_if_any() {
+                print(format_args!("husk: application {regs:#x?}\n"));
+            }
+        }
+        gate::exit_guest(125)
+    }
+}
+
+#[cfg(husk_image)]
+pub use image::{panic, print};
+
+/// Prints on stderr.
+#[cfg(not(husk_image))]
+pub fn print(text: core::fmt::Arguments<'_>) {
+    std::eprint!("{text}");
+}

@@ -1,0 +1,175 @@
+//! Classic BPF for seccomp: rows of allowed host calls become a filter.
+//!
+//! The host evaluates a new filter once per system-call number to build its allow cache, and stops at the first load that
+//! is neither number nor architecture: so a filter's first load is the instruction pointer, which makes installing it
+//! several times cheaper (40 us instead of 200 us for 60 instructions).
+
+use crate::host::HostResult;
+use husk_abi::layout::{GATE, GATE_LEN, GUEST_END};
+use linux_raw_sys::general::{__NR_prctl, __NR_seccomp};
+use linux_raw_sys::prctl::PR_SET_NO_NEW_PRIVS;
+use linux_raw_sys::ptrace::{
+    AUDIT_ARCH_X86_64, SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO, SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_TRAP,
+    SECCOMP_SET_MODE_FILTER, sock_filter, sock_fprog,
+};
+use syscalls::Sysno;
+
+/// What an argument of an allowed call must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// The low half equals this.
+    Low(u8, u32),
+    /// All 64 bits equal this.
+    Equal(u8, u64),
+    /// The low half is at most this.
+    AtMost(u8, u32),
+    /// An address below `GUEST_END`.
+    InGuest(u8),
+    /// The low half equals a descriptor that is known when the filter is made.
+    Descriptor(u8, Descriptor),
+}
+
+/// A descriptor that a tender keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Descriptor {
+    Arena,
+    Root,
+}
+
+/// A host call that is allowed when all checks hold. Several rows may name one call.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    pub number: u32,
+    pub name: &'static str,
+    pub checks: &'static [Check],
+    /// What the kernel needs it for.
+    pub why: &'static str,
+}
+
+/// Offsets in `struct seccomp_data`.
+const NUMBER: u32 = 0;
+const ARCHITECTURE: u32 = 4;
+const POINTER_LOW: u32 = 8;
+const POINTER_HIGH: u32 = 12;
+const ARGS: u32 = 16;
+
+const LOAD: u16 = 0x20;
+const JUMP_EQUAL: u16 = 0x15;
+const JUMP_GREATER: u16 = 0x25;
+const JUMP_GREATER_EQUAL: u16 = 0x35;
+const RETURN: u16 = 0x06;
+
+const fn high(value: u64) -> u32 {
+    (value >> 32) as u32
+}
+
+/// Most instructions of a filter.
+pub const FILTER_MAX: usize = 512;
+
+/// A filter being made.
+pub struct Filter {
+    code: [sock_filter; FILTER_MAX],
+    len: usize,
+}
+
+/// What the filter does with a call from the application, and with one of the gate that no row allows.
+const FROM_APPLICATION: u32 = SECCOMP_RET_TRAP;
+const REFUSED: u32 = SECCOMP_RET_ERRNO | linux_raw_sys::errno::EPERM;
+
+impl Filter {
+    fn push(&mut self, code: u16, k: u32, jt: u8, jf: u8) {
+        self.code[self.len] = sock_filter { code, jt, jf, k };
+        self.len += 1;
+    }
+
+    fn load(&mut self, offset: u32) {
+        self.push(LOAD, offset, 0, 0);
+    }
+
+    /// Number of instructions that `check` becomes.
+    fn check_len(check: &Check) -> u8 {
+        match check {
+            Check::Low(..) | Check::AtMost(..) | Check::InGuest(_) | Check::Descriptor(..) => 2,
+            Check::Equal(..) => 4,
+        }
+    }
+
+    /// The check's instructions; a failure jumps over `rest` instructions after them.
+    fn check(&mut self, check: &Check, rest: u8, descriptor: impl Fn(Descriptor) -> u32) {
+        let argument = |index: u8| ARGS + u32::from(index) * 8;
+        match *check {
+            Check::Low(index, value) => {
+                self.load(argument(index));
+                self.push(JUMP_EQUAL, value, 0, rest);
+            }
+            Check::Descriptor(index, which) => {
+                self.load(argument(index));
+                self.push(JUMP_EQUAL, descriptor(which), 0, rest);
+            }
+            Check::Equal(index, value) => {
+                self.load(argument(index));
+                self.push(JUMP_EQUAL, value as u32, 0, rest + 2);
+                self.load(argument(index) + 4);
+                self.push(JUMP_EQUAL, high(value), 0, rest);
+            }
+            Check::AtMost(index, value) => {
+                self.load(argument(index));
+                self.push(JUMP_GREATER, value, rest, 0);
+            }
+            Check::InGuest(index) => {
+                self.load(argument(index) + 4);
+                self.push(JUMP_GREATER_EQUAL, high(GUEST_END as u64), rest, 0);
+            }
+        }
+    }
+
+    /// The filter of the process tender: calls of the application trap, calls of the gate go by the rows, calls from
+    /// anywhere else end the process.
+    pub fn of_rows<'a>(rows: impl Iterator<Item = &'a Row>, descriptor: impl Fn(Descriptor) -> u32) -> Self {
+        let empty = sock_filter { code: 0, jt: 0, jf: 0, k: 0 };
+        let mut filter = Self { code: [empty; FILTER_MAX], len: 0 };
+        filter.load(POINTER_HIGH);
+        filter.push(JUMP_GREATER_EQUAL, high(GUEST_END as u64), 1, 0);
+        filter.push(RETURN, FROM_APPLICATION, 0, 0);
+        filter.push(JUMP_EQUAL, high(GATE as u64), 1, 0);
+        filter.push(RETURN, SECCOMP_RET_KILL_PROCESS, 0, 0);
+        filter.load(POINTER_LOW);
+        filter.push(JUMP_GREATER_EQUAL, GATE as u32, 1, 0);
+        filter.push(RETURN, SECCOMP_RET_KILL_PROCESS, 0, 0);
+        // The pointer stands behind the instruction.
+        filter.push(JUMP_GREATER, GATE as u32 + GATE_LEN as u32, 0, 1);
+        filter.push(RETURN, SECCOMP_RET_KILL_PROCESS, 0, 0);
+        filter.load(ARCHITECTURE);
+        filter.push(JUMP_EQUAL, AUDIT_ARCH_X86_64, 1, 0);
+        filter.push(RETURN, SECCOMP_RET_KILL_PROCESS, 0, 0);
+        for row in rows {
+            let checks: u8 = row.checks.iter().map(Self::check_len).sum();
+            filter.load(NUMBER);
+            filter.push(JUMP_EQUAL, row.number, 0, checks + 1);
+            let mut left = checks;
+            for check in row.checks {
+                left -= Self::check_len(check);
+                filter.check(check, left + 1, &descriptor);
+            }
+            filter.push(RETURN, SECCOMP_RET_ALLOW, 0, 0);
+        }
+        filter.push(RETURN, REFUSED, 0, 0);
+        filter
+    }
+
+    pub fn instructions(&self) -> &[sock_filter] {
+        &self.code[..self.len]
+    }
+
+    /// Binds the filter to this process, for good.
+    pub fn install(&mut self) -> HostResult<()> {
+        let program = sock_fprog { len: self.len as u16, filter: self.code.as_mut_ptr() };
+        // SAFETY: numbers only.
+        unsafe { crate::host::call(Sysno::prctl, [PR_SET_NO_NEW_PRIVS as usize, 1, 0, 0, 0, 0]) }?;
+        let args = [SECCOMP_SET_MODE_FILTER as usize, 0, (&raw const program) as usize, 0, 0, 0];
+        // SAFETY: the program names this filter's instructions.
+        unsafe { crate::host::call(Sysno::seccomp, args) }.map(|_| ())
+    }
+}
+
+const _: () = assert!(__NR_prctl == Sysno::prctl as u32 && __NR_seccomp == Sysno::seccomp as u32);

@@ -1,0 +1,133 @@
+//! What a guest is started with, and how it becomes the boot block.
+
+use crate::clock::{self, Sample};
+use crate::host;
+use core::ffi::CStr;
+use husk_abi::boot::{ABI_VERSION, BOOT_LEN_MAX, BOOT_MAGIC, Boot, Stdio, Text};
+
+/// A list of C strings as execve(2) takes it.
+#[derive(Clone, Copy)]
+pub struct Strings<'a> {
+    pub items: &'a [*const u8],
+}
+
+/// The kernel image inside this executable.
+#[derive(Clone, Copy)]
+pub struct Kernel {
+    /// Initial contents of the writable part.
+    pub data: &'static [u8],
+}
+
+/// Everything a tender needs to know of one guest.
+pub struct Config<'a> {
+    pub kernel: Kernel,
+    pub program: &'a CStr,
+    pub args: Strings<'a>,
+    pub env: Strings<'a>,
+    pub cwd: &'a CStr,
+    pub hostname: &'a CStr,
+    /// The open root image and its length.
+    pub root_fd: i32,
+    pub root_len: u64,
+    /// Memory limit, bytes.
+    pub memory: u64,
+    pub cpus: u32,
+    pub uid: u32,
+    pub gid: u32,
+    pub umask: u32,
+    /// FLAG_* of the boot block.
+    pub flags: u64,
+    /// AT_HWCAP of this process.
+    pub hwcap: u64,
+    /// A reading of the clocks, the longer ago the better.
+    pub clock: Sample,
+}
+
+/// Fills the boot block from its start.
+struct Writer<'a> {
+    block: &'a mut [u8],
+    used: usize,
+}
+
+/// The strings of a guest do not fit into the boot block.
+#[derive(Clone, Copy, Debug)]
+pub struct TooLong;
+
+impl Writer<'_> {
+    fn push(&mut self, text: &mut Text, string: &CStr) -> Result<(), TooLong> {
+        let bytes = string.to_bytes_with_nul();
+        let end = self.used + bytes.len();
+        self.block.get_mut(self.used..end).ok_or(TooLong)?.copy_from_slice(bytes);
+        if text.count == 0 {
+            text.offset = self.used as u32;
+        }
+        text.len += bytes.len() as u32;
+        text.count += 1;
+        self.used = end;
+        Ok(())
+    }
+
+    fn push_all(&mut self, text: &mut Text, strings: Strings<'_>) -> Result<(), TooLong> {
+        for item in strings.items {
+            // SAFETY: `Strings` holds C strings.
+            self.push(text, unsafe { CStr::from_ptr(item.cast()) })?;
+        }
+        Ok(())
+    }
+}
+
+fn stdio(fd: i32) -> Stdio {
+    match host::stat_fd(fd) {
+        Ok(stat) => Stdio { mode: stat.st_mode & 0o170_000, terminal: u32::from(host::is_terminal(fd)) },
+        Err(_) => Stdio::default(),
+    }
+}
+
+/// The mask of state components that XSAVE may keep: those of applications that the processor has enabled.
+fn xsave_mask() -> u32 {
+    let low: u32;
+    // SAFETY: every processor Husk runs on has XGETBV (x86-64-v2 and FSGSBASE came later than it).
+    unsafe { core::arch::asm!("xgetbv", in("ecx") 0, out("eax") low, out("edx") _, options(nomem, nostack)) };
+    low & 0xe7
+}
+
+/// Writes the boot block. `fixed` fills in what only the tender knows.
+pub fn write_boot(block: &mut [u8], config: &Config<'_>, fixed: impl FnOnce(&mut Boot)) -> Result<(), TooLong> {
+    let now = clock::sample();
+    let mut boot = Boot {
+        magic: BOOT_MAGIC,
+        version: ABI_VERSION,
+        flags: config.flags,
+        root_len: config.root_len,
+        memory: config.memory,
+        cpus: config.cpus,
+        xsave_mask: xsave_mask(),
+        tsc: now.tsc,
+        monotonic: now.monotonic,
+        realtime: now.monotonic + clock::realtime_offset(),
+        tsc_mult: clock::multiplier(config.clock, now),
+        hwcap: config.hwcap,
+        uid: config.uid,
+        gid: config.gid,
+        umask: config.umask,
+        ..Boot::default()
+    };
+    for (fd, stdio) in boot.stdio.iter_mut().enumerate() {
+        *stdio = self::stdio(fd as i32);
+    }
+    if let Some(terminal) = (0..3).find(|fd| boot.stdio[*fd].terminal != 0) {
+        boot.window = host::window(terminal as i32);
+    }
+    host::random(&mut boot.seed);
+    let len = block.len().min(BOOT_LEN_MAX);
+    let mut writer = Writer { block: &mut block[..len], used: size_of::<Boot>() };
+    writer.push(&mut boot.program, config.program)?;
+    writer.push_all(&mut boot.args, config.args)?;
+    writer.push_all(&mut boot.env, config.env)?;
+    writer.push(&mut boot.cwd, config.cwd)?;
+    writer.push(&mut boot.hostname, config.hostname)?;
+    fixed(&mut boot);
+    // SAFETY: the block is longer than `Boot`, which is plain data.
+    unsafe { block.as_mut_ptr().cast::<Boot>().write_unaligned(boot) };
+    Ok(())
+}

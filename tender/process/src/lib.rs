@@ -1,0 +1,176 @@
+//! The process tender: a guest as a host process behind seccomp.
+//!
+//! It creates the isolation and is gone: after sealing no code of the tender runs any more, the kernel acts on the host's
+//! signals itself, and the filter alone is the boundary.
+#![no_std]
+
+pub mod table;
+
+use husk_abi::boot::{Boot, FLAG_FORK, KERNEL_MAGIC, KernelHeader, TENDER_PROCESS};
+use husk_abi::gate::entry;
+use husk_abi::layout::{
+    ARENA, ARENA_MAX, BOOT, BOOT_LEN, CPUS_MAX, GATE, GATE_LEN, KERNEL, PAGE_SIZE, PRIVATE, PRIVATE_PER_CPU, ROOT, ROOT_MAX,
+};
+use husk_tender::bpf::{Descriptor, Filter};
+use husk_tender::config::{self, Config};
+use husk_tender::host::{self, HostErrno};
+use linux_raw_sys::general as raw;
+use syscalls::Sysno;
+
+/// Why a guest could not be made: what was tried, and the host's error.
+#[derive(Clone, Copy, Debug)]
+pub struct Failure {
+    pub what: &'static str,
+    pub error: HostErrno,
+}
+
+fn tried<T>(what: &'static str, result: Result<T, HostErrno>) -> Result<T, Failure> {
+    result.map_err(|error| Failure { what, error })
+}
+
+/// Host signals that are faults, system calls or kicks of the guest.
+const TRAPS: [u32; 7] =
+    [raw::SIGSYS, raw::SIGSEGV, raw::SIGBUS, raw::SIGFPE, raw::SIGILL, raw::SIGTRAP, raw::SIGURG];
+/// Host signals that `husk` passes on to the guest.
+pub const FORWARDED: [u32; 10] = [
+    raw::SIGHUP, raw::SIGINT, raw::SIGQUIT, raw::SIGTERM, raw::SIGUSR1, raw::SIGUSR2, raw::SIGCONT, raw::SIGWINCH,
+    raw::SIGALRM, raw::SIGTSTP,
+];
+
+fn header() -> &'static KernelHeader {
+    // SAFETY: the executable maps the kernel image there, header first.
+    unsafe { &*(KERNEL as *const KernelHeader) }
+}
+
+/// Becomes the guest. Returns only when that fails; then the process must end.
+pub fn run(config: &Config<'_>) -> Failure {
+    match prepare(config) {
+        Ok(()) => enter(),
+        Err(failure) => failure,
+    }
+}
+
+fn prepare(config: &Config<'_>) -> Result<(), Failure> {
+    assert!(header().magic == KERNEL_MAGIC, "no kernel in this executable");
+    let arena_len = (config.memory as usize).next_multiple_of(PAGE_SIZE).min(ARENA_MAX);
+    let arena_fd = tried("make the arena", host::memory_file(c"husk-arena", arena_len))?;
+    map_arena(config, arena_fd, arena_len)?;
+    map_fixed("map the boot block", BOOT, BOOT_LEN, raw::PROT_READ | raw::PROT_WRITE)?;
+    map_fixed("map vCPU memory", PRIVATE, PRIVATE_PER_CPU * CPUS_MAX, raw::PROT_READ | raw::PROT_WRITE)?;
+    map_fixed("map the gate", GATE, GATE_LEN, raw::PROT_READ | raw::PROT_WRITE)?;
+    // SAFETY: the gate page was just mapped, and nothing else refers to it.
+    unsafe {
+        let code = husk_tender::gate::code();
+        core::ptr::copy_nonoverlapping(code.as_ptr(), GATE as *mut u8, code.len());
+        tried("protect the gate", host::protect(GATE, GATE_LEN, raw::PROT_READ | raw::PROT_EXEC))?;
+    }
+    if config.root_len > 0 {
+        assert!(config.root_len as usize <= ROOT_MAX, "root image too big");
+        let (len, flags) = (config.root_len as usize, raw::MAP_PRIVATE | raw::MAP_FIXED_NOREPLACE);
+        // SAFETY: the range is the root image's by the layout of the address space.
+        tried("map the root image", unsafe { host::map(ROOT, len, raw::PROT_READ, flags, config.root_fd, 0) })?;
+    }
+    // SAFETY: no pointers.
+    let pid = unsafe { host::call(Sysno::getpid, [0; 6]) }.unwrap_or(0) as i32;
+    let (data_pages, _) = data_range();
+    // SAFETY: the boot block was just mapped, and nothing else refers to it.
+    let block = unsafe { core::slice::from_raw_parts_mut(BOOT as *mut u8, BOOT_LEN) };
+    let written = config::write_boot(block, config, |boot: &mut Boot| {
+        boot.tender = TENDER_PROCESS;
+        boot.arena_len = arena_len as u64;
+        boot.arena_used = data_pages as u64;
+        boot.arena_fd = arena_fd;
+        boot.root_fd = config.root_fd;
+        boot.host_pid = pid;
+    });
+    written.map_err(|_| Failure { what: "fit arguments and environment", error: HostErrno::E2BIG })?;
+    take_signals()?;
+    seal(config, arena_fd)
+}
+
+/// Bytes of the kernel's writable part, in whole pages, and of its initial contents.
+fn data_range() -> (usize, usize) {
+    let header = header();
+    ((header.bss_end - header.data_start) as usize, (header.data_end - header.data_start) as usize)
+}
+
+fn map_arena(config: &Config<'_>, fd: i32, len: usize) -> Result<(), Failure> {
+    let flags = raw::MAP_SHARED | raw::MAP_NORESERVE;
+    let protection = raw::PROT_READ | raw::PROT_WRITE;
+    // SAFETY: the range is the arena's by the layout of the address space.
+    tried("map the arena", unsafe { host::map(ARENA, len, protection, flags | raw::MAP_FIXED_NOREPLACE, fd, 0) })?;
+    let (data_len, initial) = data_range();
+    let at = header().data_start as usize;
+    // SAFETY: the kernel's writable range, which the executable leaves unmapped. It is the first part of the arena, so
+    // that all processes of the guest share it.
+    tried("map kernel data", unsafe { host::map(at, data_len, protection, flags | raw::MAP_FIXED_NOREPLACE, fd, 0) })?;
+    let data = &config.kernel.data[..initial];
+    // SAFETY: just mapped, as long as the data at least.
+    unsafe { core::ptr::copy_nonoverlapping(data.as_ptr(), at as *mut u8, data.len()) };
+    Ok(())
+}
+
+fn map_fixed(what: &'static str, at: usize, len: usize, protection: u32) -> Result<(), Failure> {
+    let flags = raw::MAP_PRIVATE | raw::MAP_ANONYMOUS | raw::MAP_NORESERVE | raw::MAP_FIXED_NOREPLACE;
+    // SAFETY: a range of the layout that nothing else uses.
+    tried(what, unsafe { host::map(at, len, protection, flags, -1, 0) }).map(|_| ())
+}
+
+/// Makes host signals the kernel's, on a stack of its own.
+fn take_signals() -> Result<(), Failure> {
+    let stack = [PRIVATE + PRIVATE_PER_CPU / 2, 0, PRIVATE_PER_CPU / 2];
+    // SAFETY: the stack is private memory of vCPU 0.
+    let done = unsafe { host::call(Sysno::sigaltstack, [stack.as_ptr() as usize, 0, 0, 0, 0, 0]) };
+    tried("set the signal stack", done)?;
+    let handler = header().host_signal as usize;
+    let flags = u64::from(raw::SA_SIGINFO | raw::SA_ONSTACK | raw::SA_NODEFER) | u64::from(raw::SA_RESTORER);
+    for signal in TRAPS.into_iter().chain(FORWARDED) {
+        // SAFETY: the kernel's handler, and the gate's way back from it.
+        tried("take a signal", unsafe { host::signal_action(signal, handler, flags, GATE + entry::SIGRETURN) })?;
+    }
+    // Host processes of the guest leave no zombies; a closed pipe is an error number.
+    // SAFETY: no handler.
+    unsafe {
+        tried("ignore SIGCHLD", host::signal_action(raw::SIGCHLD, 1, u64::from(raw::SA_NOCLDWAIT), 0))?;
+        tried("ignore SIGPIPE", host::signal_action(raw::SIGPIPE, 1, 0, 0))
+    }
+}
+
+/// An unprivileged identity for guests that root starts.
+const NOBODY: usize = 65534;
+
+fn seal(config: &Config<'_>, arena_fd: i32) -> Result<(), Failure> {
+    // SAFETY: calls on numbers only; descriptors above 2 that are closed belong to nobody any more.
+    unsafe {
+        let (low, high) = (arena_fd.min(config.root_fd) as usize, arena_fd.max(config.root_fd) as usize);
+        for (first, last) in [(3, low.wrapping_sub(1)), (low + 1, high.wrapping_sub(1)), (high + 1, u32::MAX as usize)] {
+            if first <= last && last != usize::MAX {
+                tried("close descriptors", host::call(Sysno::close_range, [first, last, 0, 0, 0, 0]))?;
+            }
+        }
+        if host::call(Sysno::geteuid, [0; 6]) == Ok(0) {
+            tried("drop groups", host::call(Sysno::setgroups, [0; 6]))?;
+            tried("drop the group", host::call(Sysno::setresgid, [NOBODY, NOBODY, NOBODY, 0, 0, 0]))?;
+            tried("drop the user", host::call(Sysno::setresuid, [NOBODY, NOBODY, NOBODY, 0, 0, 0]))?;
+        }
+    }
+    let may_fork = config.flags & FLAG_FORK != 0;
+    let rows = table::ROWS.iter().chain(if may_fork { table::FORK_ROWS } else { &[] });
+    let mut filter = Filter::of_rows(rows, |descriptor| match descriptor {
+        Descriptor::Arena => arena_fd as u32,
+        Descriptor::Root => config.root_fd as u32,
+    });
+    tried("install the filter", filter.install())
+}
+
+fn enter() -> ! {
+    let start = header().start as usize;
+    // SAFETY: the kernel's first instruction; it takes a stack of its own.
+    unsafe { core::arch::asm!("jmp {}", in(reg) start, options(noreturn)) }
+}
+
+/// The name of a host error, for messages.
+pub fn error_name(failure: &Failure) -> &'static str {
+    failure.error.name().unwrap_or("unknown error")
+}
+
