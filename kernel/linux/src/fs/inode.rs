@@ -284,16 +284,12 @@ impl Inode {
         self.attributes.borrow_mut().ctime = realtime_ns() as i64;
     }
 
-    /// The contents were read: moves atime as a relatime mount does.
+    /// The contents were read: moves atime as a relatime mount does, but not once a day too, which would cost each
+    /// read a look at the clock.
     pub(crate) fn touch_accessed(&self) {
-        const DAY: i64 = 86_400_000_000_000;
-        let now = realtime_ns() as i64;
         let mut attributes = self.attributes.borrow_mut();
-        if attributes.atime <= attributes.mtime
-            || attributes.atime <= attributes.ctime
-            || now - attributes.atime > DAY
-        {
-            attributes.atime = now;
+        if attributes.atime <= attributes.mtime || attributes.atime <= attributes.ctime {
+            attributes.atime = realtime_ns() as i64;
         }
     }
 

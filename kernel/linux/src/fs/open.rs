@@ -37,7 +37,7 @@ pub fn open(t: &Arc<Task>, dirfd: i32, path: &[u8], mut how: How) -> Result<Arc<
     }
     let mut walk = Walk::restricted(t, dirfd, path, how.resolve)?;
     if how.flags & TMPFILE_BIT != 0 {
-        return open_nameless(t, &mut walk, how);
+        return open_nameless(t, walk, how);
     }
     if how.flags & O_CREAT != 0 {
         return open_or_create(t, &mut walk, how);
@@ -64,7 +64,7 @@ fn open_or_create(t: &Arc<Task>, walk: &mut Walk<'_>, how: How) -> Result<Arc<Op
                 }
                 let mode = S_IFREG | how.mode & 0o7777 & !t.fs().umask();
                 let node = Node::File(contents::Contents::default());
-                let entry = tree::create(walk.parent(), walk.cred(), walk.last_name(), mode, node)?;
+                let entry = tree::create(walk.parent(), &walk.cred(), walk.last_name(), mode, node)?;
                 let path = Path { mount: walk.parent().mount.clone(), entry };
                 return open_path(t, path, how.flags & !O_TRUNC, true);
             }
@@ -92,10 +92,11 @@ fn open_or_create(t: &Arc<Task>, walk: &mut Walk<'_>, how: How) -> Result<Arc<Op
 }
 
 /// O_TMPFILE: a regular file without a name in the directory that the path names.
-fn open_nameless(t: &Arc<Task>, walk: &mut Walk<'_>, how: How) -> Result<Arc<OpenFile>, Errno> {
+fn open_nameless(t: &Arc<Task>, walk: Walk<'_>, how: How) -> Result<Arc<OpenFile>, Errno> {
     if how.flags & O_ACCMODE == O_RDONLY || how.flags & O_DIRECTORY == 0 {
         return Err(Errno::EINVAL);
     }
+    let cred = &walk.cred();
     let Found::Path(parent) = walk.to_end(true)? else { return Err(Errno::ENOTDIR) };
     if !parent.inode().is_directory() {
         return Err(Errno::ENOTDIR);
@@ -104,7 +105,6 @@ fn open_nameless(t: &Arc<Task>, walk: &mut Walk<'_>, how: How) -> Result<Arc<Ope
         return Err(Errno::EOPNOTSUPP);
     }
     parent.mount.check_writable()?;
-    let cred = walk.cred();
     parent.inode().permission(cred, WRITE | EXECUTE)?;
     let mode = S_IFREG | how.mode & 0o7777 & !t.fs().umask();
     let node = Node::File(contents::Contents::default());
