@@ -5,7 +5,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-/// Defines memcpy, memmove, memset, memcmp, bcmp, strlen and rust_eh_personality.
+/// Defines memcpy, memmove, memset, memcmp, bcmp, strlen and what unwinding would need.
 #[macro_export]
 macro_rules! memory_functions {
     () => {
@@ -89,8 +89,10 @@ macro_rules! memory_functions {
             "  inc rax",
             "  jmp 1b",
             "2: ret",
-            // Nothing unwinds (panic = abort), but the precompiled core library names it.
+            // Nothing unwinds (panic = abort), but the precompiled libraries name these.
             ".globl rust_eh_personality",
+            ".globl _Unwind_Resume",
+            "_Unwind_Resume:",
             "rust_eh_personality:",
             "  ud2",
             ".popsection",

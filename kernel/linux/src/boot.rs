@@ -6,8 +6,10 @@ use crate::task::cred::Cred;
 use crate::task::sched::{self, Entity, Group};
 use crate::task::{Task, exec, process};
 use crate::{fs, tty};
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use husk_abi::boot::FLAG_TERMINAL;
 use husk_machine::thread::Thread;
 use husk_machine::{cpu, report, start};
 use linux_raw_sys::general::AT_FDCWD;
@@ -39,22 +41,29 @@ fn fail(code: i32, what: core::fmt::Arguments<'_>) -> ! {
 /// First kernel code of process 1's task: files, then the program.
 pub fn init(t: &Arc<Task>) {
     let boot = start::boot();
-    fs::init_root(start::root_image());
+    if let Err(error) = fs::init_root(start::root_image()) {
+        fail(125, format_args!("the root image cannot be read: {error}"));
+    }
     t.set_fs(fs::FsContext::new());
     t.fs().set_umask(boot.umask);
-    tty::console::open_stdio(t);
+    let raw_terminal = boot.flags & FLAG_TERMINAL != 0;
+    for (fd, file) in tty::console::open_stdio(&boot.stdio, raw_terminal, boot.window).into_iter().enumerate() {
+        if let Some(file) = file {
+            drop(t.files().replace(fd as i32, file, false, 3));
+        }
+    }
     let program = strings(boot.program).into_iter().next().unwrap_or_default();
     let args = strings(boot.args);
     let env = strings(boot.env);
     let cwd = strings(boot.cwd).into_iter().next().unwrap_or_default();
-    let name = alloc::string::String::from_utf8_lossy(&program).into_owned();
+    let name = String::from_utf8_lossy(&program).into_owned();
     if !cwd.is_empty()
-        && let Err(error) = fs::change_directory(t, &cwd)
+        && let Err(error) = fs::walk::lookup(t, AT_FDCWD, &cwd, true).map(|path| t.fs().set_cwd(path))
     {
-        let cwd = alloc::string::String::from_utf8_lossy(&cwd).into_owned();
+        let cwd = String::from_utf8_lossy(&cwd).into_owned();
         fail(125, format_args!("cannot enter the working directory {cwd}: {error:?}"));
     }
-    let loaded = fs::open_exec_at(t, AT_FDCWD, &program, 0)
+    let loaded = fs::open_exec(t, &program)
         .and_then(|file| exec::execve(t, file, &program, args, &env));
     if let Err(error) = loaded {
         let code = if error == crate::errno::Errno::ENOENT { 127 } else { 126 };

@@ -1,12 +1,11 @@
 //! The personality's entries: what the machine calls on system calls, faults and kicks, and the way out.
 
-use crate::errno::SysResult;
 use crate::mem::Bad;
 use crate::syscall::site::{self, Mended};
 use crate::syscall::{table, trace};
 use crate::task::{self, Task, clone, exit, sched};
-use crate::{boot, signal};
-use alloc::sync::Arc;
+use crate::signal::{self, Action};
+use crate::boot;
 use husk_machine::personality::Personality;
 use husk_machine::trap::{self, Trap};
 use husk_machine::user::Access;
@@ -39,8 +38,8 @@ impl Personality for Linux {
     fn trap(&self, trap: Trap) {
         if !mend(trap) {
             let t = task::current();
-            let (signal_trap, bad) = (trap, unmendable(&t, trap));
-            signal::fault(&t, signal_trap, bad);
+            let bad = unmendable(&t, trap);
+            signal::fault(&t, trap.vector, trap.error, trap.address as usize, bad);
             cpu::request_work();
         }
         way_out();
@@ -54,6 +53,9 @@ impl Personality for Linux {
     fn thread_started(&self) {
         {
             let t = task::current();
+            if t.tid() == 1 && !t.process().did_exec.get() {
+                boot::init(&t);
+            }
             clone::started(&t);
         }
         cpu::request_work();
@@ -78,15 +80,12 @@ fn serve() {
         } else {
             table::dispatch(&t, number, &args)
         };
-        if !finish(&t, result) {
-            return;
+        match signal::finish_call(&t, result) {
+            Action::Return => return,
+            Action::Restart => {}
+            Action::Exit(status) => return exit::end_by_signal(&t, status),
         }
     }
-}
-
-/// Puts the result where the application finds it. True: the call is to be made again.
-fn finish(t: &Arc<Task>, result: SysResult) -> bool {
-    signal::finish_call(t, result)
 }
 
 /// The way out to the application: ends the task if it must end, lets others run, delivers signals.
@@ -103,7 +102,9 @@ fn way_out() {
                 drop(t);
                 sched::exit_current();
             }
-            signal::deliver(&t);
+            if let Action::Exit(status) = signal::deliver(&t, None) {
+                exit::end_by_signal(&t, status);
+            }
         }
         let t = task::current();
         if exit::must_end(&t).is_none() && !signal::interrupts(&t) {

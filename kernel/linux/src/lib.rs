@@ -11,23 +11,17 @@ extern crate alloc;
 pub mod errno;
 pub mod file;
 pub mod fs;
-pub mod load;
-
 pub mod ipc;
+pub mod load;
 pub mod mem;
 pub mod net;
 pub mod signal;
 pub mod syscall;
 pub mod task;
 pub mod time;
-
-#[cfg(husk_image)]
-mod boot;
-#[cfg(husk_image)]
-mod entry;
-#[cfg(husk_image)]
-pub use entry::Linux;
-
 pub mod tty;
-
 pub mod uts;
+
+mod boot;
+mod entry;
+pub use entry::Linux;

@@ -92,6 +92,18 @@ mod hosted {
         7
     }
 
+    /// Number of the call being served, and its arguments in order.
+    pub fn call() -> (u64, [usize; 6]) {
+        let regs = regs();
+        let args = [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9];
+        (regs.orig_rax, args.map(|register| register as usize))
+    }
+
+    /// Gives the current task the state of a program that just started.
+    pub fn start_program(rip: usize, rsp: usize) {
+        set_regs(&Regs { rip: rip as u64, rsp: rsp as u64, ..Regs::default() });
+    }
+
     /// Base of FS: the thread pointer.
     pub fn fs_base() -> u64 {
         0

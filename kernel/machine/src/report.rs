@@ -67,10 +67,7 @@ mod image {
             unsafe { core::arch::asm!("mov {}, rbp", out(reg) frame, options(nomem, nostack)) };
             print(format_args!("husk: backtrace (frame pointers):\n"));
             backtrace(frame);
-            let application = cpu::frame();
-            if !application.is_null() {
-                // SAFETY: the running task's frame.
-                let regs = unsafe { (*application).regs };
+            if let Some(regs) = crate::image::context::regs_if_any() {
                 print(format_args!("husk: application {regs:#x?}\n"));
             }
         }

@@ -6,6 +6,7 @@ use husk_abi::gate::entry;
 global_asm!(
     ".pushsection .rodata.gate,\"a\",@progbits",
     ".balign 64",
+    ".globl husk_gate_begin",
     "husk_gate_begin:",
     // fn(nr, a, b, c, d, e, f) -> isize
     "  mov rax, rdi",
@@ -47,6 +48,7 @@ global_asm!(
     "  mov eax, 60",
     "  syscall",
     "  ud2",
+    ".globl husk_gate_end",
     "husk_gate_end:",
     ".popsection",
     call = const entry::SYSCALL_INSTRUCTION,

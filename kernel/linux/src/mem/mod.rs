@@ -271,10 +271,12 @@ impl Space {
                     area.lazy = true;
                     1
                 }
-                FilePage::Memory(pages) => {
-                    host(space::map_pages(at, PAGE_SIZE, area.protection, pages.address(), false))?;
-                    self.held.borrow_mut().insert(at, pages);
-                    1
+                FilePage::Memory { pages, index, run } => {
+                    let count = run.clamp(1, left);
+                    let address = pages.address() + index * PAGE_SIZE;
+                    host(space::map_pages(at, count * PAGE_SIZE, area.protection, address, false))?;
+                    self.hold(at, count, &pages);
+                    count
                 }
                 FilePage::Zero => {
                     host(space::map_anonymous(at, PAGE_SIZE, area.protection))?;
@@ -286,6 +288,14 @@ impl Space {
             index += count as u64;
         }
         Ok(())
+    }
+
+    /// Keeps pages alive for as long as the application has them mapped at `at`.
+    fn hold(&self, at: usize, count: usize, pages: &Arc<Pages>) {
+        for page in 0..count {
+            let old = self.held.borrow_mut().insert(at + page * PAGE_SIZE, pages.clone());
+            drop(old);
+        }
     }
 
     /// munmap(2).
@@ -536,9 +546,10 @@ impl Space {
             let for_write = at == page && area.protection & PROT_WRITE != 0;
             let found = file.object.page(index, for_write);
             let done = match found {
-                Ok(FilePage::Memory(pages)) => {
-                    let done = space::map_pages(at, PAGE_SIZE, area.protection, pages.address(), true);
-                    self.held.borrow_mut().insert(at, pages);
+                Ok(FilePage::Memory { pages, index, .. }) => {
+                    let address = pages.address() + index * PAGE_SIZE;
+                    let done = space::map_pages(at, PAGE_SIZE, area.protection, address, true);
+                    self.hold(at, 1, &pages);
                     done
                 }
                 Ok(FilePage::Image { offset, .. }) => space::map_image(at, PAGE_SIZE, area.protection, offset),

@@ -208,6 +208,7 @@ pub fn interrupts(t: &Task) -> bool {
     (state.pending.set() | shared) & !state.mask != 0
         || process.exiting.get().is_some()
         || process.stopped.get() && !state.in_stop
+        || crate::task::exit::must_end(t).is_some()
 }
 
 /// Whether the task must end: even a wait that no signal interrupts ends then.
@@ -215,6 +216,7 @@ pub fn killed(t: &Task) -> bool {
     let process = t.process();
     process.exiting.get().is_some()
         || (t.signals.pending() | process.signals.pending()) & bit(raw::SIGKILL) != 0
+        || crate::task::exit::must_end(t).is_some()
 }
 
 /// Arranges that the call goes on with `rest` if no handler runs, and gives its result: "return

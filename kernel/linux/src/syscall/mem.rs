@@ -50,10 +50,6 @@ pub(super) fn mmap(
         if shared && !file.writable() {
             area.may &= !raw::PROT_WRITE;
         }
-        file.object.map(&file, shared, &mut area.may)?;
-        if prot & !area.may != 0 {
-            return Err(Errno::EPERM);
-        }
         area.backing = Backing::File { file, offset };
     } else if shared {
         let pages = Pages::zeroed(pages).map_err(|_| Errno::ENOMEM)?;

@@ -4,44 +4,27 @@
 //! `husk trace` and the table in the docs come from it. A handler decodes, finds the object, acts and encodes; it takes
 //! the calling task first, then its arguments as Linux truncates them (`FromReg`).
 
-mod mem;
-mod process;
-pub(crate) mod site;
-pub mod table;
-pub mod trace;
-
-
-#[allow(dead_code, reason = "until the table lists its calls")]
-mod epoll;
-#[allow(dead_code, reason = "until the table lists its calls")]
-mod event;
-#[allow(dead_code, reason = "until the table lists its calls")]
-mod ipc;
-#[allow(dead_code, reason = "until the table lists its calls")]
-mod mqueue;
-#[allow(dead_code, reason = "until the table lists its calls")]
-mod pipe;
-#[allow(dead_code, reason = "until the table lists its calls")]
-mod poll;
-#[allow(dead_code, reason = "until the table lists its calls")]
 mod cred;
-#[allow(dead_code, reason = "until the table lists its calls")]
-mod misc;
-#[allow(dead_code, reason = "until the table lists its calls")]
-mod signal;
-#[allow(dead_code, reason = "until the table lists its calls")]
-mod time;
-#[allow(dead_code, reason = "until the table lists its calls")]
-mod tty;
-// The table names them.
-#[allow(dead_code)]
+mod epoll;
+mod event;
 mod io;
-#[allow(dead_code)]
+mod ipc;
+mod mem;
+mod misc;
 mod mounts;
-#[allow(dead_code)]
+mod mqueue;
 mod open;
-#[allow(dead_code)]
+mod pipe;
+mod poll;
+mod process;
+mod signal;
+pub(crate) mod site;
+mod socket;
 mod stat;
+pub mod table;
+mod time;
+pub mod trace;
+mod tty;
 
 use crate::errno::Errno;
 use crate::file::OpenFile;
@@ -55,8 +38,6 @@ fn opened(t: &Arc<Task>, fd: i32) -> Result<Arc<OpenFile>, Errno> {
     if file.flags() & O_PATH != 0 { Err(Errno::EBADF) } else { Ok(file) }
 }
 
-// The table of system calls names these functions.
-mod socket;
 
 /// An argument as it lies in a register. Truncation is Linux's own: an `int` is the low half.
 pub trait FromReg {

@@ -5,7 +5,8 @@ use crate::mem::user;
 use crate::task::clone::{self, Request};
 use crate::task::exit::{self, Found, Options, Who};
 use crate::task::{Task, exec, futex as futexes, sched};
-use crate::fs;
+use crate::fs::open::{open_exec_at, open_exec_path};
+use crate::file::pidfd::PidFd;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use linux_raw_sys::general as raw;
@@ -114,7 +115,15 @@ pub(super) fn execveat(t: &Arc<Task>, dirfd: i32, path: usize, argv: usize, envp
     let mut left = STRINGS_MAX;
     let args = read_strings(argv, &mut left)?;
     let env = read_strings(envp, &mut left)?;
-    let file = fs::open_exec_at(t, dirfd, &name, flags)?;
+    if flags & !(raw::AT_EMPTY_PATH | raw::AT_SYMLINK_NOFOLLOW) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let file = if name.is_empty() && flags & raw::AT_EMPTY_PATH != 0 {
+        let named = t.files().get(dirfd)?.path.clone().ok_or(Errno::EACCES)?;
+        open_exec_path(t, named)?
+    } else {
+        open_exec_at(t, dirfd, &name, flags & raw::AT_SYMLINK_NOFOLLOW == 0)?
+    };
     exec::execve(t, file, &name, args, &env)?;
     Ok(0)
 }
@@ -191,9 +200,9 @@ pub(super) fn waitid(t: &Arc<Task>, idtype: u32, id: i32, info: usize, options: 
         raw::P_PGID if id == 0 => Who::Group(t.process().pgid.get()),
         raw::P_PIDFD if id >= 0 => {
             let file = t.files().get(id)?;
-            let process = crate::file::pidfd::process_of(&file)?;
+            let pidfd = file.object.downcast::<PidFd>().ok_or(Errno::EINVAL)?;
             no_hang |= file.nonblocking();
-            Who::Process(process.pid())
+            Who::Process(pidfd.process().pid())
         }
         _ => return Err(Errno::EINVAL),
     };
@@ -210,7 +219,7 @@ pub(super) fn waitid(t: &Arc<Task>, idtype: u32, id: i32, info: usize, options: 
         Some(Found { info: found, usage: time, .. }) => {
             write_usage(usage, time)?;
             if info != 0 {
-                found.write(info)?;
+                user::copy_out(info, &found.to_bytes())?;
             }
         }
         None if no_hang && options & raw::WNOHANG == 0 => return Err(Errno::EAGAIN),

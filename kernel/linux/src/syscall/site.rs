@@ -227,7 +227,7 @@ fn trampoline(space: &Space, near: usize, from: Option<usize>) -> Result<usize, 
 }
 
 /// A call with number `number` trapped; `rip` is where it returns to. `alone`: no other thread can be executing there.
-pub(super) fn trapped(space: &Space, rip: usize, number: u32, alone: bool) {
+pub(crate) fn trapped(space: &Space, rip: usize, number: u32, alone: bool) {
     if start::boot().flags & FLAG_NO_PATCH != 0 {
         return;
     }
@@ -315,7 +315,7 @@ fn replace(at: usize, old: &[u8], new: &[u8], protection: u32) -> Result<(), Err
 }
 
 /// What an invalid instruction at `rip` stands for.
-pub(super) enum Mended {
+pub(crate) enum Mended {
     /// The `syscall` of a patched site: the call is to be made, and returns to this address.
     Call { returns_to: usize },
     /// Code that was displaced: it goes on at this address.
@@ -323,7 +323,7 @@ pub(super) enum Mended {
 }
 
 /// Looks up an invalid instruction that may be the middle of a patched site.
-pub(super) fn mend(space: &Space, rip: usize) -> Option<Mended> {
+pub(crate) fn mend(space: &Space, rip: usize) -> Option<Mended> {
     let sites = space.sites.borrow();
     if let Some(State::Slot) = sites.states.get(&rip) {
         return Some(Mended::Call { returns_to: rip + 2 });

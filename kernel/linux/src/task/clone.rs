@@ -128,6 +128,8 @@ pub fn clone(t: &Arc<Task>, request: &Request) -> SysResult {
         comm: KCell::new(t.comm.get()),
         signals: signal::TaskSignals::for_child(t, has(VM) && !has(VFORK)),
         handlers: KCell::new(signal::Handlers::for_child(t, has(SIGHAND), has(CLEAR_SIGHAND))),
+        attributes: KCell::new(t.attributes.borrow().for_child()),
+        cpu_time: KCell::default(),
         clear_child_tid: KCell::new(if has(CHILD_CLEARTID) { request.child_tid } else { 0 }),
         robust_list: KCell::default(),
         no_new_privs: KCell::new(t.no_new_privs.get()),

@@ -6,6 +6,7 @@ use super::{Pid, Task, clone, futex, sched};
 use crate::errno::Errno;
 use crate::signal::{self, SigInfo};
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use husk_machine::cpu;
 use linux_raw_sys::general as raw;
 
@@ -17,6 +18,12 @@ pub fn status_of_code(code: i32) -> i32 {
 /// Lets the calling task end when it leaves the kernel. `status` is a wait status, used if it is the last of its process.
 pub fn exit_task(t: &Task, status: i32) {
     t.ended.set(Some(status));
+    cpu::request_work();
+}
+
+/// A signal ends the process, or, if that is ending already, this thread.
+pub fn end_by_signal(t: &Arc<Task>, status: i32) {
+    exit_group(t.process(), status);
     cpu::request_work();
 }
 
@@ -185,7 +192,7 @@ fn find_child(parent: &Arc<Process>, who: Who, options: Options) -> Result<Optio
         let is_clone = child.exit_signal.get() != raw::SIGCHLD;
         wanted && (options.all || is_clone == options.clones_only)
     };
-    let children: alloc::vec::Vec<Arc<Process>> =
+    let children: Vec<Arc<Process>> =
         parent.children.borrow().iter().filter(|child| matches(child)).cloned().collect();
     if children.is_empty() {
         return Err(Errno::ECHILD);

@@ -21,7 +21,7 @@ use husk_machine::start::boot;
 use husk_machine::thread::Thread;
 
 /// How long a task may keep its vCPU while others wait for it.
-const SLICE_NS: u64 = 4_000_000;
+pub const SLICE_NS: u64 = 4_000_000;
 
 /// What a task does, as the scheduler sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub struct Entity {
 }
 
 impl Entity {
-    pub(super) fn new(thread: Option<Thread>, group: Option<Arc<Group>>) -> Self {
+    pub(crate) fn new(thread: Option<Thread>, group: Option<Arc<Group>>) -> Self {
         Self {
             state: KCell::default(),
             woken: KCell::default(),
@@ -145,7 +145,7 @@ pub fn current() -> Arc<Task> {
 }
 
 /// Makes `task` the one that runs on this vCPU.
-pub(super) fn set_current(task: Option<Arc<Task>>) {
+pub(crate) fn set_current(task: Option<Arc<Task>>) {
     let old = with_cpu(cpu::index(), |cpu| core::mem::replace(&mut cpu.current, task));
     drop(old);
 }
@@ -191,6 +191,11 @@ impl Group {
             return Err(error);
         }
         Ok(group)
+    }
+
+    /// Living tasks.
+    pub fn task_count(&self) -> usize {
+        self.tasks.get()
     }
 
     /// An idle vCPU of the group.
@@ -262,12 +267,9 @@ pub fn wake_for_signal(task: &Arc<Task>) {
     }
 }
 
-/// How long a task may keep its vCPU while others wait for it.
-pub const SLICE_NS: u64 = 4_000_000;
-
 /// The vCPU that runs this code.
 pub fn cpu_index() -> u32 {
-    0
+    cpu::index() as u32
 }
 
 /// vCPUs of one guest process.

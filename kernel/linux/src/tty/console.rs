@@ -10,18 +10,17 @@ use crate::errno::{Errno, SysResult};
 use crate::file::io::{Sink, Source};
 use crate::file::{File, OpenFile};
 use crate::fs::Stat;
-use crate::task::Task;
 use crate::task::process::Process;
 use crate::task::wait::{WaitLimit, WaitQueue, wait_event};
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use husk_abi::boot::{FLAG_TERMINAL, Stdio};
+use husk_abi::boot::Stdio;
 use husk_machine::cell::KCell;
 use husk_machine::cpu::Watch;
 use husk_machine::global::Global;
-use husk_machine::{host, start};
+use husk_machine::host;
 use linux_raw_sys::general as raw;
 use raw::{EPOLLHUP, winsize};
 
@@ -104,6 +103,13 @@ impl Stream {
             }
             Err(error) => error != Errno::EAGAIN,
         }
+    }
+
+    /// Whether the host takes output again after it took none.
+    fn has_room(&self) -> bool {
+        let (_, room) = host::poll(self.fd);
+        self.state.borrow_mut().blocked = !room;
+        room
     }
 
     fn put(&self, bytes: &[u8]) -> SysResult {
@@ -193,7 +199,9 @@ impl File for Stream {
         if state.ended && self.stat.mode & raw::S_IFMT == raw::S_IFIFO {
             events = (events & !READABLE) | EPOLLHUP;
         }
-        if of.writable() && !state.blocked {
+        let blocked = state.blocked;
+        drop(state);
+        if of.writable() && (!blocked || self.has_room()) {
             events |= WRITABLE;
         }
         events
@@ -283,21 +291,8 @@ impl HostSide {
     }
 }
 
-/// Gives process 1 its descriptors 0, 1 and 2, as the boot block describes them.
-pub fn open_stdio(t: &Task) {
-    let boot = start::boot();
-    let raw = boot.flags & FLAG_TERMINAL != 0;
-    let files = make_stdio(&boot.stdio, raw, boot.window);
-    for (fd, file) in files.into_iter().enumerate() {
-        if let Some(file) = file {
-            // The table is empty: nothing is replaced, and no limit is near.
-            let _ = t.files().replace(fd as i32, file, false, 3);
-        }
-    }
-}
-
-/// The open files for `stdio`. `raw`: the host's terminal is raw. `window`: rows, columns and their size in pixels.
-pub(super) fn make_stdio(stdio: &[Stdio; 3], raw: bool, window: [u16; 4]) -> [Option<Arc<OpenFile>>; 3] {
+/// Makes the open files of descriptors 0, 1 and 2 as the boot block describes them. `raw`: the host's terminal is raw. `window`: rows, columns and their size in pixels.
+pub fn open_stdio(stdio: &[Stdio; 3], raw: bool, window: [u16; 4]) -> [Option<Arc<OpenFile>>; 3] {
     let is_terminal = |fd: usize| stdio[fd].mode != 0 && stdio[fd].terminal != 0;
     let mut terminal_file = None;
     if (0..3).any(is_terminal) {

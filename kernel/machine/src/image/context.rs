@@ -42,6 +42,11 @@ pub fn regs() -> Regs {
     current().regs
 }
 
+/// As `regs`, unless no task runs: for reports.
+pub(crate) fn regs_if_any() -> Option<Regs> {
+    (!cpu::frame().is_null()).then(regs)
+}
+
 /// Replaces all of them.
 pub fn set_regs(regs: &Regs) {
     let frame = current();

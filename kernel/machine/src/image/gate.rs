@@ -71,12 +71,15 @@ pub(super) fn cpu_poll(fds: &mut [PollFd], deadline: Option<u64>) {
 // instruction pointer in here or in the gate page and resumes at `husk_poll_abort`: see `abort_poll`.
 global_asm!(
     ".pushsection .text.poll,\"ax\",@progbits",
+    ".globl husk_poll",
     "husk_poll:",
     "  cmp dword ptr gs:[{wake}], 2",
     "  jne husk_poll_abort",
     "  mov rax, {gate}",
     "  jmp rax",
+    ".globl husk_poll_end",
     "husk_poll_end:",
+    ".globl husk_poll_abort",
     "husk_poll_abort:",
     "  mov rax, -4",
     "  ret",

@@ -26,6 +26,7 @@ unsafe impl Sync for Thread {}
 global_asm!(
     ".pushsection .text.switch,\"ax\",@progbits",
     // (rdi where to save the stack pointer, rsi the stack pointer to load)
+    ".globl husk_switch",
     "husk_switch:",
     "  push rbx",
     "  push rbp",
@@ -34,6 +35,7 @@ global_asm!(
     "  push r14",
     "  push r15",
     "  mov [rdi], rsp",
+    ".globl husk_resume",
     "husk_resume:",
     "  mov rsp, rsi",
     "  pop r15",
@@ -44,6 +46,7 @@ global_asm!(
     "  pop rbx",
     "  ret",
     // (rdi where to save the stack pointer, rsi another stack, rdx what to run there)
+    ".globl husk_leave",
     "husk_leave:",
     "  push rbx",
     "  push rbp",
@@ -56,6 +59,7 @@ global_asm!(
     "  xor ebp, ebp",
     "  call rdx",
     "  ud2",
+    ".globl husk_thread_start",
     "husk_thread_start:",
     "  call {main}",
     "  jmp husk_exit",

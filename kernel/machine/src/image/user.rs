@@ -7,8 +7,10 @@ use core::arch::global_asm;
 
 global_asm!(
     ".pushsection .text.user,\"ax\",@progbits",
+    ".globl husk_user_begin",
     "husk_user_begin:",
     // (rdi to, rsi from, rdx len) -> rax 0, or 1 and rdx the faulting address
+    ".globl husk_user_copy",
     "husk_user_copy:",
     "  mov rcx, rdx",
     "  cmp rcx, 64",
@@ -33,6 +35,7 @@ global_asm!(
     "4: xor eax, eax",
     "  ret",
     // (rdi to, rsi len, edx byte)
+    ".globl husk_user_fill",
     "husk_user_fill:",
     "  mov rcx, rsi",
     "  mov eax, edx",
@@ -40,11 +43,13 @@ global_asm!(
     "  xor eax, eax",
     "  ret",
     // (rdi at) -> rdx value
+    ".globl husk_user_load",
     "husk_user_load:",
     "  mov edx, [rdi]",
     "  xor eax, eax",
     "  ret",
     // (rdi at, esi old, edx new) -> rdx found
+    ".globl husk_user_exchange",
     "husk_user_exchange:",
     "  mov eax, esi",
     "  lock cmpxchg [rdi], edx",
@@ -52,11 +57,14 @@ global_asm!(
     "  xor eax, eax",
     "  ret",
     // (rdi at)
+    ".globl husk_user_touch",
     "husk_user_touch:",
     "  lock add byte ptr [rdi], 0",
     "  xor eax, eax",
     "  ret",
+    ".globl husk_user_end",
     "husk_user_end:",
+    ".globl husk_user_fault",
     "husk_user_fault:",
     "  cld",
     "  mov eax, 1",

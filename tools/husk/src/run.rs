@@ -1,0 +1,178 @@
+//! `husk run`: from the command line to the guest, and the wait for its end.
+
+use crate::args::{self, Options, Tender};
+use crate::start::{Process, kernel_data};
+use core::ffi::CStr;
+use husk_abi::boot::{FLAG_FORK, FLAG_NO_PATCH, FLAG_TERMINAL, FLAG_TRACE};
+use husk_tender::clock::{self, Sample};
+use husk_tender::config::{Config, Kernel, Strings};
+use husk_tender::host;
+use husk_tender_process::FORWARDED;
+use linux_raw_sys::auxvec::AT_HWCAP;
+use linux_raw_sys::general as raw;
+
+/// Husk's own failures, as in Docker.
+const FAILURE: i32 = 125;
+/// Most variables of a guest's environment.
+const ENV_MAX: usize = 1024;
+
+/// Prints one line on stderr from parts.
+pub fn say(parts: &[&[u8]]) {
+    let mut line = [0_u8; 1024];
+    let mut len = 0;
+    for part in [b"husk: ".as_slice()].iter().chain(parts).chain(&[b"\n".as_slice()]) {
+        let room = (line.len() - len).min(part.len());
+        line[len..len + room].copy_from_slice(&part[..room]);
+        len += room;
+    }
+    host::print(&line[..len]);
+}
+
+fn fail(parts: &[&[u8]]) -> ! {
+    say(parts);
+    host::exit(FAILURE)
+}
+
+pub fn main(process: &Process) -> ! {
+    let clock = clock::sample();
+    // SAFETY: the host gives C strings.
+    let verb = process.args.get(1).map(|verb| unsafe { CStr::from_ptr(verb.cast()) }.to_bytes());
+    match verb {
+        Some(b"run") => match args::parse(process.args, 2) {
+            Ok(options) => run(process, &options, clock),
+            Err((problem, argument)) => {
+                fail(&[b"run: ", argument.to_bytes(), b": ", problem.text().as_bytes(), b"; see `husk help`"])
+            }
+        },
+        _ => crate::cli::exec(process),
+    }
+}
+
+fn run(process: &Process, options: &Options, clock: Sample) -> ! {
+    let root = crate::root::open(process, options);
+    let may_fork = options.may_fork;
+    if !may_fork {
+        become_guest(process, options, clock, &root);
+    }
+    // A guest that may fork is process 1 of a PID namespace, so that nothing of it outlives it.
+    // SAFETY: no pointers.
+    let uid = unsafe { host::call(syscalls::Sysno::geteuid, [0; 6]) }.unwrap_or(0);
+    let flags = raw::CLONE_NEWPID | if uid == 0 { 0 } else { raw::CLONE_NEWUSER };
+    take_forwarded();
+    // SAFETY: this process has one thread.
+    match unsafe { host::fork(flags) } {
+        Ok(0) => become_guest(process, options, clock, &root),
+        Ok(pid) => wait(pid),
+        Err(error) => fail(&[
+            b"run: cannot make a process namespace for the guest: ",
+            error.name().unwrap_or("error").as_bytes(),
+            b"; `--no-fork` runs without one",
+        ]),
+    }
+}
+
+/// The guest's process id, for the signal handler.
+static GUEST: core::sync::atomic::AtomicI32 = core::sync::atomic::AtomicI32::new(0);
+
+/// `SI_KERNEL`: the terminal sent it, and so to the guest too.
+const FROM_TERMINAL: i32 = 0x80;
+
+extern "C" fn forward(signal: i32, info: *const i32) {
+    // SAFETY: the host's siginfo, of which the code is the third word.
+    let code = unsafe { *info.add(2) };
+    let guest = GUEST.load(core::sync::atomic::Ordering::Relaxed);
+    if guest > 0 && code != FROM_TERMINAL {
+        host::kill(guest, signal as u32);
+    }
+}
+
+core::arch::global_asm!(
+    ".pushsection .text.restorer,\"ax\",@progbits",
+    ".globl husk_restorer",
+    "husk_restorer:",
+    "  mov eax, 15",
+    "  syscall",
+    "  ud2",
+    ".popsection",
+);
+
+unsafe extern "C" {
+    fn husk_restorer();
+}
+
+fn take_forwarded() {
+    for signal in FORWARDED.into_iter().filter(|signal| *signal != raw::SIGTSTP) {
+        let flags = u64::from(raw::SA_SIGINFO | raw::SA_RESTART) | u64::from(raw::SA_RESTORER);
+        let restorer = husk_restorer as *const () as usize;
+        // SAFETY: the handler makes one host call and nothing else.
+        let _ = unsafe { host::signal_action(signal, forward as *const () as usize, flags, restorer) };
+    }
+}
+
+/// Waits for the guest and ends as it ended.
+fn wait(pid: i32) -> ! {
+    GUEST.store(pid, core::sync::atomic::Ordering::Relaxed);
+    loop {
+        match host::wait(pid) {
+            Ok(Some(status)) if status & 0x7f == 0 => host::exit((status >> 8) & 0xff),
+            Ok(Some(status)) => {
+                let signal = (status & 0x7f) as usize;
+                let digits = [b'0' + (signal / 10) as u8, b'0' + (signal % 10) as u8];
+                say(&[b"the guest's process was ended by host signal ", &digits]);
+                host::exit(if signal == raw::SIGKILL as usize { 137 } else { FAILURE })
+            }
+            Ok(None) => {}
+            Err(_) => host::exit(FAILURE),
+        }
+    }
+}
+
+fn become_guest(process: &Process, options: &Options, clock: Sample, root: &crate::root::Root) -> ! {
+    let mut env = [core::ptr::null::<u8>(); ENV_MAX];
+    let mut count = 0;
+    for entry in process.env.iter().chain(options.env.as_slice()).take(ENV_MAX) {
+        env[count] = *entry;
+        count += 1;
+    }
+    let mut flags = 0;
+    for (on, flag) in [
+        (options.may_fork, FLAG_FORK),
+        (options.trace, FLAG_TRACE),
+        (!options.patch, FLAG_NO_PATCH),
+        (options.terminal, FLAG_TERMINAL),
+    ] {
+        flags |= if on { flag } else { 0 };
+    }
+    let (uid, gid) = options.user.unwrap_or((0, 0));
+    let mut hostname = [0_u8; 65];
+    let hostname = crate::root::hostname(&mut hostname);
+    let config = Config {
+        kernel: Kernel { data: kernel_data() },
+        program: root.program,
+        args: Strings { items: &process.args[options.program..] },
+        env: Strings { items: &env[..count] },
+        cwd: options.workdir.unwrap_or(c"/"),
+        hostname,
+        root_fd: root.fd,
+        root_len: root.len,
+        memory: options.memory.unwrap_or_else(host::memory_total),
+        cpus: options.cpus.unwrap_or_else(crate::root::host_cpus),
+        uid,
+        gid,
+        umask: 0o022,
+        flags,
+        hwcap: process.aux(AT_HWCAP) as u64,
+        clock,
+    };
+    match options.tender {
+        Tender::Default | Tender::Process => {}
+        Tender::Kvm => fail(&[b"run: this build has no kvm tender"]),
+    }
+    let failure = husk_tender_process::run(&config);
+    fail(&[
+        b"run: the process tender could not ",
+        failure.what.as_bytes(),
+        b": ",
+        husk_tender_process::error_name(&failure).as_bytes(),
+    ])
+}

@@ -1,0 +1,101 @@
+//! The first instructions of the process, and what the host put on its stack.
+
+use core::arch::global_asm;
+use core::ffi::CStr;
+
+global_asm!(
+    ".pushsection .text.start,\"ax\",@progbits",
+    ".globl _start",
+    "_start:",
+    "  xor ebp, ebp",
+    "  mov rdi, rsp",
+    "  and rsp, -16",
+    "  call {main}",
+    "  ud2",
+    ".popsection",
+    main = sym main,
+);
+
+global_asm!(
+    ".pushsection .husk_kernel,\"ax\",@progbits",
+    concat!(".incbin \"", env!("OUT_DIR"), "/kernel.text\""),
+    ".popsection",
+    ".pushsection .rodata.kernel_data,\"a\",@progbits",
+    ".balign 64",
+    ".globl husk_kernel_data",
+    "husk_kernel_data:",
+    concat!(".incbin \"", env!("OUT_DIR"), "/kernel.data\""),
+    ".globl husk_kernel_data_end",
+    "husk_kernel_data_end:",
+    ".popsection",
+);
+
+unsafe extern "C" {
+    static husk_kernel_data: u8;
+    static husk_kernel_data_end: u8;
+}
+
+/// Initial contents of the kernel's writable part.
+pub fn kernel_data() -> &'static [u8] {
+    // SAFETY: the two labels enclose the bytes.
+    unsafe {
+        let (begin, end) = (&raw const husk_kernel_data, &raw const husk_kernel_data_end);
+        core::slice::from_raw_parts(begin, end as usize - begin as usize)
+    }
+}
+
+/// Arguments, environment and auxiliary vector of this process.
+#[derive(Clone, Copy)]
+pub struct Process {
+    pub args: &'static [*const u8],
+    pub env: &'static [*const u8],
+    auxv: *const [usize; 2],
+}
+
+impl Process {
+    /// A value of the auxiliary vector, or 0.
+    pub fn aux(&self, key: u32) -> usize {
+        let mut at = self.auxv;
+        loop {
+            // SAFETY: the vector ends with AT_NULL.
+            let [found, value] = unsafe { *at };
+            match found {
+                0 => return 0,
+                found if found == key as usize => return value,
+                // SAFETY: not the last entry.
+                _ => at = unsafe { at.add(1) },
+            }
+        }
+    }
+
+    /// A variable of the environment.
+    pub fn variable(&self, name: &[u8]) -> Option<&'static CStr> {
+        self.env.iter().find_map(|entry| {
+            // SAFETY: the host gives C strings.
+            let entry = unsafe { CStr::from_ptr(entry.cast()) };
+            let rest = entry.to_bytes_with_nul().strip_prefix(name)?.strip_prefix(b"=")?;
+            CStr::from_bytes_with_nul(rest).ok()
+        })
+    }
+}
+
+fn strings(at: *const *const u8) -> &'static [*const u8] {
+    let mut len = 0;
+    // SAFETY: the host ends each array with a NULL.
+    unsafe {
+        while !(*at.add(len)).is_null() {
+            len += 1;
+        }
+        core::slice::from_raw_parts(at, len)
+    }
+}
+
+extern "C" fn main(stack: *const usize) -> ! {
+    // SAFETY: the host's initial stack: count, arguments, NULL, environment, NULL, auxiliary vector.
+    let process = unsafe {
+        let args = strings(stack.add(1).cast());
+        let env = strings(stack.add(args.len() + 2).cast());
+        Process { args, env, auxv: stack.add(args.len() + env.len() + 3).cast() }
+    };
+    crate::run::main(&process)
+}
