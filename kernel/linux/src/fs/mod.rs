@@ -15,8 +15,10 @@ pub mod image;
 pub mod inode;
 pub mod mount;
 pub mod open;
+pub mod proc;
 pub mod pseudo;
 pub mod root;
+pub mod sys;
 pub mod tree;
 pub mod walk;
 
