@@ -9,7 +9,6 @@ use crate::{fs, tty};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use husk_abi::boot::FLAG_TERMINAL;
 use husk_machine::thread::Thread;
 use husk_machine::{cpu, report, start};
 use linux_raw_sys::general::AT_FDCWD;
@@ -21,7 +20,7 @@ fn strings(text: husk_abi::boot::Text) -> Vec<Vec<u8>> {
 }
 
 /// Makes process 1. Its program is loaded by its own task: see `init`.
-pub fn boot() {
+pub(crate) fn boot() {
     let boot = start::boot();
     let group = Group::boot();
     let thread = Thread::new().expect("memory for the first kernel stack");
@@ -39,7 +38,7 @@ fn fail(code: i32, what: core::fmt::Arguments<'_>) -> ! {
 }
 
 /// First kernel code of process 1's task: files, then the program.
-pub fn init(t: &Arc<Task>) {
+pub(crate) fn init(t: &Arc<Task>) {
     let boot = start::boot();
     fs::proc::register();
     fs::sys::register();
@@ -49,12 +48,7 @@ pub fn init(t: &Arc<Task>) {
     }
     t.set_fs(fs::FsContext::new());
     t.fs().set_umask(boot.umask);
-    let raw_terminal = boot.flags & FLAG_TERMINAL != 0;
-    for (fd, file) in tty::console::open_stdio(&boot.stdio, raw_terminal, boot.window).into_iter().enumerate() {
-        if let Some(file) = file {
-            drop(t.files().replace(fd as i32, file, false, 3));
-        }
-    }
+    tty::console::open_stdio(t);
     let program = strings(boot.program).into_iter().next().unwrap_or_default();
     let args = strings(boot.args);
     let env = strings(boot.env);

@@ -5,14 +5,18 @@
 //! descriptors to open files. An object blocks by `task::wait::wait_event` and honours `OpenFile::nonblocking`.
 
 pub mod anon;
+pub mod copy;
 pub mod epoll;
 pub mod eventfd;
 pub mod io;
+pub mod locks;
+pub mod owner;
 pub mod pidfd;
 pub mod pipe;
 pub mod poll;
 pub mod regular;
 pub mod signalfd;
+pub mod splice;
 pub mod table;
 pub mod timerfd;
 
@@ -26,7 +30,8 @@ use husk_machine::cell::KCell;
 use husk_machine::page::Pages;
 use io::{Sink, Source};
 use linux_raw_sys::general::{
-    O_ACCMODE, O_APPEND, O_NONBLOCK, O_PATH, O_RDONLY, O_RDWR, O_WRONLY, SEEK_CUR, SEEK_END, SEEK_SET,
+    IN_CLOSE_NOWRITE, IN_CLOSE_WRITE, O_ACCMODE, O_APPEND, O_NONBLOCK, O_PATH, O_RDONLY, O_RDWR, O_WRONLY,
+    SEEK_CUR, SEEK_END, SEEK_SET,
 };
 
 /// What an open file description can be open on.
@@ -136,6 +141,7 @@ pub struct OpenFile {
     pub path: Option<crate::fs::Path>,
     /// Registrations of epoll instances that watch this open file.
     watchers: KCell<Vec<Weak<epoll::Item>>>,
+    async_state: KCell<owner::AsyncState>,
 }
 
 impl OpenFile {
@@ -146,6 +152,7 @@ impl OpenFile {
             position: KCell::new(0),
             path,
             watchers: KCell::default(),
+            async_state: KCell::default(),
         })
     }
 
@@ -222,6 +229,17 @@ impl Drop for OpenFile {
     fn drop(&mut self) {
         for item in self.watchers.take().iter().filter_map(Weak::upgrade) {
             item.file_closed(self);
+        }
+        if let Some(path) = &self.path
+            && self.flags.get() & O_PATH == 0
+        {
+            if let Some(locks) = path.inode().locks() {
+                locks.open_file_gone(self);
+            }
+            crate::fs::notify::event(
+                &path.entry,
+                if self.writable() { IN_CLOSE_WRITE } else { IN_CLOSE_NOWRITE },
+            );
         }
         self.object.release(self);
     }

@@ -6,14 +6,18 @@
 use super::io::{Sink, Source};
 use super::{File, FilePage, OpenFile, seek_within};
 use crate::errno::{Errno, SysResult};
+use crate::file::pipe::{Pipe, PipeEnd};
 use crate::fs::contents::SIZE_MAX;
 use crate::fs::inode::{Inode, Node};
-use crate::fs::{Stat, pseudo};
+use crate::fs::{Stat, notify, pseudo};
 use crate::signal;
 use crate::task;
 use crate::task::cred::CAP_FSETID;
 use alloc::sync::Arc;
-use linux_raw_sys::general::{O_NOATIME, RLIMIT_FSIZE, S_ISGID, S_ISUID, SEEK_DATA, SEEK_HOLE, SIGXFSZ};
+use linux_raw_sys::general::{
+    F_SEAL_FUTURE_WRITE, F_SEAL_GROW, F_SEAL_WRITE, IN_ACCESS, IN_MODIFY, O_NOATIME, RLIMIT_FSIZE, S_IFIFO,
+    S_ISGID, S_ISUID, SEEK_DATA, SEEK_HOLE, SIGXFSZ,
+};
 
 /// How much may be written at `at` of the `wanted` bytes under RLIMIT_FSIZE; EFBIG and SIGXFSZ if nothing.
 pub fn within_size_limit(at: u64, wanted: usize) -> Result<usize, Errno> {
@@ -28,6 +32,15 @@ pub fn within_size_limit(at: u64, wanted: usize) -> Result<usize, Errno> {
     Ok(wanted.min(usize::try_from(limit - at).unwrap_or(usize::MAX)))
 }
 
+/// Tells inotify(7) of what was done through `of`.
+fn report(of: &OpenFile, event: u32) {
+    if notify::watching()
+        && let Some(path) = &of.path
+    {
+        notify::event(&path.entry, event);
+    }
+}
+
 impl File for Inode {
     fn read(&self, of: &OpenFile, at: u64, sink: &mut Sink<'_>) -> SysResult {
         let Some(contents) = self.contents() else {
@@ -36,6 +49,9 @@ impl File for Inode {
         let count = contents.read(at, sink)?;
         if of.flags() & O_NOATIME == 0 {
             self.touch_accessed();
+        }
+        if count > 0 {
+            report(of, IN_ACCESS);
         }
         Ok(count)
     }
@@ -48,8 +64,13 @@ impl File for Inode {
             return Ok(0);
         }
         source.limit(within_size_limit(at, left)?);
+        self.check_seals(F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)?;
+        if at + source.left() as u64 > contents.size() {
+            self.check_seals(F_SEAL_GROW)?;
+        }
         let count = contents.write(&self.fs, at, source)?;
         self.written();
+        report(of, IN_MODIFY);
         Ok(count)
     }
 
@@ -109,7 +130,16 @@ impl Inode {
             },
             Node::Pseudo(pseudo::Node::Directory(_)) => Ok(self.clone()),
             Node::Symlink(_) | Node::Pseudo(pseudo::Node::Link(_)) => Err(Errno::ELOOP),
-            Node::Endpoint(_) => Err(Errno::ENXIO),
+            Node::Endpoint(_) if self.kind() != S_IFIFO => Err(Errno::ENXIO),
+            Node::Endpoint(endpoint) => {
+                let kept = endpoint.borrow().clone().and_then(|kept| kept.downcast::<Pipe>().ok());
+                let pipe = kept.unwrap_or_else(|| {
+                    let pipe = Pipe::new();
+                    drop(endpoint.replace(Some(pipe.clone())));
+                    pipe
+                });
+                Ok(PipeEnd::open(&pipe, flags)?)
+            }
         }
     }
 }

@@ -24,6 +24,15 @@ impl FdTable {
         Arc::default()
     }
 
+    /// A descriptor of `file` was taken away: the process's record locks on it go.
+    fn unlocked(&self, file: &OpenFile) {
+        if let Some(path) = &file.path
+            && let Some(locks) = path.inode().locks()
+        {
+            locks.table_closed(self);
+        }
+    }
+
     /// A copy for a child process: the same open files.
     pub fn duplicate(&self) -> Arc<Self> {
         Arc::new(Self { slots: KCell::new(self.slots.borrow().clone()) })
@@ -77,18 +86,24 @@ impl FdTable {
         if index as u64 >= limit {
             return Err(Errno::EBADF);
         }
-        let mut slots = self.slots.borrow_mut();
-        if index >= slots.len() {
-            slots.resize(index + 1, None);
+        let old = {
+            let mut slots = self.slots.borrow_mut();
+            if index >= slots.len() {
+                slots.resize(index + 1, None);
+            }
+            slots[index].replace(Slot { file, close_on_exec })
+        };
+        if let Some(slot) = &old {
+            self.unlocked(&slot.file);
         }
-        Ok(slots[index].replace(Slot { file, close_on_exec }).map(|slot| slot.file))
+        Ok(old.map(|slot| slot.file))
     }
 
     /// Takes a descriptor away; the caller drops the open file.
     pub fn remove(&self, fd: i32) -> Result<Arc<OpenFile>, Errno> {
         let index = usize::try_from(fd).map_err(|_| Errno::EBADF)?;
-        let mut slots = self.slots.borrow_mut();
-        let slot = slots.get_mut(index).and_then(Option::take).ok_or(Errno::EBADF)?;
+        let slot = self.slots.borrow_mut().get_mut(index).and_then(Option::take).ok_or(Errno::EBADF)?;
+        self.unlocked(&slot.file);
         Ok(slot.file)
     }
 
@@ -114,20 +129,25 @@ impl FdTable {
 
     /// Takes away every descriptor in `first..=last`.
     pub fn remove_range(&self, first: usize, last: usize) -> Vec<Arc<OpenFile>> {
-        let mut slots = self.slots.borrow_mut();
-        let end = last.saturating_add(1).min(slots.len());
-        let range = slots.get_mut(first.min(end)..end).unwrap_or_default();
-        range.iter_mut().filter_map(Option::take).map(|slot| slot.file).collect()
+        let files: Vec<Arc<OpenFile>> = {
+            let mut slots = self.slots.borrow_mut();
+            let end = last.saturating_add(1).min(slots.len());
+            let range = slots.get_mut(first.min(end)..end).unwrap_or_default();
+            range.iter_mut().filter_map(Option::take).map(|slot| slot.file).collect()
+        };
+        files.iter().for_each(|file| self.unlocked(file));
+        files
     }
 
     /// Takes away what execve(2) closes.
     pub fn remove_close_on_exec(&self) -> Vec<Arc<OpenFile>> {
-        let mut slots = self.slots.borrow_mut();
-        slots
-            .iter_mut()
-            .filter_map(|slot| slot.take_if(|slot| slot.close_on_exec))
-            .map(|slot| slot.file)
-            .collect()
+        let files: Vec<Arc<OpenFile>> = {
+            let mut slots = self.slots.borrow_mut();
+            let closing = slots.iter_mut().filter_map(|slot| slot.take_if(|slot| slot.close_on_exec));
+            closing.map(|slot| slot.file).collect()
+        };
+        files.iter().for_each(|file| self.unlocked(file));
+        files
     }
 
     pub fn close_on_exec(&self, fd: i32) -> Result<bool, Errno> {
@@ -158,5 +178,13 @@ impl FdTable {
     pub fn open_fds(&self) -> Vec<i32> {
         let slots = self.slots.borrow();
         slots.iter().enumerate().filter(|(_, slot)| slot.is_some()).map(|(index, _)| index as i32).collect()
+    }
+}
+
+impl Drop for FdTable {
+    fn drop(&mut self) {
+        for slot in self.slots.take().into_iter().flatten() {
+            self.unlocked(&slot.file);
+        }
     }
 }

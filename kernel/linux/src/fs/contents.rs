@@ -624,7 +624,7 @@ mod tests {
 
         #[test]
         fn memory_files_agree_with_a_vector(steps in prop::collection::vec(step(), 1..25)) {
-            let fs = FileSystem::new("tmpfs", 0, 1, None);
+            let fs = FileSystem::new("tmpfs", 0, None, None);
             run(&Contents::default(), &fs, Vec::new(), steps, &[]);
         }
 
@@ -637,7 +637,7 @@ mod tests {
             let image = crate::fs::tests::image(&[("f", &bytes)]);
             let found = image.lookup(&image.inode(image.root()).unwrap(), b"f").unwrap().unwrap();
             let inode = image.inode(found.nid).unwrap();
-            let fs = FileSystem::new("tmpfs", 0, 1, None);
+            let fs = FileSystem::new("tmpfs", 0, None, None);
             let contents = Contents::of_image(ImageData::new(image, &inode).unwrap());
             run(&contents, &fs, bytes, steps, image.bytes());
         }
@@ -645,7 +645,7 @@ mod tests {
 
     #[test]
     fn holes_and_data_are_found() {
-        let fs = FileSystem::new("tmpfs", 0, 1, None);
+        let fs = FileSystem::new("tmpfs", 0, None, None);
         let contents = Contents::default();
         let page = PAGE_SIZE as u64;
         contents.write(&fs, 4 * page, &mut Source::Kernel(b"x")).unwrap();
@@ -661,7 +661,7 @@ mod tests {
 
     #[test]
     fn a_full_file_system_takes_what_fits() {
-        let fs = FileSystem::new("tmpfs", 0, 1, Some(4));
+        let fs = FileSystem::new("tmpfs", 0, None, Some(4));
         let contents = Contents::default();
         let data = vec![1; 10 * PAGE_SIZE];
         assert_eq!(contents.write(&fs, 0, &mut Source::Kernel(&data)), Ok(4 * PAGE_SIZE));

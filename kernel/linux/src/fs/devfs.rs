@@ -1,9 +1,10 @@
-//! Character devices: who serves which numbers, and the ones that are memory only.
+//! Character devices: who serves which numbers, and the ones that are memory only. Terminals are in `crate::tty`.
 
 use super::{Stat, device_number, major_minor};
 use crate::errno::{Errno, SysResult};
 use crate::file::io::{Sink, Source};
 use crate::file::{File, OpenFile};
+use crate::tty;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
@@ -24,9 +25,16 @@ struct Driver {
 const MEMORY: u32 = 1;
 
 static DRIVERS: Global<KCell<Vec<Driver>>> = Global::new(|| {
-    let minors = MemoryDevice::ALL.iter().map(|device| *device as u32);
-    let drivers = minors.map(|minor| Driver { major: MEMORY, minors: minor..=minor, open: open_memory });
-    KCell::new(drivers.collect())
+    let one = |major, minor, open| Driver { major, minors: minor..=minor, open };
+    let mut drivers: Vec<Driver> = MemoryDevice::ALL
+        .iter()
+        .map(|device| one(MEMORY, *device as u32, open_memory as OpenDevice))
+        .collect();
+    drivers.push(one(5, 0, tty::open_controlling));
+    drivers.push(one(5, 1, tty::console::open_console));
+    drivers.push(one(5, 2, tty::pty::open_master));
+    drivers.push(Driver { major: 136, minors: 0..=u32::MAX, open: tty::pty::open_slave });
+    KCell::new(drivers)
 });
 
 /// Makes `open` serve a range of device numbers.

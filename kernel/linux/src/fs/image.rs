@@ -83,7 +83,8 @@ pub struct ImageData {
     len: u64,
     /// Where in the file each run of bytes starts; between them are holes.
     runs: Box<[(u64, &'static [u8])]>,
-    image: Option<RootImage>,
+    /// Address of the image's first byte.
+    base: usize,
 }
 
 impl ImageData {
@@ -95,7 +96,7 @@ impl ImageData {
                 runs.push((extent.offset, bytes));
             }
         }
-        Ok(Self { len: inode.size, runs: runs.into(), image: Some(image) })
+        Ok(Self { len: inode.size, runs: runs.into(), base: image.bytes().as_ptr().addr() })
     }
 
     pub fn size(&self) -> u64 {
@@ -117,6 +118,6 @@ impl ImageData {
 
     /// Offset of `bytes`, which `bytes` gave, from the start of the image.
     pub fn offset_of(&self, bytes: &'static [u8]) -> usize {
-        self.image.map_or(0, |image| bytes.as_ptr().addr() - image.bytes().as_ptr().addr())
+        bytes.as_ptr().addr() - self.base
     }
 }

@@ -4,13 +4,17 @@ use super::contents::Contents;
 use super::dir::Directory;
 use super::image::{ImageData, ImageDirectory, RootImage};
 use super::mount::FileSystem;
+use super::notify::{self, Watch};
+use super::xattr::Xattrs;
 use super::{Stat, device_number, pseudo};
 use crate::errno::Errno;
 use crate::file::File;
+use crate::file::locks::Locks;
 use crate::task::cred::{CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, Cred, Gid, Uid};
 use crate::time::realtime_ns;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::any::Any;
 use husk_machine::cell::KCell;
 use linux_raw_sys::general::{
@@ -74,8 +78,21 @@ pub struct Inode {
     pub ino: u64,
     pub(super) attributes: KCell<Attributes>,
     pub node: Node,
+    /// What few inodes have.
+    pub(super) extra: KCell<Option<Box<Extra>>>,
+}
+
+/// Attributes that most inodes lack.
+#[derive(Default)]
+pub(super) struct Extra {
     /// Made without a name, and linkat(2) may give it one.
-    linkable: KCell<bool>,
+    linkable: bool,
+    pub(super) watches: Vec<Watch>,
+    /// `None`: not looked at yet; those of the root image are still there.
+    xattrs: Option<Xattrs>,
+    locks: Option<Arc<Locks>>,
+    /// F_SEAL_*, of a memfd.
+    seals: Option<u32>,
 }
 
 impl Inode {
@@ -85,7 +102,7 @@ impl Inode {
             ino,
             attributes: KCell::new(attributes),
             node,
-            linkable: KCell::new(false),
+            extra: KCell::new(None),
         })
     }
 
@@ -296,12 +313,60 @@ impl Inode {
     }
 
     pub(super) fn set_linkable(&self) {
-        self.linkable.set(true);
+        self.extra.borrow_mut().get_or_insert_default().linkable = true;
     }
 
     /// Whether a new name may be given to it: it has one, or was made to get one.
     pub(super) fn is_linkable(&self) -> bool {
-        self.attributes.borrow().nlink > 0 || self.linkable.get()
+        self.attributes.borrow().nlink > 0 || self.extra.borrow().as_ref().is_some_and(|extra| extra.linkable)
+    }
+
+    /// Looks at the extended attributes; `None` if there are none and never were.
+    pub(super) fn with_xattrs<R>(&self, look: impl FnOnce(&Xattrs) -> R) -> Option<R> {
+        if let Some(Extra { xattrs: Some(xattrs), .. }) = self.extra.borrow().as_deref() {
+            return Some(look(xattrs));
+        }
+        let xattrs = self.fs.image_xattrs(self.ino)?;
+        Some(look(self.extra.borrow_mut().get_or_insert_default().xattrs.insert(xattrs)))
+    }
+
+    /// Changes the extended attributes.
+    pub(super) fn change_xattrs<R>(&self, change: impl FnOnce(&mut Xattrs) -> R) -> R {
+        let mut extra = self.extra.borrow_mut();
+        let xattrs = &mut extra.get_or_insert_default().xattrs;
+        change(xattrs.get_or_insert_with(|| self.fs.image_xattrs(self.ino).unwrap_or_default()))
+    }
+
+    /// The locks on the file, if anybody ever took one.
+    pub fn locks(&self) -> Option<Arc<Locks>> {
+        self.extra.borrow().as_ref()?.locks.clone()
+    }
+
+    /// The locks on the file, to take one.
+    pub fn make_locks(&self) -> Arc<Locks> {
+        self.extra.borrow_mut().get_or_insert_default().locks.get_or_insert_default().clone()
+    }
+
+    /// The seals of a memfd; `None` for other files.
+    pub fn seals(&self) -> Option<u32> {
+        self.extra.borrow().as_ref()?.seals
+    }
+
+    pub fn set_seals(&self, seals: u32) {
+        self.extra.borrow_mut().get_or_insert_default().seals = Some(seals);
+    }
+
+    /// EPERM if one of `seals` is set.
+    pub fn check_seals(&self, seals: u32) -> Result<(), Errno> {
+        if self.seals().unwrap_or(0) & seals != 0 { Err(Errno::EPERM) } else { Ok(()) }
+    }
+
+    /// What a FIFO's or a socket's inode holds: the pipe, or who is bound to the name.
+    pub fn endpoint(&self) -> Option<&KCell<Option<Arc<dyn Any + Send + Sync>>>> {
+        match &self.node {
+            Node::Endpoint(endpoint) => Some(endpoint),
+            _ => None,
+        }
     }
 
     pub(crate) fn open_device(&self, number: u64, flags: u32) -> Result<Arc<dyn File>, Errno> {
@@ -314,6 +379,12 @@ impl Drop for Inode {
     fn drop(&mut self) {
         if let Node::File(contents) = &self.node {
             contents.clear(&self.fs);
+        }
+        if let Some(extra) = self.extra.take()
+            && !extra.watches.is_empty()
+        {
+            let deleted = self.attributes.get_mut().nlink == 0;
+            notify::inode_gone(extra.watches, deleted);
         }
         self.fs.inode_gone();
     }

@@ -7,13 +7,16 @@
 //! (`image`) and are made when first looked up; and the generated one (`pseudo`), on which /proc and /sys are built.
 
 pub mod attach;
+pub mod attributes;
 pub mod contents;
 pub mod devfs;
+pub mod devpts;
 pub mod dir;
 pub mod entry;
 pub mod image;
 pub mod inode;
 pub mod mount;
+pub mod notify;
 pub mod open;
 pub mod proc;
 pub mod pseudo;
@@ -21,6 +24,7 @@ pub mod root;
 pub mod sys;
 pub mod tree;
 pub mod walk;
+pub mod xattr;
 
 #[cfg(test)]
 mod tests;
@@ -28,9 +32,9 @@ mod tests;
 pub use entry::Entry;
 pub use inode::Inode;
 pub use mount::Mount;
-pub use open::open_exec;
+pub use open::{open_exec, open_exec_at};
 pub use root::init_root;
-pub use walk::path_of;
+pub use walk::{change_directory, path_of};
 
 use crate::task::cred::{Gid, Uid};
 use alloc::sync::Arc;

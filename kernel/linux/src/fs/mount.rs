@@ -3,6 +3,8 @@
 //! There is one mount namespace. A mount holds the mounts on it by the entry they cover; a mount refers to the one it is
 //! on weakly, so a tree that was cut off (MNT_DETACH, pivot_root) goes when its last user does.
 
+use super::image::RootImage;
+use super::xattr::Xattrs;
 use super::{Entry, Inode, Path, device_number};
 use crate::errno::Errno;
 use alloc::collections::BTreeMap;
@@ -19,6 +21,11 @@ use linux_raw_sys::general::{
 /// Of the arena's pages one in so many is kept for the kernel: file systems in memory may not use it.
 const RESERVE: usize = 16;
 
+/// Numbers from here on are not used by the image: an inode takes at least 32 bytes, and its number counts those.
+fn image_inode_limit(image: RootImage) -> u64 {
+    image.bytes().len() as u64 / 32 + 1
+}
+
 /// A file system: one tree of inodes, mounted any number of times.
 pub struct FileSystem {
     /// `st_dev` of its files.
@@ -27,6 +34,8 @@ pub struct FileSystem {
     pub kind: &'static str,
     /// `f_type` of statfs(2).
     pub magic: u32,
+    /// The root image below, for the root file system: its inodes have the numbers that are not in memory.
+    image: Option<RootImage>,
     space: KCell<Space>,
     /// Inodes of the image with several names, so that all names share one.
     linked: KCell<BTreeMap<u64, Weak<Inode>>>,
@@ -45,16 +54,20 @@ struct Space {
 static LAST_DEV: Global<KCell<u32>> = Global::new(|| KCell::new(0x20));
 
 impl FileSystem {
-    /// A file system with at most `page_limit` pages of file contents; half of all memory when `None`. Inodes in memory
-    /// are numbered from `first_ino`.
-    pub fn new(kind: &'static str, magic: u32, first_ino: u64, page_limit: Option<u64>) -> Arc<Self> {
+    /// A file system with at most `page_limit` pages of file contents; half of all memory when `None`.
+    pub fn new(
+        kind: &'static str,
+        magic: u32,
+        image: Option<RootImage>,
+        page_limit: Option<u64>,
+    ) -> Arc<Self> {
         let minor = {
             let mut last = LAST_DEV.borrow_mut();
             *last += 1;
             *last
         };
         let space = Space {
-            last_ino: first_ino - 1,
+            last_ino: image.map_or(0, image_inode_limit),
             page_limit: page_limit.unwrap_or(frames::usage().1 as u64 / 2),
             pages: 0,
             inodes: 0,
@@ -63,10 +76,20 @@ impl FileSystem {
             dev: device_number(0, minor),
             kind,
             magic,
+            image,
             space: KCell::new(space),
             linked: KCell::default(),
             pinned: KCell::default(),
         })
+    }
+
+    /// The extended attributes that the root image has for an inode.
+    pub(super) fn image_xattrs(&self, ino: u64) -> Option<Xattrs> {
+        let image = self.image.filter(|image| ino < image_inode_limit(*image))?;
+        let inode = image.inode(ino).ok()?;
+        let full_name = |xattr: &husk_erofs::Xattr<'_>| [xattr.prefix.as_bytes(), xattr.suffix].concat();
+        let xattrs = image.xattrs(&inode).map_while(Result::ok);
+        Some(xattrs.map(|xattr| (full_name(&xattr), xattr.value.to_vec())).collect())
     }
 
     pub(super) fn new_ino(&self) -> u64 {

@@ -2,16 +2,16 @@
 
 use super::inode::{EXECUTE, Node, READ, WRITE};
 use super::walk::{Found, Last, Walk};
-use super::{Entry, Path, contents, tree};
+use super::{Entry, Path, contents, notify, tree};
 use crate::errno::Errno;
 use crate::file::OpenFile;
 use crate::task::Task;
 use alloc::format;
 use alloc::sync::Arc;
 use linux_raw_sys::general::{
-    MS_NODEV, MS_NOEXEC, O_ACCMODE, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_LARGEFILE, O_NOATIME,
-    O_NOCTTY, O_NOFOLLOW, O_PATH, O_RDONLY, O_TMPFILE, O_TRUNC, O_WRONLY, S_IFBLK, S_IFCHR, S_IFDIR, S_IFREG,
-    S_IFSOCK,
+    AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, F_SEAL_SHRINK, IN_MODIFY, IN_OPEN, MS_NODEV, MS_NOEXEC,
+    O_ACCMODE, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_LARGEFILE, O_NOATIME, O_NOCTTY, O_NOFOLLOW, O_PATH,
+    O_RDONLY, O_TMPFILE, O_TRUNC, O_WRONLY, S_IFBLK, S_IFCHR, S_IFDIR, S_IFREG, S_IFSOCK,
 };
 
 /// What openat2(2) is asked for.
@@ -162,13 +162,17 @@ pub fn open_path(t: &Arc<Task>, path: Path, flags: u32, created: bool) -> Result
             return Err(Errno::EPERM);
         }
     }
-    if flags & O_TRUNC != 0
-        && let Some(contents) = inode.contents()
-    {
+    let truncated = flags & O_TRUNC != 0 && inode.contents().is_some();
+    if truncated && let Some(contents) = inode.contents() {
+        inode.check_seals(F_SEAL_SHRINK)?;
         contents.truncate(&inode.fs, 0);
         inode.written();
     }
     let object = inode.open_object(flags)?;
+    notify::event(&path.entry, IN_OPEN);
+    if truncated {
+        notify::event(&path.entry, IN_MODIFY);
+    }
     Ok(OpenFile::new(object, flags & !SPENT | O_LARGEFILE, Some(path)))
 }
 
@@ -184,19 +188,25 @@ fn reopen(file: &Arc<OpenFile>, flags: u32) -> Result<Arc<OpenFile>, Errno> {
 
 /// Opens a program for execve(2): EACCES unless it is a regular file that the task may execute.
 pub fn open_exec(t: &Arc<Task>, path: &[u8]) -> Result<Arc<OpenFile>, Errno> {
-    open_exec_at(t, linux_raw_sys::general::AT_FDCWD, path, true)
+    open_exec_at(t, AT_FDCWD, path, 0)
 }
 
-/// As `open_exec`, for execveat(2). `follow`: a symbolic link at the end of the path is followed (else ELOOP).
-pub fn open_exec_at(t: &Arc<Task>, dirfd: i32, path: &[u8], follow: bool) -> Result<Arc<OpenFile>, Errno> {
-    match Walk::new(t, dirfd, path)?.to_end(follow)? {
+/// As `open_exec`, for execveat(2) and its flags AT_EMPTY_PATH and AT_SYMLINK_NOFOLLOW (ELOOP at a symbolic link).
+pub fn open_exec_at(t: &Arc<Task>, dirfd: i32, path: &[u8], flags: u32) -> Result<Arc<OpenFile>, Errno> {
+    if flags & !(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if path.is_empty() && flags & AT_EMPTY_PATH != 0 {
+        let file = t.files().get(dirfd)?;
+        return open_exec_path(t, file.path.clone().ok_or(Errno::EACCES)?);
+    }
+    match Walk::new(t, dirfd, path)?.to_end(flags & AT_SYMLINK_NOFOLLOW == 0)? {
         Found::Path(path) => open_exec_path(t, path),
         Found::File(_) => Err(Errno::EACCES),
     }
 }
 
-/// Opens what `path` is for execution (execveat(2) with AT_EMPTY_PATH).
-pub fn open_exec_path(t: &Arc<Task>, path: Path) -> Result<Arc<OpenFile>, Errno> {
+fn open_exec_path(t: &Arc<Task>, path: Path) -> Result<Arc<OpenFile>, Errno> {
     let inode = path.inode();
     if inode.is_symlink() {
         return Err(Errno::ELOOP);

@@ -178,9 +178,9 @@ pub struct Kind {
     pub root: fn() -> Item,
 }
 
-static KINDS: Global<KCell<Vec<Kind>>> = Global::new(KCell::default);
+static KINDS: Global<KCell<Vec<Kind>>> = Global::new(|| KCell::new(alloc::vec![super::devpts::DEVPTS]));
 
-/// Makes a kind of file system known. Those named `proc`, `sysfs` and `devpts` are mounted by `init_root`, which comes later.
+/// Makes a kind of file system known. Those named `proc` and `sysfs` are mounted by `init_root`, which comes later.
 pub fn register(kind: Kind) {
     KINDS.borrow_mut().push(kind);
 }
@@ -196,7 +196,7 @@ pub fn kind_names() -> Vec<&'static str> {
 
 /// A new file system of this kind and its root.
 pub(super) fn make(kind: Kind) -> (Arc<FileSystem>, Arc<Entry>) {
-    let fs = FileSystem::new(kind.name, kind.magic, 1, Some(0));
+    let fs = FileSystem::new(kind.name, kind.magic, None, Some(0));
     let root = Entry::top((kind.root)().inode(&fs, 1));
     (fs, root)
 }

@@ -1,14 +1,19 @@
 //! What is there before the first program: the root file system over the root image, /dev, /proc, /sys and the places in
 //! memory.
 
+use super::contents::Contents;
 use super::image::RootImage;
 use super::inode::{Attributes, Node, Target};
 use super::mount::{FileSystem, Mount};
 use super::{Entry, Inode, Path, device_number, dir, mount, pseudo, walk};
+use crate::file::OpenFile;
+use crate::task::cred::Cred;
 use crate::time::realtime_ns;
 use alloc::sync::Arc;
+use husk_machine::global::Global;
 use linux_raw_sys::general::{
-    MS_NODEV, MS_NOEXEC, MS_NOSUID, OVERLAYFS_SUPER_MAGIC, S_IFCHR, S_IFDIR, S_IFLNK, TMPFS_MAGIC,
+    MS_NODEV, MS_NOEXEC, MS_NOSUID, O_LARGEFILE, O_RDWR, OVERLAYFS_SUPER_MAGIC, S_IFCHR, S_IFDIR, S_IFLNK,
+    S_IFREG, TMPFS_MAGIC,
 };
 
 fn attributes(mode: u32) -> Attributes {
@@ -19,7 +24,7 @@ fn attributes(mode: u32) -> Attributes {
 
 /// An empty file system in memory and its root directory.
 pub(super) fn new_tmpfs(mode: u32, page_limit: Option<u64>) -> (Arc<FileSystem>, Arc<Entry>) {
-    let fs = FileSystem::new("tmpfs", TMPFS_MAGIC, 1, page_limit);
+    let fs = FileSystem::new("tmpfs", TMPFS_MAGIC, None, page_limit);
     let inode = Inode::new(&fs, attributes(S_IFDIR | mode), Node::Directory(dir::Directory::new()));
     (fs, Entry::top(inode))
 }
@@ -57,9 +62,7 @@ pub fn init_root(image: &'static [u8]) -> Result<(), husk_erofs::Error> {
 
 /// A writable tree over the image.
 fn over(image: RootImage) -> Arc<Mount> {
-    // An inode of the image takes at least 32 bytes, and its number counts those.
-    let first_ino = image.bytes().len() as u64 / 32 + 1;
-    let fs = FileSystem::new("overlay", OVERLAYFS_SUPER_MAGIC, first_ino, None);
+    let fs = FileSystem::new("overlay", OVERLAYFS_SUPER_MAGIC, Some(image), None);
     let root = Entry::top(Inode::of_image(&fs, image, image.root()));
     Mount::new(fs, root, b"overlay", 0)
 }
@@ -128,4 +131,22 @@ fn fill_dev() {
         let (fs, top) = pseudo::make(kind);
         Mount::new(fs, top, b"devpts", MS_NOSUID | MS_NOEXEC).attach(&pts);
     }
+}
+
+/// The file system of memfd_create(2), which is mounted nowhere.
+static MEMORY_FILES: Global<Path> = Global::new(|| {
+    let (fs, root) = new_tmpfs(0o777, None);
+    let mount = Mount::new(fs, root.clone(), b"tmpfs", 0);
+    Path { mount, entry: root }
+});
+
+/// An open file of memory without a name in any directory. `seals`: F_SEAL_*.
+pub(crate) fn memory_file(name: &[u8], cred: &Cred, mode: u32, seals: u32) -> Arc<OpenFile> {
+    let top = &*MEMORY_FILES;
+    let inode = super::tree::new_inode(top.inode(), cred, S_IFREG | mode, Node::File(Contents::default()));
+    inode.attributes.borrow_mut().nlink = 0;
+    inode.set_seals(seals);
+    let entry = Entry::nameless(&top.entry, &[b"memfd:", name].concat(), inode.clone());
+    let path = Path { mount: top.mount.clone(), entry };
+    OpenFile::new(inode, O_RDWR | O_LARGEFILE, Some(path))
 }

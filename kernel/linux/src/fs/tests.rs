@@ -553,3 +553,215 @@ mod model {
         }
     }
 }
+
+#[test]
+fn inotify_tells_what_linux_tells() {
+    use super::notify::Inotify;
+    use super::{attributes, xattr};
+    use crate::file::File;
+    let t = enter();
+    mkdir(&t, "/d").unwrap();
+    mkdir(&t, "/d/s").unwrap();
+    write(&t, "/d/f", "text");
+    let inotify = Inotify::new();
+    let of = OpenFile::new(inotify.clone(), O_RDONLY, None);
+    for (number, path) in [(1, "/d"), (2, "/d/s"), (3, "/d/f")] {
+        assert_eq!(inotify.watch(find(&t, path).unwrap().inode(), 0xfff), Ok(number));
+    }
+    let events = || {
+        let mut bytes = [0; 4096];
+        let len = match inotify.poll(&of) {
+            0 => 0,
+            _ => inotify.read(&of, 0, &mut Sink::Kernel(&mut bytes)).unwrap(),
+        };
+        let mut text = Vec::new();
+        let mut at = 0;
+        while at < len {
+            let field = |index: usize| {
+                u32::from_le_bytes(bytes[at + index * 4..at + index * 4 + 4].try_into().unwrap())
+            };
+            let name_len = field(3) as usize;
+            let name = &bytes[at + 16..at + 16 + name_len];
+            let name = name.split(|byte| *byte == 0).next().unwrap();
+            text.push(format!("{}:{:x}:{}", field(0), field(1), String::from_utf8_lossy(name)));
+            at += 16 + name_len;
+        }
+        text.join(" ")
+    };
+    let cred = t.cred();
+    // What each step gives was seen on Linux 6.12 (tmpfs and ext4 alike).
+    rmdir(&t, "/d/s").unwrap();
+    let gone = events();
+    assert!(gone == "2:400: 2:8000: 1:40000200:s" || gone == "1:40000200:s 2:400: 2:8000:", "{gone}");
+    let f = open_as(&t, "/d/f", O_RDWR).unwrap();
+    assert_eq!(events(), "1:20:f 3:20:");
+    f.write(&mut Source::Kernel(b"x")).unwrap();
+    assert_eq!(events(), "1:2:f 3:2:");
+    let mut byte = [0];
+    f.read(&mut Sink::Kernel(&mut byte)).unwrap();
+    assert_eq!(events(), "1:1:f 3:1:");
+    f.set_position(100);
+    f.read(&mut Sink::Kernel(&mut byte)).unwrap();
+    assert_eq!(events(), "");
+    let path = f.path.clone().unwrap();
+    attributes::set_size(&path, 0).unwrap();
+    assert_eq!(events(), "1:2:f 3:2:");
+    attributes::set_mode(&path, &cred, 0o600).unwrap();
+    assert_eq!(events(), "1:4:f 3:4:");
+    xattr::set(&path, &cred, b"user.x", b"1".to_vec(), 0).unwrap();
+    assert_eq!(events(), "1:4:f 3:4:");
+    tree::make_link(&t, &path, AT_FDCWD, b"/d/g").unwrap();
+    assert_eq!(events(), "3:4: 1:100:g");
+    rename(&t, "/d/f", "/d/h", 0).unwrap();
+    assert_eq!(events(), "1:40:f 1:80:h 3:800:");
+    unlink(&t, "/d/g").unwrap();
+    assert_eq!(events(), "3:4: 1:200:g");
+    unlink(&t, "/d/h").unwrap();
+    assert_eq!(events(), "3:4: 1:200:h");
+    f.write(&mut Source::Kernel(b"y")).unwrap();
+    assert_eq!(events(), "1:2:h 3:2:");
+    drop((f, path));
+    assert_eq!(events(), "1:8:h 3:8: 3:400: 3:8000:");
+    let f = open_as(&t, "/d/new", O_CREAT | O_WRONLY | O_TRUNC).unwrap();
+    assert_eq!(events(), "1:100:new 1:20:new");
+    drop(f);
+    assert_eq!(events(), "1:8:new");
+    drop(open_as(&t, "/d/new", O_CREAT | O_WRONLY | O_TRUNC).unwrap());
+    assert_eq!(events(), "1:20:new 1:2:new 1:8:new");
+    symlink(&t, "x", "/d/sym");
+    mkdir(&t, "/d/dd").unwrap();
+    assert_eq!(events(), "1:100:sym 1:40000100:dd");
+    rename(&t, "/d/new", "/d/sym", 0).unwrap();
+    assert_eq!(events(), "1:40:new 1:80:sym");
+    unlink(&t, "/d/sym").unwrap();
+    rmdir(&t, "/d/dd").unwrap();
+    events();
+    rmdir(&t, "/d").unwrap();
+    assert_eq!(events(), "1:400: 1:8000:");
+    assert!(!super::notify::watching());
+}
+
+#[test]
+fn memory_files_are_sealed() {
+    use linux_raw_sys::general::{F_SEAL_GROW, F_SEAL_WRITE};
+    let t = enter();
+    let file = root::memory_file(b"m", &t.cred(), 0o777, 0);
+    assert_eq!(path_of(file.path.as_ref().unwrap()), b"/memfd:m (deleted)");
+    assert_eq!(file.write(&mut Source::Kernel(b"abc")), Ok(3));
+    let inode = file.path.as_ref().unwrap().inode();
+    inode.set_seals(F_SEAL_GROW);
+    assert_eq!(file.object.write(&file, 0, &mut Source::Kernel(b"ABC")), Ok(3));
+    assert_eq!(file.object.write(&file, 1, &mut Source::Kernel(b"ABC")), Err(Errno::EPERM));
+    inode.set_seals(F_SEAL_WRITE);
+    assert_eq!(file.object.write(&file, 0, &mut Source::Kernel(b"ABC")), Err(Errno::EPERM));
+}
+
+#[test]
+fn copies_stop_where_the_target_does() {
+    use crate::file::copy::{Cursor, copy};
+    let bytes: Vec<u8> = (0..200_000u32).map(|n| n as u8).collect();
+    let t = enter_image(image(&[("big", &bytes)]));
+    let from = open_as(&t, "/big", O_RDONLY).unwrap();
+    let to = open_as(&t, "/tmp/copy", O_RDWR | O_CREAT).unwrap();
+    assert_eq!(copy(&mut Cursor::Own(&from), &mut Cursor::Own(&to), 150_000), Ok(150_000));
+    assert_eq!((from.position(), to.position()), (150_000, 150_000));
+    assert_eq!(copy(&mut Cursor::At(&from, 150_000), &mut Cursor::Own(&to), 1 << 20), Ok(50_000));
+    assert_eq!(from.position(), 150_000);
+    let mut back = vec![0; 200_001];
+    to.set_position(0);
+    assert_eq!(to.read(&mut Sink::Kernel(&mut back)), Ok(200_000));
+    assert!(back[..200_000] == bytes);
+    // From memory too, through the buffer.
+    let again = open_as(&t, "/tmp/again", O_RDWR | O_CREAT).unwrap();
+    assert_eq!(copy(&mut Cursor::At(&to, 7), &mut Cursor::Own(&again), 180_000), Ok(180_000));
+    again.set_position(0);
+    assert_eq!(again.read(&mut Sink::Kernel(&mut back)), Ok(180_000));
+    assert!(back[..180_000] == bytes[7..180_007]);
+}
+
+#[test]
+fn record_locks_go_with_any_descriptor_of_the_file() {
+    use crate::file::locks::{Owner, Record};
+    let t = enter();
+    write(&t, "/f", "x");
+    let files = t.files();
+    let first = files.install(open_as(&t, "/f", O_RDWR).unwrap(), false).unwrap();
+    let second = files.install(open_as(&t, "/f", O_RDWR).unwrap(), false).unwrap();
+    let inode = find(&t, "/f").unwrap().inode().clone();
+    let record = |owner| Record { owner, pid: 1, exclusive: true, start: 0, end: 9 };
+    inode.make_locks().lock(record(Owner::table(&files)), false).unwrap();
+    let other = record(Owner::Table(1));
+    assert!(inode.make_locks().conflict(&other).is_some());
+    files.close(second).unwrap();
+    assert!(inode.make_locks().conflict(&other).is_none());
+    let open = files.get(first).unwrap();
+    inode.make_locks().lock(record(Owner::open(&open)), false).unwrap();
+    inode.make_locks().lock_whole(Owner::open(&open), true, false).unwrap();
+    files.close(first).unwrap();
+    assert!(inode.make_locks().conflict(&other).is_some());
+    drop(open);
+    assert!(inode.make_locks().conflict(&other).is_none());
+    assert_eq!(inode.make_locks().lock_whole(Owner::Open(1), true, false), Ok(()));
+}
+
+#[test]
+fn a_fifo_carries_bytes_between_its_openers() {
+    use linux_raw_sys::general::{O_NONBLOCK, S_IFIFO};
+    let t = enter();
+    tree::make_node(&t, AT_FDCWD, b"/tmp/fifo", S_IFIFO | 0o600, 0).unwrap();
+    assert_eq!(open_as(&t, "/tmp/fifo", O_WRONLY | O_NONBLOCK).err(), Some(Errno::ENXIO));
+    let reader = open_as(&t, "/tmp/fifo", O_RDONLY | O_NONBLOCK).unwrap();
+    let writer = open_as(&t, "/tmp/fifo", O_WRONLY).unwrap();
+    assert_eq!(writer.write(&mut Source::Kernel(b"through")), Ok(7));
+    let mut bytes = [0; 16];
+    assert_eq!(reader.read(&mut Sink::Kernel(&mut bytes)), Ok(7));
+    assert_eq!(reader.stat().unwrap().mode & 0o170000, S_IFIFO);
+    drop(writer);
+    assert_eq!(reader.read(&mut Sink::Kernel(&mut bytes)), Ok(0));
+}
+
+#[test]
+fn dev_pts_shows_the_terminals_there_are() {
+    let t = enter();
+    assert_eq!(find(&t, "/dev/pts/0").err(), Some(Errno::ENOENT));
+    let master = open_as(&t, "/dev/ptmx", O_RDWR).unwrap();
+    let slave = find(&t, "/dev/pts/0").unwrap();
+    assert_eq!(major_minor(slave.inode().stat().rdev), (136, 0));
+    assert_eq!(name(&t, "/dev/pts/0"), "/dev/pts/0");
+    drop(master);
+    assert_eq!(find(&t, "/dev/pts/0").err(), Some(Errno::ENOENT));
+}
+
+#[test]
+fn mounts_cover_move_and_go() {
+    use super::attach::{MountOptions, bind, mount_new, move_mount, unmount};
+    let t = enter();
+    let options = |text: &str| MountOptions::parse(text.as_bytes()).unwrap();
+    for directory in ["/a", "/a/below", "/b", "/c"] {
+        mkdir(&t, directory).unwrap();
+    }
+    write(&t, "/a/under", "u");
+    mount_new(b"tmpfs", b"tmp", &find(&t, "/a").unwrap(), 0, &options("size=8k,mode=700")).unwrap();
+    assert_eq!(find(&t, "/a").unwrap().inode().attributes().mode & 0o7777, 0o700);
+    assert_eq!(read(&t, "/a/under"), Err(Errno::ENOENT));
+    assert_eq!(name(&t, "/a/../a"), "/a");
+    let file = open_as(&t, "/a/f", O_CREAT | O_RDWR).unwrap();
+    assert_eq!(file.write(&mut Source::Kernel(&[1; 20_000])), Ok(8192));
+    assert_eq!(rmdir(&t, "/a"), Err(Errno::EBUSY));
+    assert_eq!(unmount(find(&t, "/a").unwrap(), false), Err(Errno::EBUSY));
+    drop(file);
+    bind(&find(&t, "/a").unwrap(), &find(&t, "/b").unwrap(), false).unwrap();
+    assert_eq!(find(&t, "/b/f").unwrap().inode().stat().size, 8192);
+    assert_eq!(rename(&t, "/a/f", "/b/g", 0), Err(Errno::EXDEV));
+    move_mount(&find(&t, "/a").unwrap(), &find(&t, "/c").unwrap()).unwrap();
+    assert_eq!(read(&t, "/a/under").unwrap(), b"u");
+    assert!(find(&t, "/c/f").is_ok());
+    assert_eq!(unmount(find(&t, "/a").unwrap(), false), Err(Errno::EINVAL));
+    assert_eq!(unmount(find(&t, "/c").unwrap(), false), Ok(()));
+    assert_eq!(unmount(find(&t, "/b").unwrap(), true), Ok(()));
+    assert_eq!(rmdir(&t, "/b"), Ok(()));
+    assert_eq!(mount_new(b"nonesuch", b"", &find(&t, "/c").unwrap(), 0, &options("")), Err(Errno::ENODEV));
+    // A mount on a generated directory is found again by the next lookup.
+    mount_new(b"devpts", b"", &find(&t, "/c").unwrap(), 0, &options("")).unwrap();
+    assert!(find(&t, "/c/ptmx").is_ok());
+}

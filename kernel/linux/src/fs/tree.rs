@@ -6,7 +6,7 @@
 use super::dir::Directory;
 use super::inode::{Attributes, EXECUTE, Inode, Node, Target, WRITE};
 use super::walk::{Found, Last, Walk};
-use super::{Entry, Path};
+use super::{Entry, Path, notify};
 use crate::errno::Errno;
 use crate::task::Task;
 use crate::task::cred::{CAP_DAC_READ_SEARCH, CAP_FSETID, CAP_MKNOD, Cred};
@@ -14,8 +14,9 @@ use crate::time::realtime_ns;
 use alloc::sync::Arc;
 use husk_machine::cell::KCell;
 use linux_raw_sys::general::{
-    RENAME_EXCHANGE, RENAME_NOREPLACE, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG,
-    S_IFSOCK, S_ISGID, S_IXGRP,
+    IN_ATTRIB, IN_CREATE, IN_DELETE, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, RENAME_EXCHANGE,
+    RENAME_NOREPLACE, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK, S_ISGID,
+    S_IXGRP,
 };
 
 /// An inode to be put into the directory `parent`: owner and set-group-ID as inode(7) says.
@@ -75,6 +76,7 @@ pub(super) fn create(
         parent.inode().change_links(1);
     }
     parent.inode().touch_modified();
+    notify::name_event(parent.inode(), IN_CREATE, 0, name, entry.inode());
     Ok(entry)
 }
 
@@ -153,6 +155,8 @@ pub fn make_link(t: &Arc<Task>, old: &Path, dirfd: i32, path: &[u8]) -> Result<(
     table.insert(&parent.entry, walk.last_name(), &entry);
     inode.change_links(1);
     parent.inode().touch_modified();
+    notify::inode_event(inode, IN_ATTRIB);
+    notify::name_event(parent.inode(), IN_CREATE, 0, walk.last_name(), inode);
     Ok(())
 }
 
@@ -229,8 +233,10 @@ fn remove(parent: &Path, victim: &Arc<Entry>) -> Result<(), Errno> {
         parent.inode().change_links(-1);
     } else {
         inode.change_links(-1);
+        notify::inode_event(inode, IN_ATTRIB);
     }
     parent.inode().touch_modified();
+    notify::name_event(parent.inode(), IN_DELETE, 0, &removed.name(), inode);
     Ok(())
 }
 
@@ -354,5 +360,20 @@ pub fn rename(
     to.inode().change_links(leaves - comes);
     from.inode().touch_modified();
     to.inode().touch_modified();
+    report_move(from, old_name, to, new_name, source.inode());
+    match &target {
+        Some(target) if exchange => report_move(to, new_name, from, old_name, target.inode()),
+        Some(target) => notify::inode_event(target.inode(), IN_ATTRIB),
+        None => {}
+    }
     Ok(())
+}
+
+fn report_move(from: &Path, old_name: &[u8], to: &Path, new_name: &[u8], inode: &Inode) {
+    if notify::watching() {
+        let cookie = notify::new_cookie();
+        notify::name_event(from.inode(), IN_MOVED_FROM, cookie, old_name, inode);
+        notify::name_event(to.inode(), IN_MOVED_TO, cookie, new_name, inode);
+        notify::inode_event(inode, IN_MOVE_SELF);
+    }
 }

@@ -375,3 +375,19 @@ pub fn name_below(path: &Path, root: &Path) -> (Vec<u8>, bool) {
     }
     (text, reached)
 }
+
+/// chdir(2).
+pub fn change_directory(t: &Task, path: &[u8]) -> Result<(), Errno> {
+    let found = lookup(t, AT_FDCWD, path, true)?;
+    check_searchable(t, &found)?;
+    t.fs().set_cwd(found);
+    Ok(())
+}
+
+/// ENOTDIR unless it is a directory, EACCES unless the task may search it.
+pub fn check_searchable(t: &Task, path: &Path) -> Result<(), Errno> {
+    if !path.inode().is_directory() {
+        return Err(Errno::ENOTDIR);
+    }
+    path.inode().permission(&t.cred(), EXECUTE)
+}

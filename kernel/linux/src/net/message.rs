@@ -79,4 +79,6 @@ pub struct Ancillary {
     pub from: Option<super::addr::UnixName>,
     pub credentials: Credentials,
     pub rights: Vec<InFlight>,
+    /// When it was sent, in realtime ns, where the receiver wants to know.
+    pub time: Option<u64>,
 }

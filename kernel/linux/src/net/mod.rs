@@ -6,6 +6,7 @@
 //! changed. All state is guest memory. Callers: `syscall/socket.rs`, and read, write, poll through `File`.
 
 pub mod addr;
+pub mod inet;
 pub mod interface;
 pub mod message;
 pub mod option;
@@ -17,7 +18,7 @@ use crate::file::io::{Sink, Source};
 use crate::file::{File, OpenFile};
 use crate::fs::Stat;
 use crate::signal;
-use crate::task::cred::{Gid, Uid};
+use crate::task::cred::{CAP_NET_RAW, Gid, Uid};
 use crate::task::wait::{WaitEnd, WaitLimit, WaitQueue, wait_event};
 use crate::task::{self, Task};
 use crate::time::monotonic_ns;
@@ -32,8 +33,8 @@ use linux_raw_sys::general::{
     S_IFSOCK, SIGPIPE,
 };
 use linux_raw_sys::net::{
-    AF_UNIX, MSG_DONTWAIT, MSG_NOSIGNAL, MSG_PEEK, MSG_WAITALL, SOCK_DGRAM, SOCK_RAW, SOCK_SEQPACKET,
-    SOCK_STREAM,
+    AF_INET, AF_INET6, AF_PACKET, AF_UNIX, MSG_DONTWAIT, MSG_NOSIGNAL, MSG_PEEK, MSG_WAITALL, SOCK_DGRAM,
+    SOCK_RAW, SOCK_SEQPACKET, SOCK_STREAM,
 };
 use message::{Outgoing, Received};
 use option::Options;
@@ -221,7 +222,7 @@ pub struct Socket {
 impl Socket {
     /// socket(2) without the descriptor.
     pub fn create(
-        _task: &Arc<Task>,
+        task: &Arc<Task>,
         domain: u32,
         kind: u32,
         protocol: u32,
@@ -231,6 +232,9 @@ impl Socket {
         }
         match domain {
             AF_UNIX => Ok(unix::Endpoint::create(kind, protocol)?),
+            AF_INET | AF_INET6 => inet::create(domain, kind, protocol),
+            // Frames of the outside are none of the guest's business.
+            AF_PACKET if !task.cred().capable(CAP_NET_RAW) => Err(Errno::EPERM),
             _ => Err(Errno::EAFNOSUPPORT),
         }
     }

@@ -105,6 +105,16 @@ fn timeout_value(timeout: Option<u64>) -> Vec<u8> {
     value
 }
 
+/// The control message of SOL_SOCKET that tells the time of arrival: type and data.
+pub fn timestamp(kind: Timestamp, realtime: u64) -> (u32, Vec<u8>) {
+    let (number, unit) = match kind {
+        Timestamp::Microseconds => (raw::SO_TIMESTAMP_OLD, 1000),
+        Timestamp::Nanoseconds => (raw::SO_TIMESTAMPNS_OLD, 1),
+    };
+    let fields = [realtime / 1_000_000_000, realtime % 1_000_000_000 / unit];
+    (number, fields.into_iter().flat_map(u64::to_ne_bytes).collect())
+}
+
 /// setsockopt(2) at SOL_SOCKET.
 pub fn set(protocol: &dyn Protocol, name: u32, value: &[u8]) -> Result<(), Errno> {
     let common = protocol.common();
@@ -135,6 +145,12 @@ pub fn set(protocol: &dyn Protocol, name: u32, value: &[u8]) -> Result<(), Errno
             options.pass_credentials = on;
         }
         raw::SO_PASSCRED => return Err(Errno::EOPNOTSUPP),
+        // Bytes of a stream have no time of arrival.
+        raw::SO_TIMESTAMP_OLD | raw::SO_TIMESTAMPNS_OLD
+            if common.kind == raw::SOCK_STREAM && common.domain != raw::AF_UNIX =>
+        {
+            return Err(Errno::ENOPROTOOPT);
+        }
         raw::SO_TIMESTAMP_OLD => options.timestamp = on.then_some(Timestamp::Microseconds),
         raw::SO_TIMESTAMPNS_OLD => options.timestamp = on.then_some(Timestamp::Nanoseconds),
         raw::SO_REUSEADDR => options.reuse_address = on,

@@ -5,7 +5,6 @@
 
 use crate::errno::Errno;
 use crate::file::io::{Sink, Source};
-use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use husk_abi::layout::PAGE_SIZE;
@@ -17,7 +16,7 @@ const SMALL: usize = 2048;
 const RUN: usize = 16 * PAGE_SIZE;
 
 enum Blocks {
-    Small(Box<[u8]>),
+    Small(Vec<u8>),
     Large(Vec<Pages>),
 }
 
@@ -34,7 +33,7 @@ impl Payload {
             let mut bytes = alloc::vec![0; len];
             let taken = source.take(&mut bytes)?;
             bytes.truncate(taken);
-            return Ok(Self { blocks: Blocks::Small(bytes.into_boxed_slice()), len: taken });
+            return Ok(Self { blocks: Blocks::Small(bytes), len: taken });
         }
         let mut runs = Vec::with_capacity(len.div_ceil(RUN));
         let mut done = 0;
@@ -63,7 +62,7 @@ impl Payload {
 
     /// Bytes of the kernel's own.
     pub fn from_bytes(bytes: Vec<u8>) -> Self {
-        Self { len: bytes.len(), blocks: Blocks::Small(bytes.into_boxed_slice()) }
+        Self { len: bytes.len(), blocks: Blocks::Small(bytes) }
     }
 
     pub fn len(&self) -> usize {
@@ -161,6 +160,23 @@ impl<X> Queue<X> {
     pub fn push(&mut self, payload: Payload, extra: X) {
         self.bytes += payload.len();
         self.segments.push_back(Segment { payload, start: 0, extra });
+    }
+
+    /// As `push`, for streams whose segments mean nothing: small ones are joined, so that they cost no more than bytes.
+    pub fn append(&mut self, payload: Payload)
+    where
+        X: Default,
+    {
+        if let Some(last) = self.segments.back_mut()
+            && let (Blocks::Small(bytes), Blocks::Small(more)) = (&mut last.payload.blocks, &payload.blocks)
+            && bytes.len() + more.len() <= SMALL
+        {
+            bytes.extend_from_slice(more);
+            last.payload.len += more.len();
+            self.bytes += more.len();
+            return;
+        }
+        self.push(payload, X::default());
     }
 
     pub fn front(&self) -> Option<&Segment<X>> {

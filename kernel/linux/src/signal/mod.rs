@@ -181,6 +181,9 @@ pub fn set_mask(t: &Task, mask: SigSet) {
     if newly_blocked & t.process().signals.pending() != 0 {
         send::retarget(t, newly_blocked);
     }
+    if interrupts(t) {
+        husk_machine::cpu::request_work();
+    }
 }
 
 /// Sets the mask for the duration of one system call (sigsuspend, ppoll, pselect, epoll_pwait). A call that ends without

@@ -4,15 +4,20 @@
 //! `husk trace` and the table in the docs come from it. A handler decodes, finds the object, acts and encodes; it takes
 //! the calling task first, then its arguments as Linux truncates them (`FromReg`).
 
+mod attributes;
+mod copy;
 mod cred;
+mod descriptor;
 mod epoll;
 mod event;
+mod inotify;
 mod io;
 mod ipc;
 mod mem;
 mod misc;
 mod mounts;
 mod mqueue;
+mod names;
 mod open;
 mod pipe;
 mod poll;
@@ -20,6 +25,7 @@ mod process;
 mod signal;
 pub(crate) mod site;
 mod socket;
+mod space;
 mod stat;
 pub mod table;
 mod time;

@@ -2,10 +2,10 @@
 
 use super::opened;
 use crate::errno::{Errno, SysResult};
-use crate::fs::inode::{EXECUTE, Node};
+use crate::fs::inode::Node;
 use crate::fs::open::{self, How};
 use crate::fs::walk;
-use crate::fs::{Path, dir, pseudo};
+use crate::fs::{dir, notify, pseudo};
 use crate::mem::user;
 use crate::task::Task;
 use crate::task::cred::CAP_SYS_CHROOT;
@@ -13,8 +13,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use husk_machine::pod;
 use linux_raw_sys::general::{
-    AT_FDCWD, O_ACCMODE, O_APPEND, O_CLOEXEC, O_CREAT, O_DIRECT, O_DIRECTORY, O_DSYNC, O_EXCL, O_LARGEFILE,
-    O_NOATIME, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_PATH, O_SYNC, O_TMPFILE, O_TRUNC, O_WRONLY,
+    AT_FDCWD, IN_ACCESS, O_ACCMODE, O_APPEND, O_CLOEXEC, O_CREAT, O_DIRECT, O_DIRECTORY, O_DSYNC, O_EXCL,
+    O_LARGEFILE, O_NOATIME, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_PATH, O_SYNC, O_TMPFILE, O_TRUNC, O_WRONLY,
     RESOLVE_BENEATH, RESOLVE_CACHED, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS,
     RESOLVE_NO_XDEV, open_how,
 };
@@ -148,37 +148,23 @@ pub(super) fn getcwd(t: &Arc<Task>, buf: usize, size: usize) -> SysResult {
     Ok(name.len())
 }
 
-/// The directory at `path`, which the task may search.
-fn searchable(t: &Arc<Task>, path: usize) -> Result<Path, Errno> {
-    let path = user::read_path(path)?;
-    let found = walk::lookup(t, AT_FDCWD, &path, true)?;
-    check_searchable(t, &found)?;
-    Ok(found)
-}
-
-fn check_searchable(t: &Arc<Task>, path: &Path) -> Result<(), Errno> {
-    if !path.inode().is_directory() {
-        return Err(Errno::ENOTDIR);
-    }
-    path.inode().permission(&t.cred(), EXECUTE)
-}
-
 pub(super) fn chdir(t: &Arc<Task>, path: usize) -> SysResult {
-    let directory = searchable(t, path)?;
-    t.fs().set_cwd(directory);
+    walk::change_directory(t, &user::read_path(path)?)?;
     Ok(0)
 }
 
 pub(super) fn fchdir(t: &Arc<Task>, fd: i32) -> SysResult {
     let file = t.files().get(fd)?;
     let path = file.path.as_ref().ok_or(Errno::ENOTDIR)?;
-    check_searchable(t, path)?;
+    walk::check_searchable(t, path)?;
     t.fs().set_cwd(path.clone());
     Ok(0)
 }
 
 pub(super) fn chroot(t: &Arc<Task>, path: usize) -> SysResult {
-    let directory = searchable(t, path)?;
+    let path = user::read_path(path)?;
+    let directory = walk::lookup(t, AT_FDCWD, &path, true)?;
+    walk::check_searchable(t, &directory)?;
     if !t.cred().capable(CAP_SYS_CHROOT) {
         return Err(Errno::EPERM);
     }
@@ -276,5 +262,6 @@ fn list(
     user::copy_out(dirp, &out)?;
     file.set_position(position);
     inode.touch_accessed();
+    notify::event(&path.entry, IN_ACCESS);
     Ok(out.len())
 }

@@ -5,7 +5,7 @@ use crate::mem::user;
 use crate::task::clone::{self, Request};
 use crate::task::exit::{self, Found, Options, Who};
 use crate::task::{Task, exec, futex as futexes, sched};
-use crate::fs::open::{open_exec_at, open_exec_path};
+use crate::fs::open::open_exec_at;
 use crate::file::pidfd::PidFd;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -115,15 +115,7 @@ pub(super) fn execveat(t: &Arc<Task>, dirfd: i32, path: usize, argv: usize, envp
     let mut left = STRINGS_MAX;
     let args = read_strings(argv, &mut left)?;
     let env = read_strings(envp, &mut left)?;
-    if flags & !(raw::AT_EMPTY_PATH | raw::AT_SYMLINK_NOFOLLOW) != 0 {
-        return Err(Errno::EINVAL);
-    }
-    let file = if name.is_empty() && flags & raw::AT_EMPTY_PATH != 0 {
-        let named = t.files().get(dirfd)?.path.clone().ok_or(Errno::EACCES)?;
-        open_exec_path(t, named)?
-    } else {
-        open_exec_at(t, dirfd, &name, flags & raw::AT_SYMLINK_NOFOLLOW == 0)?
-    };
+    let file = open_exec_at(t, dirfd, &name, flags)?;
     exec::execve(t, file, &name, args, &env)?;
     Ok(0)
 }

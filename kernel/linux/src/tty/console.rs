@@ -10,17 +10,18 @@ use crate::errno::{Errno, SysResult};
 use crate::file::io::{Sink, Source};
 use crate::file::{File, OpenFile};
 use crate::fs::Stat;
+use crate::task::Task;
 use crate::task::process::Process;
 use crate::task::wait::{WaitLimit, WaitQueue, wait_event};
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use husk_abi::boot::Stdio;
+use husk_abi::boot::{FLAG_TERMINAL, Stdio};
 use husk_machine::cell::KCell;
 use husk_machine::cpu::Watch;
 use husk_machine::global::Global;
-use husk_machine::host;
+use husk_machine::{host, start};
 use linux_raw_sys::general as raw;
 use raw::{EPOLLHUP, winsize};
 
@@ -291,8 +292,21 @@ impl HostSide {
     }
 }
 
-/// Makes the open files of descriptors 0, 1 and 2 as the boot block describes them. `raw`: the host's terminal is raw. `window`: rows, columns and their size in pixels.
-pub fn open_stdio(stdio: &[Stdio; 3], raw: bool, window: [u16; 4]) -> [Option<Arc<OpenFile>>; 3] {
+/// Gives process 1 its descriptors 0, 1 and 2, as the boot block describes them.
+pub fn open_stdio(t: &Task) {
+    let boot = start::boot();
+    let raw = boot.flags & FLAG_TERMINAL != 0;
+    let files = make_stdio(&boot.stdio, raw, boot.window);
+    for (fd, file) in files.into_iter().enumerate() {
+        if let Some(file) = file {
+            // The table is empty: nothing is replaced, and no limit is near.
+            let _ = t.files().replace(fd as i32, file, false, 3);
+        }
+    }
+}
+
+/// The open files for `stdio`. `raw`: the host's terminal is raw. `window`: rows, columns and their size in pixels.
+pub(super) fn make_stdio(stdio: &[Stdio; 3], raw: bool, window: [u16; 4]) -> [Option<Arc<OpenFile>>; 3] {
     let is_terminal = |fd: usize| stdio[fd].mode != 0 && stdio[fd].terminal != 0;
     let mut terminal_file = None;
     if (0..3).any(is_terminal) {

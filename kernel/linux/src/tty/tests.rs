@@ -166,7 +166,7 @@ fn only_members_of_the_session_choose_the_foreground() {
 
 fn stdio(modes: [u32; 3], terminals: [u32; 3]) -> [Option<Arc<OpenFile>>; 3] {
     let stdio = core::array::from_fn(|fd| Stdio { mode: modes[fd], terminal: terminals[fd] });
-    console::open_stdio(&stdio, true, [24, 80, 0, 0])
+    console::make_stdio(&stdio, true, [24, 80, 0, 0])
 }
 
 #[test]

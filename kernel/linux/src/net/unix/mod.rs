@@ -282,11 +282,17 @@ impl Endpoint {
         }
     }
 
-    /// Wakes those who found this inbox full.
+    /// Wakes those who found this inbox full, if it has room for them now.
     fn feed_starved(&self) {
+        if self.state.borrow().starved.is_empty() {
+            return;
+        }
         let starved = core::mem::take(&mut self.state.borrow_mut().starved);
         for endpoint in starved.iter().filter_map(Weak::upgrade) {
-            endpoint.wake(WRITABLE | EPOLLWRBAND);
+            // Who still has no room goes back to the list.
+            if endpoint.room_at(self) {
+                endpoint.wake(WRITABLE | EPOLLWRBAND);
+            }
         }
     }
 

@@ -7,38 +7,54 @@ use crate::file::io::{Sink, Source};
 use crate::net::READABLE;
 use crate::net::addr::Address;
 use crate::net::message::{Ancillary, Control, Credentials, Outgoing, Received};
+use crate::net::option::timestamp;
 use crate::net::payload::{Payload, Segment};
 use crate::task;
+use crate::time::realtime_ns;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use linux_raw_sys::net::{MSG_OOB, MSG_PEEK, MSG_TRUNC, SOCK_DGRAM, SOCK_SEQPACKET};
+use linux_raw_sys::net::{MSG_OOB, MSG_PEEK, MSG_TRUNC, SOCK_DGRAM, SOCK_SEQPACKET, SOL_SOCKET};
 
 /// The most that one segment of a stream holds: a reader can begin while the writer goes on.
 const STREAM_SEGMENT: usize = 32 << 10;
 
 impl Endpoint {
-    /// Whether this endpoint may put something into `target`'s inbox; asks for a wake-up if not. A target that is
-    /// gone counts as having room: the attempt fails at once.
-    pub(super) fn room_at(&self, target: &Self) -> bool {
-        let full = {
-            let state = target.state.borrow();
-            let limit = self.common.options.borrow().send_buffer;
-            !state.closed
-                && !state.shutdown.read
-                && (state.inbox.charge() >= limit
-                    // Two sockets connected to each other are bounded by their buffers alone.
-                    || self.is(SOCK_DGRAM)
-                        && state.inbox.len() > DATAGRAMS_MAX
-                        && !matches!(&state.link, Link::Peer(peer) if peer.me.ptr_eq(&self.me)))
+    /// Whether this endpoint may put something into `target`'s inbox. A target that is gone counts as having room: the
+    /// attempt fails at once.
+    fn has_room(&self, target: &Self) -> bool {
+        self.fits(target, self.common.options.borrow().send_buffer)
+    }
+
+    /// Whether poll(2) calls this endpoint writable with regard to `target`: no more than a quarter of its buffer is under
+    /// way. Those who wait for room are woken then, so that they do not run for every message that is read.
+    pub(super) fn is_writable(&self, target: &Self) -> bool {
+        self.fits(target, self.common.options.borrow().send_buffer / 4 + 1)
+    }
+
+    fn fits(&self, target: &Self, limit: usize) -> bool {
+        let state = target.state.borrow();
+        // Two sockets connected to each other are bounded by their buffers alone.
+        let counted = || match &state.link {
+            Link::Peer(peer) => !peer.me.ptr_eq(&self.me),
+            _ => true,
         };
-        if full {
+        state.closed
+            || state.shutdown.read
+            || state.inbox.charge() < limit
+                && !(self.is(SOCK_DGRAM) && state.inbox.len() > DATAGRAMS_MAX && counted())
+    }
+
+    /// As `is_writable`; asks for a wake-up if not.
+    pub(super) fn room_at(&self, target: &Self) -> bool {
+        let writable = self.is_writable(target);
+        if !writable {
             self.starve_at(target);
         }
-        !full
+        writable
     }
 
     /// The control data of a message as it goes into the inbox.
-    fn ancillary(&self, message: &mut Outgoing<'_>) -> Result<Ancillary, Errno> {
+    fn ancillary(&self, target: &Self, message: &mut Outgoing<'_>) -> Result<Ancillary, Errno> {
         let task = task::current();
         let mut credentials = Credentials::real(&task);
         let mut rights = Vec::new();
@@ -52,7 +68,8 @@ impl Endpoint {
                 Control::Other { .. } => return Err(Errno::EINVAL),
             }
         }
-        Ok(Ancillary { from: self.state.borrow().name.clone(), credentials, rights })
+        let time = target.common.options.borrow().timestamp.map(|_| realtime_ns());
+        Ok(Ancillary { from: self.state.borrow().name.clone(), credentials, rights, time })
     }
 
     pub(super) fn send_stream(&self, source: &mut Source<'_>, message: &mut Outgoing<'_>) -> SysResult {
@@ -78,7 +95,7 @@ impl Endpoint {
             if left == 0 {
                 break Ok(sent);
             }
-            if !self.room_at(&peer) {
+            if !self.has_room(&peer) {
                 break Err(Errno::EAGAIN);
             }
             let len = left.min(STREAM_SEGMENT).min((limit / 2).max(64));
@@ -87,7 +104,7 @@ impl Endpoint {
                 Err(error) => break Err(error),
             };
             let taken = payload.len();
-            let ancillary = match self.ancillary(message) {
+            let ancillary = match self.ancillary(&peer, message) {
                 Ok(ancillary) => ancillary,
                 Err(error) => break Err(error),
             };
@@ -134,11 +151,11 @@ impl Endpoint {
         if len > self.common.options.borrow().send_buffer - 32 {
             return Err(Errno::EMSGSIZE);
         }
-        if !core::ptr::eq(&*target, self) && !self.room_at(&target) {
+        if !core::ptr::eq(&*target, self) && !self.has_room(&target) {
             return Err(Errno::EAGAIN);
         }
         let payload = Payload::take_whole(source, len)?;
-        let ancillary = self.ancillary(message)?;
+        let ancillary = self.ancillary(&target, message)?;
         if let Err(error) = self.check_target(&target) {
             drop(ancillary);
             return Err(error);
@@ -177,8 +194,16 @@ impl Endpoint {
 
     /// Hands the control data of a segment to the receiver: taken, or with MSG_PEEK copied.
     fn deliver(&self, ancillary: &mut Ancillary, peek: bool, received: &mut Received) {
-        if self.common.options.borrow().pass_credentials {
+        let (pass_credentials, stamp) = {
+            let options = self.common.options.borrow();
+            (options.pass_credentials, options.timestamp)
+        };
+        if pass_credentials {
             received.control.push(Control::Credentials(ancillary.credentials));
+        }
+        if let (Some(kind), Some(time)) = (stamp, ancillary.time) {
+            let (kind, data) = timestamp(kind, time);
+            received.control.push(Control::Other { level: SOL_SOCKET, kind, data });
         }
         if ancillary.rights.is_empty() {
             return;

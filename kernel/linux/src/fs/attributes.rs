@@ -1,0 +1,126 @@
+//! Changes of an inode's attributes: mode, owner, times, size, and who may make them.
+
+use super::inode::WRITE;
+use super::{Path, notify};
+use crate::errno::Errno;
+use crate::file::regular::within_size_limit;
+use crate::task::cred::{CAP_CHOWN, CAP_FSETID, Cred, Gid, Uid};
+use crate::time::realtime_ns;
+use linux_raw_sys::general::{
+    F_SEAL_GROW, F_SEAL_SHRINK, IN_ACCESS, IN_ATTRIB, IN_MODIFY, S_IFDIR, S_IFMT, S_ISGID, S_ISUID, S_IXGRP,
+};
+
+/// A new access or modification time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NewTime {
+    Now,
+    Keep,
+    /// Nanoseconds since the epoch.
+    At(i64),
+}
+
+/// chmod(2). `mode` is permissions.
+pub fn set_mode(path: &Path, cred: &Cred, mode: u32) -> Result<(), Errno> {
+    path.mount.check_writable()?;
+    let inode = path.inode();
+    if inode.is_symlink() {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    if !inode.owned_by(cred) {
+        return Err(Errno::EPERM);
+    }
+    let mut attributes = inode.attributes.borrow_mut();
+    let mut mode = mode & 0o7777;
+    if mode & S_ISGID != 0 && !cred.in_group(attributes.gid) && !cred.capable(CAP_FSETID) {
+        mode &= !S_ISGID;
+    }
+    attributes.mode = attributes.mode & S_IFMT | mode;
+    attributes.ctime = realtime_ns() as i64;
+    drop(attributes);
+    notify::event(&path.entry, IN_ATTRIB);
+    Ok(())
+}
+
+/// chown(2). `None` keeps.
+pub fn set_owner(path: &Path, cred: &Cred, uid: Option<Uid>, gid: Option<Gid>) -> Result<(), Errno> {
+    path.mount.check_writable()?;
+    let inode = path.inode();
+    let mut attributes = inode.attributes.borrow_mut();
+    let owner = cred.fsuid == attributes.uid;
+    let uid_allowed = uid.is_none_or(|uid| owner && uid == attributes.uid);
+    let gid_allowed = gid.is_none_or(|gid| owner && (gid == attributes.gid || cred.in_group(gid)));
+    let allowed = uid_allowed && gid_allowed || cred.capable(CAP_CHOWN);
+    if !allowed {
+        return Err(Errno::EPERM);
+    }
+    attributes.uid = uid.unwrap_or(attributes.uid);
+    attributes.gid = gid.unwrap_or(attributes.gid);
+    if (uid.is_some() || gid.is_some()) && attributes.mode & S_IFMT != S_IFDIR {
+        attributes.mode &= !S_ISUID;
+        if attributes.mode & S_IXGRP != 0 {
+            attributes.mode &= !S_ISGID;
+        }
+    }
+    attributes.ctime = realtime_ns() as i64;
+    drop(attributes);
+    notify::event(&path.entry, IN_ATTRIB);
+    Ok(())
+}
+
+/// utimensat(2).
+pub fn set_times(path: &Path, cred: &Cred, atime: NewTime, mtime: NewTime) -> Result<(), Errno> {
+    if atime == NewTime::Keep && mtime == NewTime::Keep {
+        return Ok(());
+    }
+    path.mount.check_writable()?;
+    let inode = path.inode();
+    if atime == NewTime::Now && mtime == NewTime::Now {
+        if !inode.owned_by(cred) {
+            inode.permission(cred, WRITE)?;
+        }
+    } else if !inode.owned_by(cred) {
+        return Err(Errno::EPERM);
+    }
+    let now = realtime_ns() as i64;
+    let pick = |new, old| match new {
+        NewTime::Now => now,
+        NewTime::Keep => old,
+        NewTime::At(time) => time,
+    };
+    let mut attributes = inode.attributes.borrow_mut();
+    attributes.atime = pick(atime, attributes.atime);
+    attributes.mtime = pick(mtime, attributes.mtime);
+    attributes.ctime = now;
+    drop(attributes);
+    let event = match (atime, mtime) {
+        (NewTime::Keep, _) => IN_MODIFY,
+        (_, NewTime::Keep) => IN_ACCESS,
+        _ => IN_ATTRIB,
+    };
+    notify::event(&path.entry, event);
+    Ok(())
+}
+
+/// ftruncate(2) and truncate(2), once it is known that the caller may write.
+pub fn set_size(path: &Path, size: u64) -> Result<(), Errno> {
+    let inode = path.inode();
+    let contents = inode.contents().ok_or(Errno::EINVAL)?;
+    let old = contents.size();
+    if size > super::contents::SIZE_MAX {
+        return Err(Errno::EFBIG);
+    }
+    if size > old {
+        inode.check_seals(F_SEAL_GROW)?;
+        let grown = usize::try_from(size - old).unwrap_or(usize::MAX);
+        if within_size_limit(old, grown)? < grown {
+            // Not a part of it: the whole call fails.
+            within_size_limit(u64::MAX - 1, 1)?;
+        }
+    } else if size < old {
+        inode.check_seals(F_SEAL_SHRINK)?;
+    }
+    contents.truncate(&inode.fs, size);
+    inode.written();
+    notify::event(&path.entry, IN_MODIFY);
+    Ok(())
+}
