@@ -150,8 +150,14 @@ pub mod test {
 
     /// Makes a process with one task, root's, and makes it `task::current()` of this test thread.
     pub fn enter() -> Arc<Task> {
-        let task = process::first_task(super::Cred::new(0, 0));
+        let task = another(super::Cred::new(0, 0));
         sched::set_current(Some(task.clone()));
         task
+    }
+
+    /// Makes a further process with one task.
+    pub fn another(cred: Arc<super::Cred>) -> Arc<Task> {
+        let space = super::Space::new(None).expect("memory for a space");
+        process::init_task(cred, sched::Entity::new(None, None), space)
     }
 }
