@@ -4,7 +4,7 @@ use super::action::effect_of;
 use super::frame::{self, Parts};
 use super::{AltStack, Effect, SIG_DFL, SIG_IGN, SigAction, SigInfo, SigSet, bit, fault, job, set_mask};
 use crate::errno::{Errno, SysResult};
-use crate::task::Task;
+use crate::task::{Task, exit};
 use alloc::sync::Arc;
 use husk_machine::context;
 use linux_raw_sys::general as raw;
@@ -16,7 +16,7 @@ pub enum Action {
     Return,
     /// Run the system call in the registers (`orig_rax` and the arguments) again.
     Restart,
-    /// End the process with this wait status, or, if it is ending already, this thread.
+    /// End the process with this wait status, unless this thread is ending already.
     Exit(i32),
 }
 
@@ -59,7 +59,7 @@ pub fn deliver(t: &Arc<Task>, result: Option<SysResult>) -> Action {
         context::set_regs(&regs);
     }
     loop {
-        if let Some(status) = t.process().exiting.get() {
+        if let Some(status) = exit::must_end(t) {
             return Action::Exit(status);
         }
         if t.process().stopped.get() {
@@ -181,8 +181,8 @@ mod tests {
     use super::*;
     use crate::signal::{send_to_process, send_to_task, set_action, set_temporary_mask};
     use crate::task::cred::Cred;
-    use crate::task::process::{JobReport, first_task};
-    use crate::task::test::enter;
+    use crate::task::process::JobReport;
+    use crate::task::test::{enter, other};
     use husk_machine::context::Regs;
 
     fn disposition(t: &Arc<Task>, signo: u32, handler: u64) {
@@ -268,7 +268,7 @@ mod tests {
     fn the_parent_hears_of_stop_and_continue() {
         let parent = enter();
         disposition(&parent, raw::SIGCHLD, 0x40_0000);
-        let child = first_task(Cred::new(0, 0));
+        let child = other(Cred::new(0, 0));
         child.process().parent.replace(Arc::downgrade(parent.process()));
         crate::task::sched::set_current(Some(child.clone()));
         send_to_process(child.process(), SigInfo::kernel(raw::SIGSTOP));
