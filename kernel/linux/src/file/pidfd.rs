@@ -1,13 +1,15 @@
 //! Descriptors for processes: pidfd_open(2), CLONE_PIDFD.
 
-use super::anon::Identity;
+use super::anon::{self, Identity};
 use super::{File, OpenFile};
 use crate::errno::Errno;
 use crate::fs::Stat;
 use crate::task::Task;
 use crate::task::process::Process;
 use crate::task::wait::WaitQueue;
+use alloc::string::String;
 use alloc::sync::Arc;
+use core::fmt::Write;
 use linux_raw_sys::general::{EPOLLIN, EPOLLRDNORM, O_NONBLOCK, O_RDWR};
 
 /// Refers to a process, also when it has ended and its id names another.
@@ -36,6 +38,16 @@ impl File for PidFd {
 
     fn wait_queue(&self, _of: &OpenFile) -> Option<&WaitQueue> {
         Some(&self.process.own_events)
+    }
+
+    fn link(&self) -> String {
+        anon::link("[pidfd]")
+    }
+
+    fn fdinfo(&self, out: &mut String) {
+        let pid = if self.process.zombie.get().is_some() { -1 } else { self.process.pid() };
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "Pid:\t{pid}\nNSpid:\t{pid}");
     }
 
     fn stat(&self) -> Result<Stat, Errno> {

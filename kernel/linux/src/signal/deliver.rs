@@ -4,7 +4,7 @@ use super::action::effect_of;
 use super::frame::{self, Parts};
 use super::{AltStack, Effect, SIG_DFL, SIG_IGN, SigAction, SigInfo, SigSet, bit, fault, job, set_mask};
 use crate::errno::{Errno, SysResult};
-use crate::task::Task;
+use crate::task::{Task, exit};
 use alloc::sync::Arc;
 use husk_machine::context;
 use linux_raw_sys::general as raw;
@@ -16,7 +16,7 @@ pub enum Action {
     Return,
     /// Run the system call in the registers (`orig_rax` and the arguments) again.
     Restart,
-    /// End the process with this wait status, or, if it is ending already, this thread.
+    /// End the process with this wait status, unless this thread is ending already.
     Exit(i32),
 }
 
@@ -59,7 +59,7 @@ pub fn deliver(t: &Arc<Task>, result: Option<SysResult>) -> Action {
         context::set_regs(&regs);
     }
     loop {
-        if let Some(status) = t.process().exiting.get() {
+        if let Some(status) = exit::must_end(t) {
             return Action::Exit(status);
         }
         if t.process().stopped.get() {

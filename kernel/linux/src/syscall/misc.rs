@@ -234,7 +234,7 @@ pub(super) fn getrusage(t: &Arc<Task>, who: i32, usage: usize) -> SysResult {
     const RUSAGE_THREAD: i32 = raw::RUSAGE_THREAD as i32;
     let (user_ns, system_ns) = match who {
         RUSAGE_SELF => t.process().cpu_time(),
-        raw::RUSAGE_CHILDREN => t.process().children_cpu_time.get(),
+        raw::RUSAGE_CHILDREN => t.process().children_time(),
         RUSAGE_THREAD => t.cpu_time(),
         _ => return Err(Errno::EINVAL),
     };

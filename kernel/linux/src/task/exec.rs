@@ -22,8 +22,6 @@ use linux_raw_sys::general::{PROT_EXEC, PROT_READ, PROT_WRITE, RLIMIT_STACK};
 const SCRIPTS_MAX: usize = 5;
 /// Bytes of the first line that are looked at.
 const SCRIPT_LINE_MAX: usize = 256;
-/// AT_MINSIGSTKSZ beside the vector state: the fixed part of a signal frame.
-const SIGNAL_FRAME_FIXED: usize = 1168;
 
 /// A program that was found and understood, and its arguments.
 struct Program {
@@ -219,7 +217,7 @@ fn auxiliary_vector(
     let cred = t.cred();
     let secure = cred.uid != cred.euid || cred.gid != cred.egid;
     let pairs: [(u32, usize); 18] = [
-        (aux::AT_MINSIGSTKSZ, SIGNAL_FRAME_FIXED + context::fpu_len()),
+        (aux::AT_MINSIGSTKSZ, signal::min_stack_len()),
         (aux::AT_HWCAP, start::boot().hwcap as usize),
         (aux::AT_PAGESZ, PAGE_SIZE),
         (aux::AT_CLKTCK, 100),

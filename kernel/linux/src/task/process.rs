@@ -72,10 +72,6 @@ pub struct Process {
     pub start_time: u64,
     /// The process has called execve(2) since it was forked: setpgid(2) wants to know.
     pub did_exec: KCell<bool>,
-    /// CPU time of threads that have ended: user and system ns.
-    pub ended_cpu_time: KCell<(u64, u64)>,
-    /// CPU time of children that were waited for, and of theirs: user and system ns.
-    pub children_cpu_time: KCell<(u64, u64)>,
     /// prctl(PR_SET_DUMPABLE): 1 if its users may look into it.
     pub dumpable: KCell<u32>,
     /// How willing it is to be ended when memory is short, -1000..=1000: /proc/PID/oom_score_adj.
@@ -233,8 +229,6 @@ fn new_process(pid: Pid, session: Arc<Session>, pgid: Pid) -> Arc<Process> {
         exe: KCell::default(),
         start_time: crate::time::monotonic_ns(),
         did_exec: KCell::default(),
-        ended_cpu_time: KCell::default(),
-        children_cpu_time: KCell::default(),
         dumpable: KCell::new(1),
         oom_score_adj: KCell::default(),
         child_subreaper: KCell::default(),
@@ -301,8 +295,8 @@ pub fn init_task(cred: Arc<Cred>, sched: super::sched::Entity, space: Arc<Space>
         comm: KCell::default(),
         signals: signal::TaskSignals::default(),
         handlers: KCell::default(),
+        seccomp: KCell::default(),
         attributes: KCell::default(),
-        cpu_time: KCell::default(),
         clear_child_tid: KCell::default(),
         robust_list: KCell::default(),
         no_new_privs: KCell::default(),

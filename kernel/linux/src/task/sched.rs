@@ -89,6 +89,12 @@ impl Entity {
         self.group.borrow().clone().expect("a scheduled task belongs to a group")
     }
 
+    /// Lets time pass in a unit test.
+    #[cfg(test)]
+    pub fn add_run_time(&self, ns: u64) {
+        self.ran.set(self.ran.get() + ns);
+    }
+
     pub fn state(&self) -> State {
         self.state.get()
     }
@@ -368,6 +374,7 @@ pub(super) fn sleep(limit: WaitLimit) -> Result<(), WaitEnd> {
             break Ok(());
         }
         if must_end(&me) {
+            cpu::request_work();
             break Err(WaitEnd::Interrupted);
         }
         if limit.deadline.is_some_and(|deadline| monotonic_ns() >= deadline) {
@@ -396,7 +403,15 @@ fn block(me: &Arc<Task>) {
             break;
         }
     }
+    runs_again(me);
+}
+
+/// The task has its vCPU back. A signal that came meanwhile is due on the way out.
+fn runs_again(me: &Arc<Task>) {
     me.sched.state.set(State::Running);
+    if signal::interrupts(me) {
+        cpu::request_work();
+    }
 }
 
 /// Whether a sleeper on whose stack this vCPU idles has a reason to look again.
@@ -613,7 +628,7 @@ pub fn yield_now() {
     {
         switch(&me, next);
     }
-    me.sched.state.set(State::Running);
+    runs_again(&me);
 }
 
 /// Moves the current task to another group: it goes on on one of that group's vCPUs (execve after vfork).
@@ -637,7 +652,7 @@ fn leave(me: &Arc<Task>, to: &Arc<Group>) {
     to.queue.borrow_mut().push_back(me.clone());
     provide_cpu(to);
     cpu::leave(me.sched.thread());
-    me.sched.state.set(State::Running);
+    runs_again(me);
 }
 
 /// Ends the current task. Its stack is freed once the vCPU has left it.

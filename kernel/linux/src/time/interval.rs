@@ -297,7 +297,7 @@ mod tests {
         profile.set(Setting { value: 1_000_000, interval: 0 }, false);
         profile.expire();
         assert_eq!(t.process().signals.pending(), 0);
-        t.cpu_time.set((1_000_000, 0));
+        t.sched.add_run_time(1_000_000);
         profile.expire();
         assert_eq!(t.process().signals.pending(), signal::bit(raw::SIGPROF));
     }
