@@ -29,8 +29,9 @@ pub use request::{Request, chooses_by_directory};
 use core::ffi::CStr;
 use core::fmt;
 
-/// What every plan begins with; the digits are the format's version.
-const MAGIC: &[u8; 8] = b"huskpl01";
+/// What every plan begins with. The digits are a version: of the format, and of what the packer brings for the
+/// same inputs; whoever changes either raises it, so that old plans are not believed.
+const MAGIC: &[u8; 8] = b"huskpl02";
 
 /// Bytes in a plan's file name: the request's key as hexadecimal digits.
 pub const FILE_NAME_LEN: usize = 16;

@@ -1,8 +1,8 @@
 //! Asks a program of the host about itself.
 //!
 //! That runs it, outside of any guest. So only programs are asked that the user runs by their bare name
-//! anyway: those in a directory of PATH, the system's own, and what a version manager in PATH chose. One that
-//! was named by a path is not trusted for being called `python3`.
+//! anyway: those in a directory of PATH, the system's own, and the versions of a version manager whose shims are
+//! in PATH. One that was named by a path is not trusted for being called `python3`.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -20,25 +20,28 @@ pub(super) struct Answer {
 /// Whom to trust, and the surroundings in which to ask.
 pub(super) struct Asker {
     path: OsString,
-    trusted: Vec<PathBuf>,
+    /// The directories of PATH.
+    directories: Vec<PathBuf>,
+    /// What is below these is trusted too.
+    trees: Vec<PathBuf>,
 }
 
 impl Asker {
-    /// Trusts the directories of PATH.
+    /// Trusts what PATH names.
     pub(super) fn new(path: &OsStr) -> Self {
-        Self { path: path.to_owned(), trusted: directories(path, Path::new("/")).collect() }
-    }
-
-    /// Trusts a program's directory too.
-    pub(super) fn trust(&mut self, program: &Path) {
-        self.trusted.extend(program.parent().map(Path::to_path_buf));
+        let directories: Vec<_> = directories(path, Path::new("/")).collect();
+        let shims = directories.iter().filter(|dir| dir.ends_with("shims"));
+        let managers = shims.filter_map(|dir| fs::canonicalize(dir.parent()?).ok());
+        let trees = std::iter::once(PathBuf::from("/usr")).chain(managers).collect();
+        Self { path: path.to_owned(), directories, trees }
     }
 
     /// Whether a program may be run here.
     pub(super) fn may_run(&self, program: &Path) -> bool {
-        let is_trusted = |path: &Path| self.trusted.iter().any(|dir| path.parent() == Some(dir));
-        is_trusted(program)
-            || fs::canonicalize(program).is_ok_and(|real| real.starts_with("/usr") || is_trusted(&real))
+        let is_in_path = |path: &Path| self.directories.iter().any(|dir| path.parent() == Some(dir));
+        let is_below = |path: &Path| self.trees.iter().any(|tree| path.starts_with(tree));
+        is_in_path(program)
+            || fs::canonicalize(program).is_ok_and(|real| is_below(&real) || is_in_path(&real))
     }
 
     /// Runs a trusted program with a bare environment; what it told, if it succeeded.

@@ -201,14 +201,12 @@ impl<'r> Packer<'r> {
                 environment.push(("PYENV_VERSION", &request.version));
             }
             // The command lies beside the shim and runs whenever the shim does.
-            self.asker.trust(&command);
             let told = self.asker.ask_in(&request.directory, &environment, &command, &["which", name]);
             self.watch(&top.join("version"));
             for dir in request.directory.ancestors() {
                 self.watch(&dir.join(choice));
             }
             if let Some(found) = told.map(|told| PathBuf::from(told.stdout.trim_end())) {
-                self.asker.trust(&found);
                 return found.is_absolute().then_some(found);
             }
         }
@@ -355,7 +353,8 @@ impl<'r> Packer<'r> {
     fn add_with_path(&mut self, path: &Path) -> Result<(), PackError> {
         let stat = fs::metadata(path).map_err(PackError::io(path))?;
         if stat.is_dir() {
-            return self.add_tree(path, None, &|_| false);
+            let cache = &self.request.cache;
+            return self.add_tree(path, None, &|path| path == cache);
         }
         let brought = self.bring(path)?;
         let is_program = brought.head.starts_with(b"#!") || is_elf(&brought.head);

@@ -76,7 +76,7 @@ impl Root {
                 let here = dir.join(&name);
                 let stat = fs::symlink_metadata(&here).map_err(PackError::io(&here))?;
                 let child = root.enter(node, &name, &here, &stat, true)?;
-                if stat.is_dir() {
+                if stat.is_dir() && !is_kernel_view(&here) {
                     todo.push((child, here));
                 }
             }
@@ -165,7 +165,9 @@ impl Root {
                     Err(error) => return Err(error),
                 };
                 if stat.is_dir() {
-                    todo.push(here);
+                    if !is_kernel_view(&here) {
+                        todo.push(here);
+                    }
                 } else if stat.is_file() {
                     found(&here, self.heads.get(&child).map_or(&[], Vec::as_slice));
                 } else if stat.is_symlink() && !fs::canonicalize(&here).is_ok_and(|to| to.starts_with(&top)) {
@@ -359,6 +361,23 @@ pub(super) fn stamp(stat: &Metadata) -> Stamp {
         mtime_ns: ns(stat.mtime(), stat.mtime_nsec()),
         ctime_ns: ns(stat.ctime(), stat.ctime_nsec()),
     }
+}
+
+/// Whether a directory shows the kernel's state, as /proc does, and so has no contents to keep.
+fn is_kernel_view(path: &Path) -> bool {
+    // procfs, sysfs, cgroup, cgroup2, devpts, debugfs, tracefs, securityfs, bpf; from linux/magic.h.
+    const TYPES: [i64; 9] = [
+        0x9fa0,
+        0x6265_6572,
+        0x27_e0eb,
+        0x6367_7270,
+        0x1cd1,
+        0x6462_6720,
+        0x7472_6163,
+        0x7363_6673,
+        0xcafe_4a11,
+    ];
+    rustix::fs::statfs(path).is_ok_and(|stat| TYPES.contains(&stat.f_type))
 }
 
 fn meta(path: &Path, stat: &Metadata) -> Meta {

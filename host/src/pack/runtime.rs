@@ -278,7 +278,8 @@ pub(super) fn add(
             .is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'))
     };
     // As x86_64-linux-gnu-gcc-12, but not gcc-ar.
-    let stem = name.trim_end_matches(|end: char| end.is_ascii_digit() || end == '.').trim_end_matches('-');
+    let without_version = name.trim_end_matches(|end: char| end.is_ascii_digit() || end == '.');
+    let stem = without_version.strip_suffix('-').unwrap_or(&name);
     let is_compiler =
         |kind: &str| stem == kind || stem.strip_suffix(kind).is_some_and(|rest| rest.ends_with('-'));
     packer.many(|packer| match name.as_str() {
