@@ -1,7 +1,7 @@
 //! The C cases: finds them, reads their directives and compiles them.
 //!
 //! A directive is a comment line `//= word …` among the first lines of a source: `static` links statically,
-//! `timeout SECONDS` raises the time limit, `args A B` gives arguments, `flags F` adds compiler flags.
+//! `timeout SECONDS` raises the time limit, `args A B` gives arguments, `flags F` adds compiler flags behind the source.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
@@ -115,7 +115,6 @@ impl Case {
         if self.directives.is_static {
             flags.push("-static");
         }
-        flags.extend(self.directives.flags.iter().map(String::as_str));
         let key = self.key(&flags).map_err(|error| format!("{}: {error}", self.source.display()))?;
         let folder = out.join(&self.family);
         let program = folder.join(format!("{}-{key:016x}", self.name));
@@ -130,6 +129,7 @@ impl Case {
             .arg("-o")
             .arg(&draft)
             .arg(&self.source)
+            .args(&self.directives.flags)
             .output()
             .map_err(|error| format!("{compiler}: {error}"))?;
         if !output.status.success() {
@@ -144,6 +144,7 @@ impl Case {
         let mut hasher = DefaultHasher::new();
         fs::read(&self.source)?.hash(&mut hasher);
         flags.hash(&mut hasher);
+        self.directives.flags.hash(&mut hasher);
         for folder in self.source.ancestors().skip(1).take(2) {
             for header in entries(folder).map_err(io::Error::other)? {
                 if header.extension().is_some_and(|extension| extension == "h") {
