@@ -19,6 +19,7 @@ const FLAGS: &[&str] = &[
     "-Werror=implicit-function-declaration",
     "-Werror=implicit-int",
     "-Werror=format",
+    "-Wno-format-truncation",
     "-Werror=int-conversion",
 ];
 

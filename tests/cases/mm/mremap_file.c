@@ -8,8 +8,8 @@ int main(void) {
         memset(page, 'a' + i, 4096);
         MUST(write(fd, page, 4096));
     }
-    char *a = MUST(mmap(NULL, 2 * 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 4096));
-    MUST(mmap(a + 2 * 4096, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+    char *a = MUST(mmap(NULL, 3 * 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    MUST(mmap(a, 2 * 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 4096));
     char *b = TRY(mremap(a, 2 * 4096, 5 * 4096, MREMAP_MAYMOVE));
     say("%c %c %c", b[0], b[4096], b[4 * 4096]);
     b[4 * 4096] = 'X';
