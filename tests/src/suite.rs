@@ -340,7 +340,7 @@ impl Runner<'_> {
     fn hostile(&self, case: &Case, ending: Ending, tender: &str) -> Result<Verdict, String> {
         let program = case.compile(&self.place.out)?;
         let mut command = self.place.husk(tender);
-        command.arg("--").arg(program).arg(match ending {
+        command.args(["--memory", "512M", "--"]).arg(program).arg(match ending {
             Ending::Exit => "exit",
             Ending::Kill => "stay",
         });
