@@ -42,6 +42,9 @@ struct Options {
     /// Run each case natively this often, and fail those that do not always print the same.
     #[arg(long, default_value_t = 1)]
     repeat: usize,
+    /// Run the C cases from this root image, where each is /cases/FAMILY/NAME, instead of packing one by one.
+    #[arg(long)]
+    rootfs: Option<PathBuf>,
     /// Print the names of the cases and stop.
     #[arg(long)]
     list: bool,

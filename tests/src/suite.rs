@@ -259,7 +259,12 @@ impl Runner<'_> {
             },
             |tender| {
                 let mut command = self.place.husk(tender);
-                command.arg("--").arg(&program);
+                match &self.options.rootfs {
+                    Some(image) => {
+                        command.arg("--rootfs").arg(image).arg("--").arg(format!("/cases/{}", case.id()))
+                    }
+                    None => command.arg("--").arg(&program),
+                };
                 run(command)
             },
         )
