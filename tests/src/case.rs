@@ -136,8 +136,20 @@ impl Case {
         if !output.status.success() {
             return Err(format!("does not compile:\n{}", String::from_utf8_lossy(&output.stderr)));
         }
+        self.remove_older(&folder)?;
         fs::rename(&draft, &program).map_err(|error| format!("{}: {error}", program.display()))?;
         Ok(program)
+    }
+
+    /// Removes what was compiled from earlier forms of the case: files called NAME-KEY.
+    fn remove_older(&self, folder: &Path) -> Result<(), String> {
+        for file in entries(folder)? {
+            let name = file_name(&file);
+            if name.rsplit_once('-').is_some_and(|(name, key)| name == self.name && !key.contains('.')) {
+                fs::remove_file(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+            }
+        }
+        Ok(())
     }
 
     /// A key of everything the executable depends on: its source, the headers beside the families, the flags.
