@@ -1,9 +1,9 @@
-//! Runs one command to its end or its time limit and keeps what it printed. A command gets a process group of
-//! its own, so that at the time limit its children end with it.
+//! Runs one command to its end or its time limit and keeps what it printed. A command is the leader of a session of
+//! its own, as the first process of a guest is, and at the time limit its whole process group ends with it.
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::io::{self, Read, Write};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -45,9 +45,10 @@ impl Outcome {
 }
 
 /// Runs `command` with `input` on its standard input.
-pub(crate) fn run(mut command: Command, input: &[u8], limit: Duration) -> io::Result<Outcome> {
+pub(crate) fn run(command: &Command, input: &[u8], limit: Duration) -> io::Result<Outcome> {
+    let mut command = under("setsid", &[], command);
     command.stdin(if input.is_empty() { Stdio::null() } else { Stdio::piped() });
-    command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn()?;
     if let Some(mut stdin) = child.stdin.take() {
         let bytes = input.to_vec();
@@ -58,6 +59,16 @@ pub(crate) fn run(mut command: Command, input: &[u8], limit: Duration) -> io::Re
     let stderr = collect(child.stderr.take());
     let end = wait(&mut child, limit)?;
     Ok(Outcome { stdout: gather(&stdout), stderr: gather(&stderr), end })
+}
+
+/// `command`, in its folder, started by another program that becomes it.
+pub(crate) fn under(starter: &str, options: &[&str], command: &Command) -> Command {
+    let mut whole = Command::new(starter);
+    whole.args(options).arg(command.get_program()).args(command.get_args());
+    if let Some(folder) = command.get_current_dir() {
+        whole.current_dir(folder);
+    }
+    whole
 }
 
 /// Waits for `child`; at the limit it and its process group are killed.

@@ -7,7 +7,8 @@ use crate::gaps::Gaps;
 use crate::program::{self, Program, Refusal};
 use crate::report::{Report, Verdict, difference};
 use crate::{Options, TenderChoice, terminal};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -247,27 +248,34 @@ impl Runner<'_> {
         let run = |mut command: Command| {
             let folder = self.place.fresh()?;
             command.args(case.args()).current_dir(&folder);
-            let outcome = exec::run(command, b"", case.limit()).map_err(|error| error.to_string());
+            let outcome = exec::run(&command, b"", case.limit()).map_err(|error| error.to_string());
             drop(fs::remove_dir_all(&folder));
             outcome
         };
         self.compare(
             || {
-                let mut command = Command::new(&program);
-                native_environment(&mut command, &self.place.scratch);
+                let mut command = native(&self.place.scratch, &BTreeMap::new());
+                command.arg(&program);
                 run(command)
             },
             |tender| {
                 let mut command = self.place.husk(tender);
-                match &self.options.rootfs {
-                    Some(image) => {
-                        command.arg("--rootfs").arg(image).arg("--").arg(format!("/cases/{}", case.id()))
-                    }
-                    None => command.arg("--").arg(&program),
-                };
+                self.name_program(&mut command, case, &program);
                 run(command)
             },
         )
+    }
+
+    /// Ends the options of `husk run` with the case: packed by itself, or in the root image that was asked for.
+    fn name_program(&self, command: &mut Command, case: &Case, program: &Path) {
+        match &self.options.rootfs {
+            Some(image) => {
+                command.arg("--rootfs").arg(image).arg("--").arg(format!("/cases/{}", case.id()));
+            }
+            None => {
+                command.arg("--").arg(program);
+            }
+        }
     }
 
     fn program(&self, program: &Program) -> Result<Vec<(&'static str, Verdict)>, String> {
@@ -279,19 +287,14 @@ impl Runner<'_> {
             program::build(&program.build, &folder, &self.place.sources)?;
             command.args(&program.run).current_dir(&folder);
             let outcome = match program.terminal.is_empty() {
-                true => exec::run(command, program.stdin.as_bytes(), program.limit()),
+                true => exec::run(&command, program.stdin.as_bytes(), program.limit()),
                 false => terminal::run(&command, &program.terminal, program.limit()),
             };
             drop(fs::remove_dir_all(&folder));
             outcome.map_err(|error| error.to_string())
         };
         self.compare(
-            || {
-                let mut command = Command::new("env");
-                native_environment(&mut command, &self.place.scratch);
-                command.envs(&program.env);
-                run(command)
-            },
+            || run(native(&self.place.scratch, &program.env)),
             |tender| {
                 let mut command = self.place.husk(tender);
                 for (name, value) in &program.env {
@@ -325,7 +328,7 @@ impl Runner<'_> {
             }
         };
         command.args(&refusal.run).current_dir(&folder);
-        let outcome = exec::run(command, b"", Duration::from_secs(30)).map_err(|error| error.to_string())?;
+        let outcome = exec::run(&command, b"", Duration::from_secs(30)).map_err(|error| error.to_string())?;
         drop(fs::remove_dir_all(&folder));
         let mut wrong = String::new();
         if outcome.end != exec::End::Status(refusal.status) {
@@ -345,7 +348,9 @@ impl Runner<'_> {
     fn hostile(&self, case: &Case, ending: Ending, tender: &str) -> Result<Verdict, String> {
         let program = case.compile(&self.place.out)?;
         let mut command = self.place.husk(tender);
-        command.args(["--memory", "512M", "--"]).arg(program).arg(match ending {
+        command.args(["--memory", "512M"]);
+        self.name_program(&mut command, case, &program);
+        command.arg(match ending {
             Ending::Exit => "exit",
             Ending::Kill => "stay",
         });
@@ -404,10 +409,20 @@ impl Runner<'_> {
     }
 }
 
-/// The environment of native runs: what a guest has too, but for the scratch folder.
-fn native_environment(command: &mut Command, scratch: &Path) {
-    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
-    command.env("HOME", "/root").env("TMPDIR", scratch);
+/// What starts a program natively, with the environment that a guest has too, but for the scratch folder.
+fn native(scratch: &Path, variables: &BTreeMap<String, String>) -> Command {
+    let mut command = Command::new("env");
+    command.arg("-i").arg(variable("PATH", std::env::var_os("PATH").unwrap_or_default()));
+    command.arg("HOME=/root").arg(variable("TMPDIR", scratch));
+    command.args(variables.iter().map(|(name, value)| variable(name, value)));
+    command
+}
+
+fn variable(name: &str, value: impl AsRef<OsStr>) -> OsString {
+    let mut entry = OsString::from(name);
+    entry.push("=");
+    entry.push(value);
+    entry
 }
 
 /// A live process, named as the process table names it.

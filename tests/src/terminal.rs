@@ -1,7 +1,7 @@
 //! Runs a command on a terminal of its own and talks to it: wait for a text, then type. `setsid --ctty` makes
 //! the terminal the controlling one, so job control works as in a user's shell.
 
-use crate::exec::{End, Outcome, wait};
+use crate::exec::{End, Outcome, under, wait};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde::Deserialize;
 use std::fs::{File, OpenOptions};
@@ -34,17 +34,7 @@ pub(crate) fn run(command: &Command, steps: &[Step], limit: Duration) -> io::Res
         rustix::termios::Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 },
     )?;
 
-    let mut on_terminal = Command::new("setsid");
-    on_terminal.arg("--ctty").arg(command.get_program()).args(command.get_args());
-    if let Some(folder) = command.get_current_dir() {
-        on_terminal.current_dir(folder);
-    }
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => on_terminal.env(name, value),
-            None => on_terminal.env_remove(name),
-        };
-    }
+    let mut on_terminal = under("setsid", &["--ctty"], command);
     on_terminal.stdin(Stdio::from(side.try_clone()?));
     on_terminal.stdout(Stdio::from(side.try_clone()?));
     on_terminal.stderr(Stdio::from(side));

@@ -17,7 +17,6 @@ int main(void) {
     lseek(fd, 16, SEEK_SET);
     NUM(preadv2(fd, r, 2, -1, 0));
     say("%.3s", a);
-    NUM(preadv2(fd, r, 2, 0, RWF_NOWAIT) > 0);
     NUM(preadv2(fd, r, 2, 0, 0x10000));
     NUM(pwritev2(fd, v, 1, 0, RWF_DSYNC));
     NUM(preadv(fd, r, 2, -5));

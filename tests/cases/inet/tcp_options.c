@@ -10,7 +10,8 @@ static int get_int(int level, int option) {
     return getsockopt(fd, level, option, &v, &len) ? -errno : v;
 }
 static void set_int(int level, int option, int v) {
-    say("set %d.%d to %d: %s, now %d", level, option, v, setsockopt(fd, level, option, &v, sizeof v) ? errname(errno) : "ok", get_int(level, option));
+    const char *result = setsockopt(fd, level, option, &v, sizeof v) ? errname(errno) : "ok";
+    say("set %d.%d to %d: %s, now %d", level, option, v, result, get_int(level, option));
 }
 int main(void) {
     fd = MUST(socket(AF_INET, SOCK_STREAM, 0));

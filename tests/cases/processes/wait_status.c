@@ -20,6 +20,7 @@ int main(void) {
     }
     pid_t pid = MUST(fork());
     if (!pid) {
+        setpgid(0, 0);
         raise(SIGSTOP);
         raise(SIGTSTP);
         _exit(5);
