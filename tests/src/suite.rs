@@ -404,7 +404,10 @@ impl Runner<'_> {
         }
         match survivors.is_empty() {
             true => Ok(Verdict::Passed),
-            false => Err(format!("alive after its guest ended: {survivors:?}")),
+            false => {
+                let some = &survivors[..survivors.len().min(5)];
+                Err(format!("{} alive after its guest ended, among them {some:?}", survivors.len()))
+            }
         }
     }
 }
