@@ -62,7 +62,7 @@ pub fn deliver(t: &Arc<Task>, result: Option<SysResult>) -> Action {
         if let Some(status) = exit::must_end(t) {
             return Action::Exit(status);
         }
-        if t.process().stopped.get() {
+        if t.process().stopped.get() && !super::killed(t) {
             job::stay_stopped(t);
             continue;
         }
