@@ -19,6 +19,7 @@ use husk_machine::cpu;
 use husk_machine::global::Global;
 use husk_machine::start::boot;
 use husk_machine::thread::Thread;
+use linux_raw_sys::general as raw;
 
 /// How long a task may keep its vCPU while others wait for it.
 pub const SLICE_NS: u64 = 4_000_000;
@@ -452,7 +453,25 @@ fn idle_once() {
     with_cpu(me, |cpu| cpu.idle = false);
     account(true);
     crate::tty::console::look();
+    take_host_signals();
     timer::run_expired(monotonic_ns());
+}
+
+/// Hands signals from outside to whom they are meant for: those of the host's keyboard to the terminal's foreground
+/// group, others to process 1.
+fn take_host_signals() {
+    let mut set = husk_machine::host::take_signals();
+    while set != 0 {
+        let signo = set.trailing_zeros() + 1;
+        set &= set - 1;
+        let keyboard = matches!(signo, raw::SIGINT | raw::SIGQUIT | raw::SIGTSTP);
+        if keyboard && crate::tty::console::keyboard_signal(signo) {
+            continue;
+        }
+        if let Some(init) = super::process::find(1) {
+            signal::send_to_process(&init, signal::SigInfo::kernel(signo));
+        }
+    }
 }
 
 /// Starts or stops the clock of the task that runs on this vCPU.
@@ -545,6 +564,7 @@ pub fn before_return() {
     let me = current();
     let now = monotonic_ns();
     timer::run_expired(now);
+    take_host_signals();
     let group = my_group();
     if !group.queue.borrow().is_empty() {
         provide_cpu_here(&group);

@@ -15,9 +15,10 @@ pub(super) use stubs::init_cpu;
 use super::cpu::{self, Cpu};
 use super::lock;
 use super::start::boot;
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use husk_abi::boot::TENDER_KVM;
-use husk_abi::layout::CPUS_MAX;
+use husk_abi::layout::{CPUS_MAX, PRIVATE, PRIVATE_PER_CPU};
+use husk_abi::vcpu::UPCALL;
 
 /// Whether the kvm tender is below.
 pub(super) fn is_tender() -> bool {
@@ -97,4 +98,17 @@ pub(super) fn park() -> ! {
         sleep(None);
     }
     cpu::enter(index)
+}
+
+/// Takes the signals that the tender wrote into the vCPUs' upcall blocks: bit n - 1 for signal n.
+pub(super) fn take_signals() -> u64 {
+    (0..boot().cpus as usize)
+        .map(|index| {
+            let word = (PRIVATE + index * PRIVATE_PER_CPU + UPCALL) as *const AtomicU64;
+            // SAFETY: an aligned word of the vCPU's private area, the first of its upcall block, which tender and kernel
+            // access atomically.
+            let word = unsafe { &*word };
+            if word.load(Ordering::Relaxed) == 0 { 0 } else { word.swap(0, Ordering::SeqCst) }
+        })
+        .fold(0, |all, signals| all | signals)
 }
