@@ -6,9 +6,9 @@
 //! buffer, compares the request, asks statx(2) for each input, and starts the guest; none of that allocates, and this
 //! crate does not even link `alloc`.
 //!
-//! What the stamps cover: the program, each link of its `#!` chain, its libraries, what `--with` named, and
-//! the linker's configuration. Of a big tree, as a language's library, only the top directories are inputs:
-//! a package that comes or goes is noticed, a file edited in place deep within is not.
+//! What the stamps cover: the program, each link of its `#!` chain, its libraries, every file of a directory that
+//! `--with` named, and the linker's configuration. Of a language's library, a package and a shell's tools only
+//! the top directories are inputs: what comes or goes there is noticed, a file edited in place within is not.
 //!
 //! A plan is the user's own file, so it is believed; its checksum and the checks in [`Plan::decode`] are
 //! against half-written files. Anything odd about it means: pack again.
@@ -31,7 +31,7 @@ use core::fmt;
 
 /// What every plan begins with. The digits are a version: of the format, and of what the packer brings for the
 /// same inputs; whoever changes either raises it, so that old plans are not believed.
-const MAGIC: &[u8; 8] = b"huskpl02";
+const MAGIC: &[u8; 8] = b"huskpl03";
 
 /// Bytes in a plan's file name: the request's key as hexadecimal digits.
 pub const FILE_NAME_LEN: usize = 16;

@@ -45,6 +45,8 @@ pub(super) struct Packer<'r> {
     many: bool,
     /// Programs that were added, without symbolic links.
     programs: HashSet<PathBuf>,
+    /// The names of all ELF files in the trees that were added.
+    siblings: HashSet<OsString>,
     has_glibc: bool,
 }
 
@@ -59,6 +61,7 @@ impl<'r> Packer<'r> {
             linker: Linker::new(&request.library_path.to_string_lossy()),
             many: false,
             programs: HashSet::new(),
+            siblings: HashSet::new(),
             has_glibc: false,
         }
     }
@@ -142,7 +145,7 @@ impl<'r> Packer<'r> {
                 return Err(refuse("its interpreters are scripts of scripts of scripts"));
             }
             self.add_interpreter(&brought.real, line, depth)?;
-            runtime::add_package_of_script(self, &brought.real)?;
+            self.many(|packer| runtime::add_package_of_script(packer, &brought.real))?;
         } else if brought.head.is_empty() {
             return Err(refuse("the file is empty"));
         } else {
@@ -247,13 +250,16 @@ impl<'r> Packer<'r> {
     pub(super) fn add_plugin(&mut self, loaded: &Loaded, library: &Path) {
         match self.linker.open(&mut loaded.clone(), library) {
             Ok(libraries) => libraries.iter().for_each(|library| self.bring_if_there(library)),
+            // A program may have opened that library, by its path, before this one.
+            Err(PackError::MissingLibrary { library, .. })
+                if self.siblings.contains(OsStr::new(&library)) => {}
             Err(error @ PackError::MissingLibrary { .. }) => self.note(error.to_string()),
             // Not for this machine: a test file, or another architecture's variant.
             Err(_) => {}
         }
     }
 
-    /// Adds a directory with all in it, and the libraries of the ELF files in it, as of plugins of `loaded`.
+    /// Adds a directory with all in it, which is watched file by file unless this is one tree of many, and the libraries of the ELF files in it, as of plugins of `loaded`.
     pub(super) fn add_tree(
         &mut self,
         path: &Path,
@@ -263,7 +269,8 @@ impl<'r> Packer<'r> {
         if !path.is_dir() {
             return Ok(());
         }
-        let (mut elves, mut links) = (Vec::new(), Vec::new());
+        let (mut all, mut elves, mut links) = (Vec::new(), Vec::new(), Vec::new());
+        let many = self.many;
         let top = self.root.bring_tree(
             path,
             skip,
@@ -271,10 +278,15 @@ impl<'r> Packer<'r> {
                 if is_elf(head) {
                     elves.push(file.to_path_buf());
                 }
+                if !many {
+                    all.push(file.to_path_buf());
+                }
             },
             &mut |link| links.push(link.to_path_buf()),
         )?;
         self.watch(path);
+        all.iter().for_each(|file| self.watch(file));
+        self.siblings.extend(elves.iter().filter_map(|elf| elf.file_name().map(OsStr::to_os_string)));
         self.many(|packer| {
             for elf in elves {
                 packer.add_found_elf(&elf, loaded);

@@ -67,6 +67,9 @@ impl Root {
         *root.tree.meta_mut(Tree::ROOT) = meta(directory, &stat);
         let mut todo = vec![(Tree::ROOT, directory.to_path_buf())];
         while let Some((node, dir)) = todo.pop() {
+            if is_kernel_view(&dir) {
+                continue;
+            }
             let mut names = Vec::new();
             for entry in fs::read_dir(&dir).map_err(PackError::io(&dir))? {
                 names.push(entry.map_err(PackError::io(&dir))?.file_name());
@@ -76,7 +79,7 @@ impl Root {
                 let here = dir.join(&name);
                 let stat = fs::symlink_metadata(&here).map_err(PackError::io(&here))?;
                 let child = root.enter(node, &name, &here, &stat, true)?;
-                if stat.is_dir() && !is_kernel_view(&here) {
+                if stat.is_dir() {
                     todo.push((child, here));
                 }
             }
@@ -129,7 +132,8 @@ impl Root {
         Ok(Brought { real: at.1, is_directory, head })
     }
 
-    /// Brings a directory with all that is below it, and calls with each regular file. Symbolic links are
+    /// Brings a directory with all that is below it, and calls `found` with each directory and each regular file
+    /// and its first bytes. Symbolic links are
     /// kept; where they lead outside, `leads_out` is called with the link.
     pub(super) fn bring_tree(
         &mut self,
@@ -141,7 +145,7 @@ impl Root {
         let top = self.bring(path)?.real;
         let mut todo = vec![top.clone()];
         while let Some(dir) = todo.pop() {
-            if !self.whole.insert(dir.clone()) {
+            if !self.whole.insert(dir.clone()) || is_kernel_view(&dir) {
                 continue;
             }
             let stat = fs::symlink_metadata(&dir).map_err(PackError::io(&dir))?;
@@ -165,9 +169,8 @@ impl Root {
                     Err(error) => return Err(error),
                 };
                 if stat.is_dir() {
-                    if !is_kernel_view(&here) {
-                        todo.push(here);
-                    }
+                    found(&here, &[]);
+                    todo.push(here);
                 } else if stat.is_file() {
                     found(&here, self.heads.get(&child).map_or(&[], Vec::as_slice));
                 } else if stat.is_symlink() && !fs::canonicalize(&here).is_ok_and(|to| to.starts_with(&top)) {

@@ -288,6 +288,7 @@ pub(super) fn add(
         "tar" => add_tools(packer, COMPRESSORS),
         "git" => add_git(packer, path, loaded),
         "node" | "nodejs" => packer.add_tree(Path::new("/usr/share/nodejs"), Some(loaded), &|_| false),
+        "java" | "javac" | "jshell" | "jar" => add_java(packer, real, loaded),
         _ if versioned("python") => add_python(packer, path, loaded),
         _ if versioned("perl") => add_perl(packer, path, loaded),
         _ if versioned("ruby") => add_ruby(packer, path, loaded),
@@ -405,6 +406,16 @@ fn add_ruby(packer: &mut Packer<'_>, path: &Path, loaded: &Loaded) -> Result<(),
         add_lines(packer, &told.stdout, loaded)?;
     }
     add_tools(packer, TOOLS)
+}
+
+/// Java's library lies around the program. Its sources and the parts for making other runtimes are left out.
+fn add_java(packer: &mut Packer<'_>, real: &Path, loaded: &Loaded) -> Result<(), PackError> {
+    let Some(home) = real.parent().and_then(Path::parent).filter(|home| home.join("lib/modules").exists())
+    else {
+        return Ok(());
+    };
+    let left_out = ["docs", "jmods", "legal", "lib/src.zip", "man"].map(|name| home.join(name));
+    packer.add_tree(home, Some(loaded), &|path| left_out.iter().any(|out| out == path))
 }
 
 fn add_git(packer: &mut Packer<'_>, path: &Path, loaded: &Loaded) -> Result<(), PackError> {
