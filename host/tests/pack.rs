@@ -302,6 +302,25 @@ fn wrong_programs_are_refused_by_name() {
 }
 
 #[test]
+fn programs_are_found_by_plain_joining() {
+    let dir = tempfile::tempdir().unwrap();
+    let found = |program: &str, path: &str, directory: &str| {
+        let asked = PackRequest { path: path.into(), ..request(Path::new(directory), program, &[]) };
+        asked
+            .find()
+            .map(|path| path.into_os_string().into_string().unwrap())
+            .map_err(|error| error.exit_code())
+    };
+    script(&dir.path().join("tool"), "#!/bin/sh\n");
+    let at = dir.path().to_str().unwrap();
+    assert_eq!(found("./tool", "/usr/bin", at), Ok(format!("{at}/./tool")));
+    assert_eq!(found("usr/bin/true", "", "/"), Ok("//usr/bin/true".into()));
+    assert_eq!(found("true", "/absent:/usr/bin/", at), Ok("/usr/bin//true".into()));
+    assert_eq!(found("tool", &format!(":.:{at}"), at), Ok(format!("{at}/tool")));
+    assert_eq!(found("tool", ":.", at), Err(127));
+}
+
+#[test]
 fn no_damage_to_an_elf_file_makes_the_packer_panic() {
     let dir = tempfile::tempdir().unwrap();
     let whole = fs::read("/usr/bin/true").unwrap();
@@ -384,6 +403,19 @@ fn language_runtimes_bring_their_libraries() {
         }
         prints(&pack(&request(dir.path(), program, &[])).unwrap(), &arguments, expect);
     }
+}
+
+#[test]
+fn git_brings_its_commands() {
+    let dir = tempfile::tempdir().unwrap();
+    if !Path::new("/usr/bin/git").exists() {
+        eprintln!("skipped: there is no git");
+        return;
+    }
+    let packed = pack(&request(dir.path(), "/bin/sh", &["/usr/bin/git"])).unwrap();
+    let work = "git init -q /tmp/work && cd /tmp/work && echo a > file && git add file && \
+        git -c user.name=n -c user.email=e commit -qm first && git log --format=%s && tar c file | zstd | zstd -d | tar t";
+    prints(&packed, &["-c", work], "first\nfile\n");
 }
 
 #[test]

@@ -23,7 +23,8 @@ pub struct Request<'a, W> {
 /// which is known by its place in a directory `shims`.
 #[must_use]
 pub fn chooses_by_directory(program: &[u8]) -> bool {
-    program.split(|&byte| byte == b'/').rev().nth(1) == Some(b"shims")
+    let mut parts = program.split(|&byte| byte == b'/').rev().filter(|part| !part.is_empty());
+    parts.nth(1) == Some(b"shims")
 }
 
 impl<'a, W: Iterator<Item = &'a [u8]> + Clone> Request<'a, W> {

@@ -73,6 +73,7 @@ fn the_file_name_is_the_hash_of_lengths_and_bytes() {
 #[test]
 fn shims_are_known_by_their_directory() {
     assert!(chooses_by_directory(b"/home/me/.pyenv/shims/python3"));
+    assert!(chooses_by_directory(b"/home/me/.pyenv/shims//python3"));
     assert!(!chooses_by_directory(b"/usr/bin/python3"));
     assert!(!chooses_by_directory(b"/shims/bin/python3"));
     assert!(!chooses_by_directory(b"shims"));

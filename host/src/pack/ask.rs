@@ -29,7 +29,7 @@ pub(super) struct Asker {
 impl Asker {
     /// Trusts what PATH names.
     pub(super) fn new(path: &OsStr) -> Self {
-        let directories: Vec<_> = directories(path, Path::new("/")).collect();
+        let directories: Vec<_> = directories(path).collect();
         let shims = directories.iter().filter(|dir| dir.ends_with("shims"));
         let managers = shims.filter_map(|dir| fs::canonicalize(dir.parent()?).ok());
         let trees = std::iter::once(PathBuf::from("/usr")).chain(managers).collect();

@@ -71,7 +71,7 @@ impl PackRequest {
 
     /// Finds the program: its absolute path, links not resolved. This is what the plan's request names, so
     /// the front of `husk run` finds it the same way: a path with a slash is joined to the working
-    /// directory as it is, a name is joined to the first directory of PATH that has such an executable.
+    /// directory as it is, a name is joined to the first absolute directory of PATH that has such an executable.
     ///
     /// # Errors
     /// [`PackError::NoProgram`], [`PackError::NotExecutable`].

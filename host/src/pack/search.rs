@@ -1,6 +1,6 @@
-//! Finds programs as execvp(3) does.
+//! Finds programs as execvp(3) does, but for relative parts of PATH.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ pub(super) fn program(name: &OsStr, path: &OsStr, directory: &Path) -> Result<Pa
     let shown = || name.to_string_lossy().into_owned();
     let refuse = |path: PathBuf, why: &str| PackError::NotExecutable { path, why: why.into() };
     if name.as_bytes().contains(&b'/') {
-        let path = directory.join(name);
+        let path = if name.as_bytes().starts_with(b"/") { name.into() } else { below(directory, name) };
         return match fs::metadata(&path) {
             Ok(stat) if stat.is_dir() => Err(refuse(path, "it is a directory")),
             Ok(_) if is_executable(&path) => Ok(path),
@@ -33,7 +33,7 @@ pub(super) fn program(name: &OsStr, path: &OsStr, directory: &Path) -> Result<Pa
     if name.is_empty() {
         return Err(PackError::NoProgram("''".into()));
     }
-    let candidates = || directories(path, directory).map(|dir| dir.join(name));
+    let candidates = || directories(path).map(|dir| below(&dir, name));
     if let Some(found) = candidates().find(|path| is_executable(path)) {
         return Ok(found);
     }
@@ -43,10 +43,16 @@ pub(super) fn program(name: &OsStr, path: &OsStr, directory: &Path) -> Result<Pa
     }
 }
 
-/// The directories of PATH; an empty or relative part starts at the working directory.
-pub(super) fn directories(path: &OsStr, directory: &Path) -> impl Iterator<Item = PathBuf> {
-    let parts: Vec<OsString> =
-        path.as_bytes().split(|&byte| byte == b':').map(|part| OsStr::from_bytes(part).to_owned()).collect();
-    let directory = directory.to_path_buf();
-    parts.into_iter().map(move |part| directory.join(part))
+/// Directory, slash, name, and nothing cleaned up: the front of `husk run` puts paths together the same way.
+fn below(directory: &Path, name: &OsStr) -> PathBuf {
+    let mut path = directory.as_os_str().to_owned();
+    path.push("/");
+    path.push(name);
+    path.into()
+}
+
+/// The directories of PATH. Empty and relative parts are passed over: what they name depends on where one is.
+pub(super) fn directories(path: &OsStr) -> impl Iterator<Item = PathBuf> {
+    let parts = path.as_bytes().split(|&byte| byte == b':').filter(|part| part.starts_with(b"/"));
+    parts.map(|part| PathBuf::from(OsStr::from_bytes(part)))
 }
