@@ -40,6 +40,9 @@ fn fail(code: i32, what: core::fmt::Arguments<'_>) -> ! {
 /// First kernel code of process 1's task: files, then the program.
 pub(crate) fn init(t: &Arc<Task>) {
     let boot = start::boot();
+    fs::proc::register();
+    fs::sys::register();
+    tty::register();
     if let Err(error) = fs::init_root(start::root_image()) {
         fail(125, format_args!("the root image cannot be read: {error}"));
     }

@@ -40,10 +40,20 @@ pub struct Layout {
     pub mmap_top: usize,
 }
 
+/// See `Space::program_text`.
+#[derive(Clone, Default)]
+pub struct ProgramText {
+    pub args: Arc<[u8]>,
+    pub env: Arc<[u8]>,
+}
+
 /// The memory of a process: what is mapped where.
 pub struct Space {
     map: KCell<Map>,
     pub layout: KCell<Layout>,
+    /// The program's arguments and environment as it was started, each string ended by a NUL, for other processes that
+    /// look at /proc/PID/cmdline: they cannot reach this memory.
+    pub program_text: KCell<ProgramText>,
     /// The auxiliary vector as it lies on the stack, for /proc/PID/auxv.
     pub auxv: KCell<Vec<u64>>,
     /// Pages of files that mappings refer to, by address: alive although the file may let go of them.
@@ -109,6 +119,7 @@ impl Space {
         Arc::new(Self {
             map: KCell::default(),
             layout: KCell::default(),
+            program_text: KCell::default(),
             auxv: KCell::default(),
             held: KCell::default(),
             group,
@@ -126,6 +137,7 @@ impl Space {
         Arc::new(Self {
             map: KCell::new(self.map.borrow().clone()),
             layout: KCell::new(self.layout.get()),
+            program_text: KCell::new(self.program_text.borrow().clone()),
             auxv: KCell::new(self.auxv.borrow().clone()),
             held: KCell::new(self.held.borrow().clone()),
             group: Some(group),

@@ -181,7 +181,8 @@ mod tests {
     use super::*;
     use crate::signal::{send_to_process, send_to_task, set_action, set_temporary_mask};
     use crate::task::cred::Cred;
-    use crate::task::process::{JobReport, first_task};
+    use crate::task::process::JobReport;
+    use crate::task::test::another;
     use crate::task::test::enter;
     use husk_machine::context::Regs;
 
@@ -268,7 +269,7 @@ mod tests {
     fn the_parent_hears_of_stop_and_continue() {
         let parent = enter();
         disposition(&parent, raw::SIGCHLD, 0x40_0000);
-        let child = first_task(Cred::new(0, 0));
+        let child = another(Cred::new(0, 0));
         child.process().parent.replace(Arc::downgrade(parent.process()));
         crate::task::sched::set_current(Some(child.clone()));
         send_to_process(child.process(), SigInfo::kernel(raw::SIGSTOP));

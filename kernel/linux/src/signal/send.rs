@@ -236,7 +236,7 @@ mod tests {
     use super::*;
     use crate::signal::{SI_QUEUE, SIG_IGN, interrupts, killed, set_mask, take};
     use crate::task::cred::Cred;
-    use crate::task::process::first_task;
+    use crate::task::test::another;
     use crate::task::test::enter;
 
     fn ignoring(t: &Arc<Task>, signo: u32) {
@@ -282,7 +282,7 @@ mod tests {
     #[test]
     fn users_may_signal_their_own_and_sessions_continue_theirs() {
         let root = enter();
-        let (alice, bob) = (first_task(Cred::new(1000, 1000)), first_task(Cred::new(1001, 1001)));
+        let (alice, bob) = (another(Cred::new(1000, 1000)), another(Cred::new(1001, 1001)));
         assert_eq!(may_signal(&root, &alice, raw::SIGTERM), Ok(()));
         assert_eq!(may_signal(&alice, &root, raw::SIGTERM), Err(Errno::EPERM));
         assert_eq!(may_signal(&alice, &bob, raw::SIGCONT), Err(Errno::EPERM));
@@ -291,7 +291,7 @@ mod tests {
         assert_eq!(may_signal(&alice, &bob, raw::SIGTERM), Err(Errno::EPERM));
         // A set-user-id program keeps its real user: its user may signal it.
         alice.set_cred(Arc::new(Cred { euid: 0, suid: 0, ..(*alice.cred()).clone() }));
-        assert_eq!(may_signal(&first_task(Cred::new(1000, 5)), &alice, raw::SIGTERM), Ok(()));
+        assert_eq!(may_signal(&another(Cred::new(1000, 5)), &alice, raw::SIGTERM), Ok(()));
     }
 
     #[test]

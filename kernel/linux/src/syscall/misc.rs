@@ -720,7 +720,3 @@ pub(super) fn swapon(_t: &Arc<Task>, _path: usize, _flags: u32) -> SysResult {
 pub(super) fn swapoff(_t: &Arc<Task>, _path: usize) -> SysResult {
     Err(Errno::EPERM)
 }
-
-pub(super) fn vhangup(_t: &Arc<Task>) -> SysResult {
-    Err(Errno::EPERM)
-}

@@ -219,7 +219,7 @@ syscalls! {
     150 munlock(addr: usize, len: usize) in mem Done;
     151 mlockall(flags: u32) in mem Done;
     152 munlockall() in mem Done;
-    153 vhangup() in misc Partial "EPERM";
+    153 vhangup() in tty Done;
     155 pivot_root(new_root: usize, put_old: usize) in mounts Done;
     157 prctl(option: u32, arg2: u64, arg3: u64, arg4: u64, arg5: u64) in cred Partial "no PR_SET_MM, PR_SET_VMA, seccomp, speculation or merging options (EINVAL)";
     158 arch_prctl(code: u32, addr: u64) in cred Partial "GS cannot be set (EINVAL)";

@@ -9,7 +9,7 @@ use crate::file::io::Sink;
 use crate::load::elf::{Image, Loaded};
 use crate::load::stack::Stack;
 use crate::mem::map::{Area, Name};
-use crate::mem::{Layout, Request, Space, random_pages};
+use crate::mem::{Layout, Request, Space, random_pages, ProgramText};
 use crate::{fs, signal};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -200,6 +200,8 @@ fn load(t: &Arc<Task>, space: &Arc<Space>, program: &Program, env: &[Vec<u8>]) -
         mmap_top,
     };
     *space.auxv.borrow_mut() = auxv;
+    let joined = |strings: &[Vec<u8>]| strings.iter().flat_map(|text| text.iter().copied().chain([0])).collect();
+    *space.program_text.borrow_mut() = ProgramText { args: joined(&program.args), env: joined(env) };
     let entry = interpreter.map_or(main.entry, |loaded| loaded.entry);
     context::start_program(entry, placed.stack_pointer);
     Ok(())

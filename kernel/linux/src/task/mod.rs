@@ -150,9 +150,13 @@ pub mod test {
 
     /// Makes a process with one task, root's, and makes it `task::current()` of this test thread.
     pub fn enter() -> Arc<Task> {
-        let entity = sched::Entity::new(None, None);
-        let task = process::first_task(super::Cred::new(0, 0), entity, super::Space::new(None));
+        let task = another(super::Cred::new(0, 0));
         sched::set_current(Some(task.clone()));
         task
+    }
+
+    /// Makes a further process with one task.
+    pub fn another(cred: Arc<super::Cred>) -> Arc<Task> {
+        process::first_task(cred, sched::Entity::new(None, None), super::Space::new(None))
     }
 }

@@ -78,6 +78,8 @@ pub struct Process {
     pub children_cpu_time: KCell<(u64, u64)>,
     /// prctl(PR_SET_DUMPABLE): 1 if its users may look into it.
     pub dumpable: KCell<u32>,
+    /// How willing it is to be ended when memory is short, -1000..=1000: /proc/PID/oom_score_adj.
+    pub oom_score_adj: KCell<i32>,
     /// prctl(PR_SET_CHILD_SUBREAPER).
     pub child_subreaper: KCell<bool>,
 }
@@ -113,6 +115,11 @@ pub fn all_tasks() -> Vec<Arc<Task>> {
 /// Members of a process group.
 pub fn in_group(pgid: Pid) -> Vec<Arc<Process>> {
     PROCESSES.borrow().values().filter(|process| process.pgid.get() == pgid).cloned().collect()
+}
+
+/// The id that was given last.
+pub fn last_pid() -> Pid {
+    LAST_PID.get()
 }
 
 /// A free id. Process ids are not used again before the counter has gone round.
@@ -229,6 +236,7 @@ fn new_process(pid: Pid, session: Arc<Session>, pgid: Pid) -> Arc<Process> {
         ended_cpu_time: KCell::default(),
         children_cpu_time: KCell::default(),
         dumpable: KCell::new(1),
+        oom_score_adj: KCell::default(),
         child_subreaper: KCell::default(),
     });
     PROCESSES.borrow_mut().insert(pid, process.clone());
@@ -248,6 +256,7 @@ pub(super) fn new_child(parent: &Task, sibling: bool, exit_signal: u32) -> Arc<P
         *limit = rlimit64 { rlim_cur: theirs.rlim_cur, rlim_max: theirs.rlim_max };
     }
     child.exit_signal.set(exit_signal);
+    child.oom_score_adj.set(own.oom_score_adj.get());
     let exe = own.exe.borrow().clone();
     *child.exe.borrow_mut() = exe;
     child

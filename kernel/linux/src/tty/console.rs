@@ -106,6 +106,13 @@ impl Stream {
         }
     }
 
+    /// Whether the host takes output again after it took none.
+    fn has_room(&self) -> bool {
+        let (_, room) = host::poll(self.fd);
+        self.state.borrow_mut().blocked = !room;
+        room
+    }
+
     fn put(&self, bytes: &[u8]) -> SysResult {
         let result = host::write(self.fd, bytes).map_err(errno);
         self.state.borrow_mut().blocked = result == Err(Errno::EAGAIN);
@@ -193,7 +200,9 @@ impl File for Stream {
         if state.ended && self.stat.mode & raw::S_IFMT == raw::S_IFIFO {
             events = (events & !READABLE) | EPOLLHUP;
         }
-        if of.writable() && !state.blocked {
+        let blocked = state.blocked;
+        drop(state);
+        if of.writable() && (!blocked || self.has_room()) {
             events |= WRITABLE;
         }
         events

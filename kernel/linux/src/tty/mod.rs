@@ -6,15 +6,18 @@
 //! while anybody is woken, signalled, or read from or written to.
 
 pub mod console;
+mod devpts;
 mod ioctl;
 pub mod job;
 pub mod line;
 pub mod pty;
 
+pub use devpts::register;
+
 use crate::errno::{Errno, SysResult};
 use crate::file::io::{Sink, Source};
 use crate::file::{File, OpenFile};
-use crate::fs::Stat;
+use crate::fs::{Stat, device_number};
 use crate::task;
 use crate::task::cred::{Gid, Uid};
 use crate::task::wait::{WaitEnd, WaitLimit, WaitQueue, wait_event};
@@ -38,12 +41,6 @@ const PTS_DEV: u64 = 0x0f;
 const CHUNK: usize = 1024;
 /// Nanoseconds of VTIME's unit.
 const TENTH: u64 = 100_000_000;
-
-/// A device number as stat(2) has it.
-fn device_number(major: u32, minor: u32) -> u64 {
-    let (major, minor) = (u64::from(major), u64::from(minor));
-    (minor & 0xff) | (major << 8) | ((minor & !0xff) << 12)
-}
 
 /// Where a terminal's output goes and its input comes from.
 enum FarSide {

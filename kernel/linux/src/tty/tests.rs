@@ -154,7 +154,7 @@ fn only_members_of_the_session_choose_the_foreground() {
     assert_eq!(job::set_foreground(&tty, process.pgid.get()), Err(Errno::ENOTTY));
     job::take_control(&tty, false).unwrap();
     assert_eq!(job::set_foreground(&tty, 99_999), Err(Errno::ESRCH));
-    let stranger = task::process::first_task(task.cred());
+    let stranger = task::test::another(task.cred());
     let session = Arc::new(Session { id: stranger.pid(), terminal: KCell::default() });
     drop(stranger.process().session.replace(session));
     assert_eq!(job::set_foreground(&tty, stranger.process().pgid.get()), Err(Errno::EPERM));

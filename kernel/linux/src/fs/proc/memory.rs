@@ -119,7 +119,11 @@ pub(super) fn status(space: &Space, out: &mut String) {
 }
 
 /// The strings between two addresses of the subject's memory.
-fn strings(subject: &Subject, range: (usize, usize), kept: fn(&Space) -> Arc<[u8]>) -> Result<Vec<u8>, Errno> {
+fn strings(
+    subject: &Subject,
+    range: (usize, usize),
+    kept: fn(&Space) -> Arc<[u8]>,
+) -> Result<Vec<u8>, Errno> {
     let Some(task) = &subject.task else { return Ok(Vec::new()) };
     let space = task.space();
     if Arc::ptr_eq(&space, &task::current().space()) {
@@ -166,10 +170,13 @@ fn header(start: usize, area: &Area, out: &mut Vec<u8>) {
         Backing::File { file, offset } => {
             let stat = file.stat().unwrap_or_default();
             place = (*offset, stat.dev, stat.ino);
-            name = fd::name(file).iter().flat_map(|byte| match byte {
-                b'\n' => b"\\012".to_vec(),
-                byte => alloc::vec![*byte],
-            }).collect();
+            name = fd::name(file)
+                .iter()
+                .flat_map(|byte| match byte {
+                    b'\n' => b"\\012".to_vec(),
+                    byte => alloc::vec![*byte],
+                })
+                .collect();
         }
         Backing::Shared { offset, .. } => {
             place.0 = *offset as u64;
@@ -321,16 +328,16 @@ impl OpenMemory {
     /// EIO unless it is the memory of the caller.
     fn check(&self) -> Result<(), Errno> {
         let own = task::current().space();
-        if self.space.upgrade().is_some_and(|space| Arc::ptr_eq(&space, &own)) { Ok(()) } else { Err(Errno::EIO) }
+        if self.space.upgrade().is_some_and(|space| Arc::ptr_eq(&space, &own)) {
+            Ok(())
+        } else {
+            Err(Errno::EIO)
+        }
     }
 }
 
 /// Moves memory in pieces; a fault ends it, and is EIO when nothing was moved.
-fn in_pieces(
-    at: u64,
-    mut left: usize,
-    mut piece: impl FnMut(usize, &mut [u8]) -> SysResult,
-) -> SysResult {
+fn in_pieces(at: u64, mut left: usize, mut piece: impl FnMut(usize, &mut [u8]) -> SysResult) -> SysResult {
     let mut address = usize::try_from(at).map_err(|_| Errno::EIO)?;
     let mut buffer = [0; 1024];
     let mut done = 0;

@@ -3,7 +3,7 @@
 //! `process` holds what lies under a process id, `system` what tells of the guest as a whole, `sysctl` the tree below
 //! /proc/sys, `net` that below /proc/net. Every text is made when it is read. What the kernel does not count is 0.
 
-mod cpu;
+pub(super) mod cpu;
 mod fd;
 mod memory;
 mod net;

@@ -38,7 +38,11 @@ fn if_inet6() -> String {
             let hex: String = address.octets().iter().map(|byte| format!("{byte:02x}")).collect();
             // Scope 0x10 is the host; flag 0x80 says that the address is permanent.
             let scope = if address.is_loopback() { 0x10 } else { 0 };
-            let _ = writeln!(out, "{hex} {:02x} {prefix:02x} {scope:02x} 80 {:>8}", interface.index, interface.name);
+            let _ = writeln!(
+                out,
+                "{hex} {:02x} {prefix:02x} {scope:02x} 80 {:>8}",
+                interface.index, interface.name
+            );
         }
     }
     out

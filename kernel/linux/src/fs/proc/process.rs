@@ -117,9 +117,9 @@ impl Subject {
 
 /// /proc/PID, if there is such a process. The directory of a thread is found too, though never listed.
 pub(super) fn directory(pid: Pid) -> Option<Item> {
-    let pid = process::find(pid).map(|process| process.pid()).or_else(|| {
-        process::find_task(pid).map(|task| task.pid())
-    })?;
+    let pid = process::find(pid)
+        .map(|process| process.pid())
+        .or_else(|| process::find_task(pid).map(|task| task.pid()))?;
     Some(owned(Id { pid, tid: None }, Item::directory(0o555, TaskDirectory(Id { pid, tid: None }))))
 }
 
@@ -369,7 +369,8 @@ fn stat(subject: &Subject) -> Result<Vec<u8>, Errno> {
     let (user, system) = subject.cpu_time();
     let (child_user, child_system) = process.children_time();
     let attributes = subject.task.as_ref().map(|task| *task.attributes.borrow()).unwrap_or_default();
-    let priority = if attributes.priority > 0 { -1 - attributes.priority as i32 } else { 20 + attributes.nice };
+    let priority =
+        if attributes.priority > 0 { -1 - attributes.priority as i32 } else { 20 + attributes.nice };
     let threads = process.living().len().max(1);
     let start = process.start_time / TICK;
     let space = subject.task.as_ref().map(|task| task.space());
@@ -515,8 +516,7 @@ fn limits(subject: &Subject) -> Result<Vec<u8>, Errno> {
 
 /// Transfers are not counted.
 fn io(_subject: &Subject) -> Result<Vec<u8>, Errno> {
-    let names =
-        ["rchar", "wchar", "syscr", "syscw", "read_bytes", "write_bytes", "cancelled_write_bytes"];
+    let names = ["rchar", "wchar", "syscr", "syscw", "read_bytes", "write_bytes", "cancelled_write_bytes"];
     Ok(names.iter().map(|name| format!("{name}: 0\n")).collect::<String>().into_bytes())
 }
 

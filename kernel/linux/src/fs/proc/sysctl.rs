@@ -102,7 +102,10 @@ fn kernel() -> Fixed {
         .with("reserve", fixed("1024"));
     Fixed::new()
         .with("hostname", setting(|| name_text(uts::hostname()), |name| uts::set_hostname(name.as_bytes())))
-        .with("domainname", setting(|| name_text(uts::domainname()), |name| uts::set_domainname(name.as_bytes())))
+        .with(
+            "domainname",
+            setting(|| name_text(uts::domainname()), |name| uts::set_domainname(name.as_bytes())),
+        )
         .with("ostype", fixed(uts::SYSNAME))
         .with("osrelease", fixed(uts::RELEASE))
         .with("version", fixed(uts::VERSION))
@@ -135,10 +138,13 @@ fn kernel() -> Fixed {
         .with("msgmax", shown(|| msg::MSGMAX.to_string()))
         .with("msgmnb", shown(|| msg::MSGMNB.to_string()))
         .with("msgmni", shown(|| msg::MSGMNI.to_string()))
-        .with("sem", shown(|| {
-            let (each, sets, operations) = (sem::SEMMSL, sem::SEMMNI, sem::SEMOPM);
-            format!("{each}\t{}\t{operations}\t{sets}", each * sets)
-        }))
+        .with(
+            "sem",
+            shown(|| {
+                let (each, sets, operations) = (sem::SEMMSL, sem::SEMMNI, sem::SEMOPM);
+                format!("{each}\t{}\t{operations}\t{sets}", each * sets)
+            }),
+        )
         .with("random", directory(random))
         .with("pty", directory(pty))
         .with("yama", directory(Fixed::new().with("ptrace_scope", fixed("0"))))

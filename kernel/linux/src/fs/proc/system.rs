@@ -194,6 +194,13 @@ fn interrupts() -> String {
 fn vmstat() -> String {
     let Usage { free, .. } = memory();
     let free = (free / PAGE_SIZE).to_string();
-    let lines = [("nr_free_pages", free.as_str()), ("pgfault", "0"), ("pgmajfault", "0"), ("pswpin", "0"), ("pswpout", "0"), ("oom_kill", "0")];
+    let lines = [
+        ("nr_free_pages", free.as_str()),
+        ("pgfault", "0"),
+        ("pgmajfault", "0"),
+        ("pswpin", "0"),
+        ("pswpout", "0"),
+        ("oom_kill", "0"),
+    ];
     lines.iter().map(|(name, value)| format!("{name} {value}\n")).collect()
 }
