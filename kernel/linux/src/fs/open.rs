@@ -4,7 +4,7 @@ use super::inode::{EXECUTE, Node, READ, WRITE};
 use super::walk::{Found, Last, Walk};
 use super::{Entry, Path, contents, notify, tree};
 use crate::errno::Errno;
-use crate::file::OpenFile;
+use crate::file::{OPENED_TO_RUN, OpenFile};
 use crate::task::Task;
 use alloc::format;
 use alloc::sync::Arc;
@@ -129,6 +129,7 @@ pub fn open_path(t: &Arc<Task>, path: Path, flags: u32, created: bool) -> Result
     if flags & O_PATH != 0 {
         return Ok(OpenFile::new(inode, flags & !SPENT, Some(path)));
     }
+    let flags = flags & !OPENED_TO_RUN;
     if inode.is_symlink() {
         return Err(Errno::ELOOP);
     }
@@ -162,10 +163,14 @@ pub fn open_path(t: &Arc<Task>, path: Path, flags: u32, created: bool) -> Result
             return Err(Errno::EPERM);
         }
     }
+    if kind == S_IFREG && writing {
+        inode.check_not_running()?;
+    }
     let truncated = flags & O_TRUNC != 0 && inode.contents().is_some();
     if truncated && let Some(contents) = inode.contents() {
         inode.check_seals(F_SEAL_SHRINK)?;
         contents.truncate(&inode.fs, 0);
+        crate::mem::file_shrank(&inode, 0);
         inode.written();
     }
     let object = inode.open_object(flags)?;
@@ -215,6 +220,7 @@ fn open_exec_path(t: &Arc<Task>, path: Path) -> Result<Arc<OpenFile>, Errno> {
         return Err(Errno::EACCES);
     }
     inode.permission(&t.cred(), EXECUTE)?;
+    inode.check_not_written()?;
     let object = inode.open_object(O_RDONLY)?;
-    Ok(OpenFile::new(object, O_RDONLY | O_LARGEFILE, Some(path)))
+    Ok(OpenFile::new(object, O_RDONLY | O_LARGEFILE | OPENED_TO_RUN, Some(path)))
 }

@@ -14,9 +14,9 @@ use crate::time::realtime_ns;
 use alloc::sync::Arc;
 use husk_machine::cell::KCell;
 use linux_raw_sys::general::{
-    IN_ATTRIB, IN_CREATE, IN_DELETE, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, RENAME_EXCHANGE,
-    RENAME_NOREPLACE, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK, S_ISGID,
-    S_IXGRP,
+    IN_ATTRIB, IN_CREATE, IN_DELETE, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, PROC_SUPER_MAGIC,
+    RENAME_EXCHANGE, RENAME_NOREPLACE, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG,
+    S_IFSOCK, S_ISGID, S_IXGRP,
 };
 
 /// An inode to be put into the directory `parent`: owner and set-group-ID as inode(7) says.
@@ -63,10 +63,6 @@ pub(super) fn create(
     mode: u32,
     node: Node,
 ) -> Result<Arc<Entry>, Errno> {
-    // A generated directory answers as one that may not be searched for new names.
-    if parent.inode().directory().is_none() {
-        return Err(Errno::ENOENT);
-    }
     may_change(parent, cred)?;
     let table = table(parent)?;
     let inode = new_inode(parent.inode(), cred, mode, node);
@@ -89,6 +85,8 @@ fn to_free_name(walk: &mut Walk<'_>, directory: bool) -> Result<(), Errno> {
     match walk.look_up_last() {
         Ok(_) => Err(Errno::EEXIST),
         Err(Errno::ENOENT) if walk.trailing_slash() && !directory => Err(Errno::ENOENT),
+        // Its lookups fail before it comes to what may be made: as in Linux, no name can be made there.
+        Err(Errno::ENOENT) if walk.parent().mount.fs.magic == PROC_SUPER_MAGIC => Err(Errno::ENOENT),
         Err(Errno::ENOENT) => Ok(()),
         Err(error) => Err(error),
     }
