@@ -12,6 +12,7 @@ pub mod message;
 pub mod netlink;
 pub mod option;
 pub mod payload;
+pub mod report;
 pub mod unix;
 
 use crate::errno::{Errno, SysResult};

@@ -15,9 +15,23 @@ pub mod udp;
 
 use super::{Protocol, addr};
 use crate::errno::Errno;
+use crate::task::cred::Uid;
 use alloc::sync::Arc;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use linux_raw_sys::net::{AF_INET, AF_INET6, SOCK_DGRAM, SOCK_RAW, SOCK_STREAM};
+
+/// What a line of /proc/net/tcp or /proc/net/udp tells of a socket. `state` is a number of TCP_INFO; `unread` counts
+/// connections where it listens.
+pub struct Description {
+    pub domain: u32,
+    pub local: SocketAddr,
+    pub remote: SocketAddr,
+    pub state: u8,
+    pub unsent: usize,
+    pub unread: usize,
+    pub owner: Uid,
+    pub ino: u64,
+}
 
 /// The protocols of IPPROTO_* that sockets have here.
 const TCP: u32 = 6;

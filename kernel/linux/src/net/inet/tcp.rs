@@ -8,7 +8,7 @@ mod connect;
 
 use super::options::IpOptions;
 use super::ports::Table;
-use super::{any, decode_to_bind, is_local, present};
+use super::{Description, any, decode_to_bind, is_local, present};
 use crate::errno::{Errno, SysResult};
 use crate::file::io::{Sink, Source};
 use crate::mem::user;
@@ -242,13 +242,31 @@ impl Tcp {
         info
     }
 
-    /// What /proc/net/tcp tells: local and remote address, state, bytes not taken by the peer, bytes not read.
-    pub fn describe(&self) -> (Option<SocketAddr>, Option<SocketAddr>, u8, usize, usize) {
+    fn describe(&self) -> Description {
         let unsent = self.peer().map_or(0, |peer| peer.state.borrow().inbox.bytes());
         let number = self.state_number();
+        let any = SocketAddr::new(any(self.common.domain), 0);
         let state = self.state.borrow();
-        (state.local, state.remote, number, unsent, state.inbox.bytes())
+        Description {
+            domain: self.common.domain,
+            local: state.local.unwrap_or(any),
+            remote: state.remote.unwrap_or(any),
+            state: number,
+            unsent,
+            unread: match &state.link {
+                Link::Listener { pending, .. } => pending.len(),
+                _ => state.inbox.bytes(),
+            },
+            owner: self.common.owner.0,
+            ino: self.common.ino,
+        }
     }
+}
+
+/// What /proc/net/tcp tells of all sockets that have a port.
+pub fn all() -> Vec<Description> {
+    let sockets: Vec<Arc<Tcp>> = PORTS.borrow().all().collect();
+    sockets.iter().map(|socket| socket.describe()).collect()
 }
 
 impl Protocol for Tcp {
@@ -366,6 +384,7 @@ impl Protocol for Tcp {
                 }
                 state.closed
             };
+            interface::count(taken);
             sent += taken;
             if gone {
                 // The bytes went out, and the answer was a RST.

@@ -5,7 +5,7 @@
 
 use super::options::{Header, IpOptions};
 use super::ports::Table;
-use super::{any, decode, decode_to_bind, is_broadcast, is_local, present, route};
+use super::{Description, any, decode, decode_to_bind, is_broadcast, is_local, present, route};
 use crate::errno::{Errno, SysResult};
 use crate::file::io::{Sink, Source};
 use crate::mem::user;
@@ -187,11 +187,27 @@ impl Datagram {
         Ok(())
     }
 
-    /// What /proc/net/udp tells: local and remote address, bytes not read.
-    pub fn describe(&self) -> (Option<SocketAddr>, Option<SocketAddr>, usize) {
+    fn describe(&self) -> Description {
+        let any = SocketAddr::new(any(self.common.domain), 0);
         let state = self.state.borrow();
-        (state.local, state.remote, state.inbox.bytes())
+        Description {
+            domain: self.common.domain,
+            local: state.local.unwrap_or(any),
+            remote: state.remote.unwrap_or(any),
+            // TCP's number of "established" for a connected socket, else "close".
+            state: if state.remote.is_some() { 1 } else { 7 },
+            unsent: 0,
+            unread: state.inbox.bytes(),
+            owner: self.common.owner.0,
+            ino: self.common.ino,
+        }
     }
+}
+
+/// What /proc/net/udp tells of all sockets that have a port.
+pub fn all() -> Vec<Description> {
+    let sockets: Vec<Arc<Datagram>> = PORTS.borrow().all().collect();
+    sockets.iter().map(|socket| socket.describe()).collect()
 }
 
 /// The Internet checksum of an ICMP message; that of IPv6 covers the addresses too.
@@ -276,6 +292,7 @@ impl Protocol for Datagram {
             return Err(Errno::EMSGSIZE);
         }
         let payload = Payload::take_whole(source, len)?;
+        interface::count(len);
         if self.is_ping() {
             self.send_ping(&payload, to, from)?;
         } else {
