@@ -283,7 +283,7 @@ impl Socket {
             patience.get_or_insert_with(|| self.patience_to_receive(of, 0)).wait(
                 &self.common().queue,
                 true,
-                || self.protocol.poll() & EPOLLIN != 0,
+                || self.protocol.poll() & (EPOLLIN | EPOLLHUP) != 0,
             )?;
         }
     }

@@ -191,7 +191,7 @@ impl IpOptions {
                 raw::IPV6_MTU => return Err(Errno::ENOTCONN),
                 _ => return Err(Errno::ENOPROTOOPT),
             }),
-            _ => Err(Errno::ENOPROTOOPT),
+            _ => Err(Errno::EOPNOTSUPP),
         }
     }
 
