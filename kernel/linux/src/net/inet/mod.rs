@@ -8,6 +8,7 @@
 //! An IPv4 address is one value whichever family its socket has: `::ffff:a.b.c.d` is turned into IPv4 where an address
 //! comes in and back where it goes out.
 
+mod multicast;
 pub mod options;
 pub mod ports;
 pub mod tcp;
@@ -118,7 +119,7 @@ pub fn route(domain: u32, v6_only: bool, ip: IpAddr) -> Result<(IpAddr, IpAddr),
     if domain == AF_INET6 && v6_only && to.is_ipv4() {
         return Err(Errno::ENETUNREACH);
     }
-    if is_local(to) { Ok((to, loopback(to))) } else { Err(Errno::ENETUNREACH) }
+    if is_local(to) || to.is_multicast() { Ok((to, loopback(to))) } else { Err(Errno::ENETUNREACH) }
 }
 
 #[cfg(test)]

@@ -429,6 +429,37 @@ fn a_connected_datagram_socket_learns_that_nobody_is_there() {
 }
 
 #[test]
+fn a_group_is_heard_by_those_who_joined_it() {
+    task::test::enter();
+    let on = 1i32.to_ne_bytes();
+    let members: Vec<Endpoint> = (0..2)
+        .map(|_| {
+            let member = socket(AF_INET, SOCK_DGRAM);
+            option::set(&*member.0, raw::SO_REUSEADDR, &on).expect("an option");
+            bind(&member, "0.0.0.0:5353").expect("shared");
+            member
+        })
+        .collect();
+    let sender = socket(AF_INET, SOCK_DGRAM);
+    let group = encode("224.0.0.251:5353");
+    assert_eq!(send_to(&sender.1, b"nobody", &group), Ok(6));
+    let request = [224, 0, 0, 251, 127, 0, 0, 1];
+    let join = |name| members[0].0.set_option(SOL_IP, name, &request);
+    assert_eq!(join(raw::IP_ADD_MEMBERSHIP), Ok(()));
+    assert_eq!(join(raw::IP_ADD_MEMBERSHIP), Err(Errno::EADDRINUSE));
+    members[1].0.set_option(SOL_IP, raw::IP_MULTICAST_ALL, &[0]).expect("an option");
+    assert_eq!(send_to(&sender.1, b"hello", &group), Ok(5));
+    assert_eq!(receive(&members[0].1, 9), Ok(b"hello".to_vec()));
+    assert_eq!(receive(&members[0].1, 9), Err(Errno::EAGAIN));
+    assert_eq!(receive(&members[1].1, 9), Err(Errno::EAGAIN));
+    sender.0.set_option(SOL_IP, raw::IP_MULTICAST_LOOP, &[0]).expect("an option");
+    assert_eq!(send_to(&sender.1, b"silent", &group), Ok(6));
+    assert_eq!(receive(&members[0].1, 9), Err(Errno::EAGAIN));
+    assert_eq!(join(raw::IP_DROP_MEMBERSHIP), Ok(()));
+    assert_eq!(join(raw::IP_DROP_MEMBERSHIP), Err(Errno::EADDRNOTAVAIL));
+}
+
+#[test]
 fn a_ping_is_answered() {
     let task = task::test::enter();
     let protocol = Socket::create(&task, AF_INET, SOCK_DGRAM, 1).expect("a ping socket");

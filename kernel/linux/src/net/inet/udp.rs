@@ -3,6 +3,7 @@
 //! A datagram goes straight into the receiver's inbox, or is dropped when that is full, as UDP does. A port that nobody
 //! has is told to a connected sender, as its ICMP message would.
 
+use super::multicast::{self, Multicast};
 use super::options::{Header, IpOptions};
 use super::ports::Table;
 use super::{Description, any, decode, decode_to_bind, is_broadcast, is_local, present, route};
@@ -55,6 +56,7 @@ pub struct Datagram {
     me: Weak<Datagram>,
     state: KCell<State>,
     ip: KCell<IpOptions>,
+    multicast: KCell<Multicast>,
 }
 
 impl Datagram {
@@ -69,6 +71,7 @@ impl Datagram {
             me: me.clone(),
             state: KCell::default(),
             ip: KCell::default(),
+            multicast: KCell::default(),
         })
     }
 
@@ -139,7 +142,8 @@ impl Datagram {
         let v6_only = self.ip.borrow().v6_only;
         let (ip, source) = route(self.common.domain, v6_only, to.ip())?;
         let local = self.local()?;
-        let source = if local.ip().is_unspecified() { source } else { local.ip() };
+        // A socket bound to a group or a broadcast address does not send from there.
+        let source = if is_local(local.ip()) && !is_broadcast(local.ip()) { local.ip() } else { source };
         Ok((SocketAddr::new(ip, to.port()), SocketAddr::new(source, local.port())))
     }
 
@@ -149,11 +153,21 @@ impl Datagram {
     }
 
     fn send_udp(&self, payload: Payload, to: SocketAddr, from: SocketAddr) -> Result<(), Errno> {
-        let header = self.ip.borrow().header(to.ip());
-        if is_broadcast(to.ip()) {
+        let mut header = self.ip.borrow().header(to.ip());
+        let group = to.ip().is_multicast();
+        if group {
+            header.ttl = self.multicast.borrow().ttl(to.ip());
+            if !multicast::is_heard(to.ip()) || !self.multicast.borrow().loops_to(to.ip()) {
+                return Ok(());
+            }
+        }
+        if group || is_broadcast(to.ip()) {
             let all: Vec<Arc<Self>> = PORTS.borrow().matches(to).map(|(_, endpoint)| endpoint).collect();
             let bytes = payload.to_vec();
-            for receiver in all.iter().filter(|receiver| receiver.score(from).is_some()) {
+            let hears = |receiver: &Self| {
+                receiver.score(from).is_some() && (!group || receiver.multicast.borrow().hears(to.ip()))
+            };
+            for receiver in all.iter().filter(|receiver| hears(receiver)) {
                 receiver.deliver(Payload::from_bytes(bytes.clone()), from, header);
             }
             return Ok(());
@@ -238,7 +252,7 @@ impl Protocol for Datagram {
             return Err(Errno::EINVAL);
         }
         let ip = wanted.ip();
-        if !ip.is_unspecified() && !is_local(ip) && !is_broadcast(ip) {
+        if !ip.is_unspecified() && !is_local(ip) && !is_broadcast(ip) && !ip.is_multicast() {
             return Err(Errno::EADDRNOTAVAIL);
         }
         self.claim(wanted)?;
@@ -363,6 +377,9 @@ impl Protocol for Datagram {
         if level == SOL_UDP {
             return Err(Errno::ENOPROTOOPT);
         }
+        if let Some(result) = self.multicast.borrow_mut().set(level, name, value) {
+            return result;
+        }
         let bound = self.state.borrow().local.is_some();
         self.ip.borrow_mut().set(self.common.domain, level, name, value, bound)
     }
@@ -373,6 +390,9 @@ impl Protocol for Datagram {
                 linux_raw_sys::net::SO_ACCEPTCONN => Ok(crate::net::option::int_value(false)),
                 _ => Err(Errno::ENOPROTOOPT),
             };
+        }
+        if let Some(value) = self.multicast.borrow().get(level, name) {
+            return Ok(value);
         }
         let connected = self.state.borrow().remote.is_some();
         self.ip.borrow().get(self.common.domain, level, name, connected)
@@ -395,6 +415,7 @@ impl Protocol for Datagram {
             (state.local.take(), core::mem::take(&mut state.inbox))
         };
         drop(inbox);
+        drop(self.multicast.take());
         if let Some(local) = local {
             self.table().borrow_mut().release(local.port(), self.common.ino);
         }

@@ -319,7 +319,11 @@ impl Protocol for Endpoint {
             return self.autobind();
         }
         if self.state.borrow().name.is_some() {
-            return Err(Errno::EINVAL);
+            // Linux tries to make the file before it looks at the socket.
+            return Err(match wanted {
+                Wanted::Path(path) if names::exists(task, &path) => Errno::EADDRINUSE,
+                _ => Errno::EINVAL,
+            });
         }
         let (key, name) = match wanted {
             Wanted::Unnamed => return Err(Errno::EINVAL),
