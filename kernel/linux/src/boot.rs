@@ -60,8 +60,7 @@ pub(crate) fn init(t: &Arc<Task>) {
         let cwd = String::from_utf8_lossy(&cwd).into_owned();
         fail(125, format_args!("cannot enter the working directory {cwd}: {error:?}"));
     }
-    let loaded = fs::open_exec(t, &program)
-        .and_then(|file| exec::execve(t, file, &program, args, &env));
+    let loaded = fs::open_exec(t, &program).and_then(|file| exec::execve(t, file, &program, args, &env));
     if let Err(error) = loaded {
         let code = if error == crate::errno::Errno::ENOENT { 127 } else { 126 };
         fail(code, format_args!("{name}: cannot be executed: {error:?}"));

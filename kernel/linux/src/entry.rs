@@ -1,11 +1,11 @@
 //! The personality's entries: what the machine calls on system calls, faults and kicks, and the way out.
 
+use crate::boot;
 use crate::mem::Bad;
+use crate::signal::{self, Action};
 use crate::syscall::site::{self, Mended};
 use crate::syscall::{table, trace};
 use crate::task::{self, Task, clone, exit, sched};
-use crate::signal::{self, Action};
-use crate::boot;
 use husk_machine::personality::Personality;
 use husk_machine::trap::{self, Trap};
 use husk_machine::user::Access;

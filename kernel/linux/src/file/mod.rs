@@ -131,6 +131,9 @@ pub enum FilePage {
     Beyond,
 }
 
+/// Besides the O_* flags of an open file: it was opened to be run as a program. Linux calls it __FMODE_EXEC.
+pub const OPENED_TO_RUN: u32 = 0x20;
+
 /// An open file description.
 pub struct OpenFile {
     pub object: Arc<dyn File>,
@@ -146,14 +149,26 @@ pub struct OpenFile {
 
 impl OpenFile {
     pub fn new(object: Arc<dyn File>, flags: u32, path: Option<crate::fs::Path>) -> Arc<Self> {
-        Arc::new(Self {
+        let file = Arc::new(Self {
             object,
             flags: KCell::new(flags),
             position: KCell::new(0),
             path,
             watchers: KCell::default(),
             async_state: KCell::default(),
-        })
+        });
+        file.count_use(1);
+        file
+    }
+
+    /// Tells the inode of an open file that may write, or that runs, that it comes (1) or goes (-1).
+    fn count_use(&self, by: i32) {
+        let program = self.flags.get() & OPENED_TO_RUN != 0;
+        if let Some(path) = &self.path
+            && (program || self.writable())
+        {
+            path.inode().change_users(by, program);
+        }
     }
 
     pub fn flags(&self) -> u32 {
@@ -227,6 +242,7 @@ impl OpenFile {
 
 impl Drop for OpenFile {
     fn drop(&mut self) {
+        self.count_use(-1);
         for item in self.watchers.take().iter().filter_map(Weak::upgrade) {
             item.file_closed(self);
         }
@@ -253,7 +269,7 @@ pub fn seek_within(of: &OpenFile, offset: i64, whence: u32, size: u64) -> Result
         SEEK_END => size as i64,
         _ => return Err(Errno::EINVAL),
     };
-    let position = base.checked_add(offset).ok_or(Errno::EOVERFLOW)?;
+    let position = base.checked_add(offset).ok_or(Errno::EINVAL)?;
     let position = u64::try_from(position).map_err(|_| Errno::EINVAL)?;
     of.set_position(position);
     Ok(position)

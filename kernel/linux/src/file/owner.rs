@@ -8,7 +8,10 @@ use crate::task::process;
 use crate::task::wait::{Registration, Wake};
 use alloc::sync::Arc;
 use husk_machine::cell::KCell;
-use linux_raw_sys::general::{F_OWNER_PGRP, F_OWNER_PID, F_OWNER_TID, SIGIO};
+use linux_raw_sys::general::{
+    EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDNORM, EPOLLWRNORM, F_OWNER_PGRP, F_OWNER_PID, F_OWNER_TID,
+    POLL_HUP, POLL_IN, POLL_OUT, SIGIO,
+};
 
 /// What the id of a `SignalOwner` names; the values are F_SETOWN_EX's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,9 +44,23 @@ pub struct SignalOwner {
 }
 
 impl SignalOwner {
-    fn send(&self) {
-        let signo = if self.signal == 0 { SIGIO } else { self.signal };
-        let info = SigInfo::kernel(signo);
+    /// Tells of EPOLL* `events` on descriptor `fd`.
+    fn send(&self, events: u32, fd: i32) {
+        let info = if self.signal == 0 {
+            SigInfo::kernel(SIGIO)
+        } else {
+            let (code, band) = match events {
+                _ if events & EPOLLIN != 0 => (POLL_IN, EPOLLIN | EPOLLRDNORM),
+                _ if events & EPOLLOUT != 0 => (POLL_OUT, EPOLLOUT | EPOLLWRNORM),
+                _ => (POLL_HUP, EPOLLHUP | EPOLLERR),
+            };
+            SigInfo {
+                signo: self.signal,
+                code: code as i32,
+                errno: 0,
+                fields: [band.into(), fd as u64, 0, 0],
+            }
+        };
         match self.kind {
             _ if self.id == 0 => {}
             OwnerKind::Group => signal::send_to_group(self.id, info),
@@ -64,11 +81,13 @@ impl SignalOwner {
 /// Tells the owner when the object wakes those who wait for it.
 struct Announce {
     owner: KCell<SignalOwner>,
+    /// The descriptor through which O_ASYNC was set.
+    fd: i32,
 }
 
 impl Wake for Announce {
-    fn wake(&self, _events: u32) {
-        self.owner.get().send();
+    fn wake(&self, events: u32) {
+        self.owner.get().send(events, self.fd);
     }
 }
 
@@ -104,15 +123,15 @@ impl OpenFile {
         Ok(())
     }
 
-    /// Starts or ends signals to the owner (O_ASYNC).
-    pub fn set_async(&self, on: bool) {
+    /// Starts or ends signals to the owner (O_ASYNC), which name descriptor `fd`.
+    pub fn set_async(&self, on: bool, fd: i32) {
         let Some(queue) = self.object.wait_queue(self) else { return };
         let mut state = self.async_state.borrow_mut();
         if let Some((_, registration)) = state.announce.take() {
             queue.remove(registration);
         }
         if on {
-            let announce = Arc::new(Announce { owner: KCell::new(state.owner) });
+            let announce = Arc::new(Announce { owner: KCell::new(state.owner), fd });
             let waker: Arc<dyn Wake> = announce.clone();
             let registration = queue.add(&waker, false);
             state.announce = Some((announce, registration));

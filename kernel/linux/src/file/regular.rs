@@ -68,7 +68,11 @@ impl File for Inode {
         if at + source.left() as u64 > contents.size() {
             self.check_seals(F_SEAL_GROW)?;
         }
+        let image_pages = contents.image_pages_at(at, source.left());
         let count = contents.write(&self.fs, at, source)?;
+        if !image_pages.is_empty() {
+            crate::mem::file_replaced(self, image_pages);
+        }
         self.written();
         report(of, IN_MODIFY);
         Ok(count)

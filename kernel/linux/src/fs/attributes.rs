@@ -1,6 +1,6 @@
 //! Changes of an inode's attributes: mode, owner, times, size, and who may make them.
 
-use super::inode::WRITE;
+use super::inode::{Node, WRITE};
 use super::{Path, notify};
 use crate::errno::Errno;
 use crate::file::regular::within_size_limit;
@@ -26,7 +26,8 @@ pub fn set_mode(path: &Path, cred: &Cred, mode: u32) -> Result<(), Errno> {
     if inode.is_symlink() {
         return Err(Errno::EOPNOTSUPP);
     }
-    if !inode.owned_by(cred) {
+    // What a generated file is is made anew at each look, so nothing could keep the change.
+    if !inode.owned_by(cred) || matches!(inode.node, Node::Pseudo(_)) {
         return Err(Errno::EPERM);
     }
     let mut attributes = inode.attributes.borrow_mut();
@@ -50,7 +51,9 @@ pub fn set_owner(path: &Path, cred: &Cred, uid: Option<Uid>, gid: Option<Gid>) -
     let uid_allowed = uid.is_none_or(|uid| owner && uid == attributes.uid);
     let gid_allowed = gid.is_none_or(|gid| owner && (gid == attributes.gid || cred.in_group(gid)));
     let allowed = uid_allowed && gid_allowed || cred.capable(CAP_CHOWN);
-    if !allowed {
+    let changes =
+        uid.is_some_and(|uid| uid != attributes.uid) || gid.is_some_and(|gid| gid != attributes.gid);
+    if !allowed || changes && matches!(inode.node, Node::Pseudo(_)) {
         return Err(Errno::EPERM);
     }
     attributes.uid = uid.unwrap_or(attributes.uid);
@@ -104,7 +107,12 @@ pub fn set_times(path: &Path, cred: &Cred, atime: NewTime, mtime: NewTime) -> Re
 /// ftruncate(2) and truncate(2), once it is known that the caller may write.
 pub fn set_size(path: &Path, size: u64) -> Result<(), Errno> {
     let inode = path.inode();
-    let contents = inode.contents().ok_or(Errno::EINVAL)?;
+    let contents = match &inode.node {
+        Node::File(contents) => contents,
+        // Their size is not theirs to keep.
+        Node::Pseudo(_) => return Ok(()),
+        _ => return Err(Errno::EINVAL),
+    };
     let old = contents.size();
     if size > super::contents::SIZE_MAX {
         return Err(Errno::EFBIG);
@@ -120,6 +128,9 @@ pub fn set_size(path: &Path, size: u64) -> Result<(), Errno> {
         inode.check_seals(F_SEAL_SHRINK)?;
     }
     contents.truncate(&inode.fs, size);
+    if size < old {
+        crate::mem::file_shrank(inode, size);
+    }
     inode.written();
     notify::event(&path.entry, IN_MODIFY);
     Ok(())

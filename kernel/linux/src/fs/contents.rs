@@ -12,6 +12,7 @@ use crate::file::FilePage;
 use crate::file::io::{Sink, Source};
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
+use core::ops::Range;
 use husk_abi::layout::PAGE_SIZE;
 use husk_machine::cell::KCell;
 use husk_machine::page::Pages;
@@ -448,6 +449,12 @@ impl Contents {
         let around = if index < image { 1 } else { FAULT_AROUND.min(size - index) };
         self.own_page(fs, index, around)?;
         self.page(fs, index, false)
+    }
+
+    /// The pages of the `len` bytes from `at` on, as far as the image may still give some of them.
+    pub fn image_pages_at(&self, at: u64, len: usize) -> Range<u64> {
+        let data = self.data.borrow();
+        at / PAGE..at.saturating_add(len as u64).div_ceil(PAGE).min(data.image_pages())
     }
 
     /// SEEK_DATA: the first byte at or after `at` that is not in a hole.

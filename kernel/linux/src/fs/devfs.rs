@@ -1,10 +1,9 @@
-//! Character devices: who serves which numbers, and the ones that are memory only. Terminals are in `crate::tty`.
+//! Character devices: who serves which numbers, and the ones that are memory only.
 
 use super::{Stat, device_number, major_minor};
 use crate::errno::{Errno, SysResult};
 use crate::file::io::{Sink, Source};
 use crate::file::{File, OpenFile};
-use crate::tty;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
@@ -25,15 +24,9 @@ struct Driver {
 const MEMORY: u32 = 1;
 
 static DRIVERS: Global<KCell<Vec<Driver>>> = Global::new(|| {
-    let one = |major, minor, open| Driver { major, minors: minor..=minor, open };
-    let mut drivers: Vec<Driver> = MemoryDevice::ALL
-        .iter()
-        .map(|device| one(MEMORY, *device as u32, open_memory as OpenDevice))
-        .collect();
-    drivers.push(one(5, 0, tty::open_controlling));
-    drivers.push(one(5, 1, tty::console::open_console));
-    drivers.push(one(5, 2, tty::pty::open_master));
-    drivers.push(Driver { major: 136, minors: 0..=u32::MAX, open: tty::pty::open_slave });
+    let minors = MemoryDevice::ALL.iter().map(|device| *device as u32);
+    let drivers =
+        minors.map(|minor| Driver { major: MEMORY, minors: minor..=minor, open: open_memory }).collect();
     KCell::new(drivers)
 });
 
@@ -126,11 +119,9 @@ impl File for MemoryDevice {
             ..Stat::default()
         })
     }
+}
 
-    fn page(&self, _index: u64, for_write: bool) -> Result<crate::file::FilePage, Errno> {
-        match self {
-            Self::Zero if !for_write => Ok(crate::file::FilePage::Zero),
-            _ => Err(Errno::ENODEV),
-        }
-    }
+/// Whether mappings of the object are anonymous memory, as those of /dev/zero are.
+pub fn is_zero(object: &dyn File) -> bool {
+    matches!(object.downcast::<MemoryDevice>(), Some(MemoryDevice::Zero))
 }

@@ -125,6 +125,13 @@ impl Directory {
         Some(entry)
     }
 
+    /// Looks at the entry `name` if it is in the table, without a reference of its own: for walks that go on below it.
+    pub(super) fn peek<R>(&self, name: &[u8], look: impl FnOnce(&Arc<Entry>) -> Option<R>) -> Option<R> {
+        let table = self.table.borrow();
+        let position = table.find(hash(name), name)?;
+        look(table.slots[position].entry.as_ref()?)
+    }
+
     /// Brings in all names of the root image, before a change.
     fn load(&self, this: &Arc<Entry>) {
         let Some(image) = self.table.borrow_mut().image.take() else { return };

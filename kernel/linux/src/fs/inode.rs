@@ -78,6 +78,8 @@ pub struct Inode {
     pub ino: u64,
     pub(super) attributes: KCell<Attributes>,
     pub node: Node,
+    /// Open files that may write, or, negative, those that are open as programs: the two exclude each other.
+    users: KCell<i32>,
     /// What few inodes have.
     pub(super) extra: KCell<Option<Box<Extra>>>,
 }
@@ -102,6 +104,7 @@ impl Inode {
             ino,
             attributes: KCell::new(attributes),
             node,
+            users: KCell::new(0),
             extra: KCell::new(None),
         })
     }
@@ -284,16 +287,12 @@ impl Inode {
         self.attributes.borrow_mut().ctime = realtime_ns() as i64;
     }
 
-    /// The contents were read: moves atime as a relatime mount does.
+    /// The contents were read: moves atime as a relatime mount does, but not once a day too, which would cost each
+    /// read a look at the clock.
     pub(crate) fn touch_accessed(&self) {
-        const DAY: i64 = 86_400_000_000_000;
-        let now = realtime_ns() as i64;
         let mut attributes = self.attributes.borrow_mut();
-        if attributes.atime <= attributes.mtime
-            || attributes.atime <= attributes.ctime
-            || now - attributes.atime > DAY
-        {
-            attributes.atime = now;
+        if attributes.atime <= attributes.mtime || attributes.atime <= attributes.ctime {
+            attributes.atime = realtime_ns() as i64;
         }
     }
 
@@ -345,6 +344,21 @@ impl Inode {
     /// The locks on the file, to take one.
     pub fn make_locks(&self) -> Arc<Locks> {
         self.extra.borrow_mut().get_or_insert_default().locks.get_or_insert_default().clone()
+    }
+
+    /// ETXTBSY while the file runs as a program.
+    pub fn check_not_running(&self) -> Result<(), Errno> {
+        if self.users.get() < 0 { Err(Errno::ETXTBSY) } else { Ok(()) }
+    }
+
+    /// ETXTBSY while the file is open for writing.
+    pub fn check_not_written(&self) -> Result<(), Errno> {
+        if self.users.get() > 0 { Err(Errno::ETXTBSY) } else { Ok(()) }
+    }
+
+    /// An open file comes (1) or goes (-1): one that may write, or one that is open as a `program`.
+    pub(crate) fn change_users(&self, by: i32, program: bool) {
+        *self.users.borrow_mut() += if program { -by } else { by };
     }
 
     /// The seals of a memfd; `None` for other files.

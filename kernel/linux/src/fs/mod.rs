@@ -10,7 +10,6 @@ pub mod attach;
 pub mod attributes;
 pub mod contents;
 pub mod devfs;
-pub mod devpts;
 pub mod dir;
 pub mod entry;
 pub mod image;

@@ -4,7 +4,7 @@ use super::inode::{EXECUTE, Node, READ, WRITE};
 use super::walk::{Found, Last, Walk};
 use super::{Entry, Path, contents, notify, tree};
 use crate::errno::Errno;
-use crate::file::OpenFile;
+use crate::file::{OPENED_TO_RUN, OpenFile};
 use crate::task::Task;
 use alloc::format;
 use alloc::sync::Arc;
@@ -37,7 +37,7 @@ pub fn open(t: &Arc<Task>, dirfd: i32, path: &[u8], mut how: How) -> Result<Arc<
     }
     let mut walk = Walk::restricted(t, dirfd, path, how.resolve)?;
     if how.flags & TMPFILE_BIT != 0 {
-        return open_nameless(t, &mut walk, how);
+        return open_nameless(t, walk, how);
     }
     if how.flags & O_CREAT != 0 {
         return open_or_create(t, &mut walk, how);
@@ -64,7 +64,7 @@ fn open_or_create(t: &Arc<Task>, walk: &mut Walk<'_>, how: How) -> Result<Arc<Op
                 }
                 let mode = S_IFREG | how.mode & 0o7777 & !t.fs().umask();
                 let node = Node::File(contents::Contents::default());
-                let entry = tree::create(walk.parent(), walk.cred(), walk.last_name(), mode, node)?;
+                let entry = tree::create(walk.parent(), &walk.cred(), walk.last_name(), mode, node)?;
                 let path = Path { mount: walk.parent().mount.clone(), entry };
                 return open_path(t, path, how.flags & !O_TRUNC, true);
             }
@@ -92,10 +92,11 @@ fn open_or_create(t: &Arc<Task>, walk: &mut Walk<'_>, how: How) -> Result<Arc<Op
 }
 
 /// O_TMPFILE: a regular file without a name in the directory that the path names.
-fn open_nameless(t: &Arc<Task>, walk: &mut Walk<'_>, how: How) -> Result<Arc<OpenFile>, Errno> {
+fn open_nameless(t: &Arc<Task>, walk: Walk<'_>, how: How) -> Result<Arc<OpenFile>, Errno> {
     if how.flags & O_ACCMODE == O_RDONLY || how.flags & O_DIRECTORY == 0 {
         return Err(Errno::EINVAL);
     }
+    let cred = &walk.cred();
     let Found::Path(parent) = walk.to_end(true)? else { return Err(Errno::ENOTDIR) };
     if !parent.inode().is_directory() {
         return Err(Errno::ENOTDIR);
@@ -104,7 +105,6 @@ fn open_nameless(t: &Arc<Task>, walk: &mut Walk<'_>, how: How) -> Result<Arc<Ope
         return Err(Errno::EOPNOTSUPP);
     }
     parent.mount.check_writable()?;
-    let cred = walk.cred();
     parent.inode().permission(cred, WRITE | EXECUTE)?;
     let mode = S_IFREG | how.mode & 0o7777 & !t.fs().umask();
     let node = Node::File(contents::Contents::default());
@@ -129,6 +129,7 @@ pub fn open_path(t: &Arc<Task>, path: Path, flags: u32, created: bool) -> Result
     if flags & O_PATH != 0 {
         return Ok(OpenFile::new(inode, flags & !SPENT, Some(path)));
     }
+    let flags = flags & !OPENED_TO_RUN;
     if inode.is_symlink() {
         return Err(Errno::ELOOP);
     }
@@ -162,10 +163,14 @@ pub fn open_path(t: &Arc<Task>, path: Path, flags: u32, created: bool) -> Result
             return Err(Errno::EPERM);
         }
     }
+    if kind == S_IFREG && writing {
+        inode.check_not_running()?;
+    }
     let truncated = flags & O_TRUNC != 0 && inode.contents().is_some();
     if truncated && let Some(contents) = inode.contents() {
         inode.check_seals(F_SEAL_SHRINK)?;
         contents.truncate(&inode.fs, 0);
+        crate::mem::file_shrank(&inode, 0);
         inode.written();
     }
     let object = inode.open_object(flags)?;
@@ -215,6 +220,7 @@ fn open_exec_path(t: &Arc<Task>, path: Path) -> Result<Arc<OpenFile>, Errno> {
         return Err(Errno::EACCES);
     }
     inode.permission(&t.cred(), EXECUTE)?;
+    inode.check_not_written()?;
     let object = inode.open_object(O_RDONLY)?;
-    Ok(OpenFile::new(object, O_RDONLY | O_LARGEFILE, Some(path)))
+    Ok(OpenFile::new(object, O_RDONLY | O_LARGEFILE | OPENED_TO_RUN, Some(path)))
 }

@@ -178,9 +178,9 @@ pub struct Kind {
     pub root: fn() -> Item,
 }
 
-static KINDS: Global<KCell<Vec<Kind>>> = Global::new(|| KCell::new(alloc::vec![super::devpts::DEVPTS]));
+static KINDS: Global<KCell<Vec<Kind>>> = Global::new(KCell::default);
 
-/// Makes a kind of file system known. Those named `proc` and `sysfs` are mounted by `init_root`, which comes later.
+/// Makes a kind of file system known. Those named `proc`, `sysfs` and `devpts` are mounted by `init_root`, which comes later.
 pub fn register(kind: Kind) {
     KINDS.borrow_mut().push(kind);
 }

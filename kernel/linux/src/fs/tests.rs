@@ -18,6 +18,7 @@ use linux_raw_sys::general::{
 };
 
 fn enter() -> Arc<Task> {
+    crate::tty::register();
     root::init_root(&[]).unwrap();
     task::test::enter()
 }

@@ -14,9 +14,9 @@ use crate::time::realtime_ns;
 use alloc::sync::Arc;
 use husk_machine::cell::KCell;
 use linux_raw_sys::general::{
-    IN_ATTRIB, IN_CREATE, IN_DELETE, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, RENAME_EXCHANGE,
-    RENAME_NOREPLACE, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK, S_ISGID,
-    S_IXGRP,
+    IN_ATTRIB, IN_CREATE, IN_DELETE, IN_MOVE_SELF, IN_MOVED_FROM, IN_MOVED_TO, PROC_SUPER_MAGIC,
+    RENAME_EXCHANGE, RENAME_NOREPLACE, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG,
+    S_IFSOCK, S_ISGID, S_IXGRP,
 };
 
 /// An inode to be put into the directory `parent`: owner and set-group-ID as inode(7) says.
@@ -63,10 +63,6 @@ pub(super) fn create(
     mode: u32,
     node: Node,
 ) -> Result<Arc<Entry>, Errno> {
-    // A generated directory answers as one that may not be searched for new names.
-    if parent.inode().directory().is_none() {
-        return Err(Errno::ENOENT);
-    }
     may_change(parent, cred)?;
     let table = table(parent)?;
     let inode = new_inode(parent.inode(), cred, mode, node);
@@ -89,6 +85,8 @@ fn to_free_name(walk: &mut Walk<'_>, directory: bool) -> Result<(), Errno> {
     match walk.look_up_last() {
         Ok(_) => Err(Errno::EEXIST),
         Err(Errno::ENOENT) if walk.trailing_slash() && !directory => Err(Errno::ENOENT),
+        // Its lookups fail before it comes to what may be made: as in Linux, no name can be made there.
+        Err(Errno::ENOENT) if walk.parent().mount.fs.magic == PROC_SUPER_MAGIC => Err(Errno::ENOENT),
         Err(Errno::ENOENT) => Ok(()),
         Err(error) => Err(error),
     }
@@ -100,7 +98,7 @@ pub fn make_directory(t: &Arc<Task>, dirfd: i32, path: &[u8], mode: u32) -> Resu
     to_free_name(&mut walk, true)?;
     let mode = S_IFDIR | mode & 0o1777 & !t.fs().umask();
     let node = Node::Directory(Directory::new());
-    create(walk.parent(), walk.cred(), walk.last_name(), mode, node).map(drop)
+    create(walk.parent(), &walk.cred(), walk.last_name(), mode, node).map(drop)
 }
 
 /// mknodat(2). `mode` has kind and permissions. Gives the path of what was made.
@@ -115,11 +113,11 @@ pub fn make_node(t: &Arc<Task>, dirfd: i32, path: &[u8], mode: u32, device: u64)
         _ => return Err(Errno::EINVAL),
     };
     to_free_name(&mut walk, false)?;
-    if matches!(kind, S_IFCHR | S_IFBLK) && !walk.cred().capable(CAP_MKNOD) {
+    if matches!(kind, S_IFCHR | S_IFBLK) && !&walk.cred().capable(CAP_MKNOD) {
         return Err(Errno::EPERM);
     }
     let mode = kind | mode & 0o7777 & !t.fs().umask();
-    let entry = create(walk.parent(), walk.cred(), walk.last_name(), mode, node)?;
+    let entry = create(walk.parent(), &walk.cred(), walk.last_name(), mode, node)?;
     Ok(Path { mount: walk.parent().mount.clone(), entry })
 }
 
@@ -131,7 +129,7 @@ pub fn make_symlink(t: &Arc<Task>, target: &[u8], dirfd: i32, path: &[u8]) -> Re
     let mut walk = Walk::new(t, dirfd, path)?;
     to_free_name(&mut walk, false)?;
     let node = Node::Symlink(Target::Memory(target.into()));
-    create(walk.parent(), walk.cred(), walk.last_name(), S_IFLNK | 0o777, node).map(drop)
+    create(walk.parent(), &walk.cred(), walk.last_name(), S_IFLNK | 0o777, node).map(drop)
 }
 
 /// linkat(2), once the old name has been resolved to `old`.
@@ -142,7 +140,7 @@ pub fn make_link(t: &Arc<Task>, old: &Path, dirfd: i32, path: &[u8]) -> Result<(
     if !Arc::ptr_eq(&parent.mount, &old.mount) {
         return Err(Errno::EXDEV);
     }
-    may_change(parent, walk.cred())?;
+    may_change(parent, &walk.cred())?;
     let inode = old.inode();
     if inode.is_directory() {
         return Err(Errno::EPERM);
@@ -183,7 +181,7 @@ pub fn unlink(t: &Arc<Task>, dirfd: i32, path: &[u8]) -> Result<(), Errno> {
         return Err(Errno::EISDIR);
     }
     let victim = walk.look_up_last()?;
-    let (parent, cred) = (walk.parent(), walk.cred());
+    let (parent, cred) = (walk.parent(), &walk.cred());
     if walk.trailing_slash() {
         return Err(if victim.inode().is_directory() { Errno::EISDIR } else { Errno::ENOTDIR });
     }
@@ -208,7 +206,7 @@ pub fn remove_directory(t: &Arc<Task>, dirfd: i32, path: &[u8]) -> Result<(), Er
         Last::Root => return Err(Errno::EBUSY),
     }
     let victim = walk.look_up_last()?;
-    let (parent, cred) = (walk.parent(), walk.cred());
+    let (parent, cred) = (walk.parent(), &walk.cred());
     may_change(parent, cred)?;
     parent.inode().check_sticky(cred, victim.inode())?;
     if !victim.inode().is_directory() {
@@ -257,7 +255,7 @@ pub fn rename(
     let old_last = old.to_parent()?;
     let mut new = Walk::new(t, new_dirfd, new_path)?;
     let new_last = new.to_parent()?;
-    let (from, to, cred) = (old.parent(), new.parent(), old.cred());
+    let (from, to, cred) = (old.parent(), new.parent(), &old.cred());
     if !Arc::ptr_eq(&from.mount, &to.mount) {
         return Err(Errno::EXDEV);
     }

@@ -45,8 +45,11 @@ pub enum Found {
 
 /// A path being resolved.
 pub struct Walk<'a> {
-    cred: Arc<Cred>,
-    root: Path,
+    t: &'a Task,
+    /// Whose rights count, if not the task's.
+    cred: Option<Arc<Cred>>,
+    /// The root under RESOLVE_BENEATH and RESOLVE_IN_ROOT; else it is the task's.
+    scope: Option<Path>,
     at: Path,
     text: Cow<'a, [u8]>,
     /// Start of what is still to be resolved.
@@ -59,31 +62,29 @@ pub struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     /// A walk along `path` from `dirfd`, or from the root if it is absolute. ENOENT for an empty path.
-    pub fn new(t: &Task, dirfd: i32, path: &'a [u8]) -> Result<Self, Errno> {
+    pub fn new(t: &'a Task, dirfd: i32, path: &'a [u8]) -> Result<Self, Errno> {
         Self::restricted(t, dirfd, path, 0)
     }
 
     /// As `new`, within the RESOLVE_* limits of openat2(2).
-    pub fn restricted(t: &Task, dirfd: i32, path: &'a [u8], resolve: u32) -> Result<Self, Errno> {
-        if path.is_empty() {
-            return Err(Errno::ENOENT);
-        }
-        let fs = t.fs();
+    pub fn restricted(t: &'a Task, dirfd: i32, path: &'a [u8], resolve: u32) -> Result<Self, Errno> {
+        let first = path.first().ok_or(Errno::ENOENT)?;
         let scoped = resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT) != 0;
-        let absolute = path[0] == b'/';
+        let absolute = *first == b'/';
         if absolute && resolve & RESOLVE_BENEATH != 0 {
             return Err(Errno::EXDEV);
         }
-        let (root, at) = if absolute && !scoped {
-            let root = fs.root();
-            (root.clone(), root)
+        let at = if absolute && !scoped {
+            t.fs_ref().root()
+        } else if dirfd == AT_FDCWD {
+            t.fs_ref().cwd()
         } else {
-            let start = if dirfd == AT_FDCWD { fs.cwd() } else { directory_of(t, dirfd)? };
-            (if scoped { start.clone() } else { fs.root() }, start)
+            directory_of(t, dirfd)?
         };
         Ok(Self {
-            cred: t.cred(),
-            root,
+            t,
+            cred: None,
+            scope: scoped.then(|| at.clone()),
             at,
             text: Cow::Borrowed(path),
             rest: 0,
@@ -96,12 +97,24 @@ impl<'a> Walk<'a> {
 
     /// The same walk with the rights of `cred`.
     pub fn as_cred(mut self, cred: Arc<Cred>) -> Self {
-        self.cred = cred;
+        self.cred = Some(cred);
         self
     }
 
-    pub fn cred(&self) -> &Arc<Cred> {
-        &self.cred
+    fn root(&self) -> Path {
+        self.scope.clone().unwrap_or_else(|| self.t.fs_ref().root())
+    }
+
+    fn check_search(&self) -> Result<(), Errno> {
+        match &self.cred {
+            Some(cred) => self.at.inode().permission(cred, EXECUTE),
+            None => self.at.inode().permission(&self.t.cred_ref(), EXECUTE),
+        }
+    }
+
+    /// Whose rights count.
+    pub fn cred(&self) -> Arc<Cred> {
+        self.cred.clone().unwrap_or_else(|| self.t.cred())
     }
 
     /// The directory reached.
@@ -121,23 +134,21 @@ impl<'a> Walk<'a> {
     /// Goes to the directory of the last component.
     pub fn to_parent(&mut self) -> Result<Last, Errno> {
         loop {
-            let text = &self.text[self.rest..];
-            let Some(begin) = text.iter().position(|byte| *byte != b'/') else {
+            self.run_ahead();
+            let Some(range) = next_component(&self.text, self.rest) else {
                 self.require_directory()?;
                 self.last = 0..0;
                 self.trailing_slash = true;
                 return Ok(Last::Root);
             };
-            let len = text[begin..].iter().position(|byte| *byte == b'/').unwrap_or(text.len() - begin);
-            let after = &text[begin + len..];
+            let after = &self.text[range.end..];
             let last = after.iter().all(|byte| *byte == b'/');
             let trailing_slash = last && !after.is_empty();
-            let range = self.rest + begin..self.rest + begin + len;
-            if len > NAME_MAX {
+            if range.len() > NAME_MAX {
                 return Err(Errno::ENAMETOOLONG);
             }
             self.require_directory()?;
-            self.at.inode().permission(&self.cred, EXECUTE)?;
+            self.check_search()?;
             self.rest = range.end;
             self.last = range;
             if last {
@@ -154,11 +165,26 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// Goes through directories that are in memory already as far as they are plain: neither links nor covered by
+    /// mounts, nor the last component.
+    fn run_ahead(&mut self) {
+        /// Tables that are borrowed at a time.
+        const DEPTH: u32 = 8;
+        let ahead = match &self.cred {
+            Some(cred) => ahead(&self.at.entry, &self.text, self.rest, cred, DEPTH),
+            None => ahead(&self.at.entry, &self.text, self.rest, &self.t.cred_ref(), DEPTH),
+        };
+        if let Some((entry, rest)) = ahead {
+            self.at.entry = entry;
+            self.rest = rest;
+        }
+    }
+
     /// Resolves the whole path. `follow`: a symbolic link at the end is followed too.
-    pub fn to_end(&mut self, follow: bool) -> Result<Found, Errno> {
+    pub fn to_end(mut self, follow: bool) -> Result<Found, Errno> {
         loop {
             if self.to_parent()? == Last::Root {
-                return Ok(Found::Path(self.at.clone()));
+                return Ok(Found::Path(self.at));
             }
             let follow = follow || self.trailing_slash;
             let before = self.links;
@@ -169,7 +195,7 @@ impl<'a> Walk<'a> {
                 if self.trailing_slash {
                     self.require_directory()?;
                 }
-                return Ok(Found::Path(self.at.clone()));
+                return Ok(Found::Path(self.at));
             }
         }
     }
@@ -219,7 +245,7 @@ impl<'a> Walk<'a> {
 
     fn up(&mut self) -> Result<(), Errno> {
         loop {
-            if self.at == self.root {
+            if self.at == self.root() {
                 if self.resolve & RESOLVE_BENEATH != 0 {
                     return Err(Errno::EXDEV);
                 }
@@ -252,7 +278,7 @@ impl<'a> Walk<'a> {
         let target = match &link.inode().node {
             Node::Symlink(target) => Cow::Borrowed(target.bytes()),
             Node::Pseudo(pseudo::Node::Link(pseudo)) => {
-                if let Some(found) = pseudo.jump(&self.cred)? {
+                if let Some(found) = pseudo.jump(&self.cred())? {
                     return self.jump(found);
                 }
                 Cow::Owned(pseudo.target()?)
@@ -271,10 +297,10 @@ impl<'a> Walk<'a> {
             if self.resolve & RESOLVE_BENEATH != 0 {
                 return Err(Errno::EXDEV);
             }
-            if self.resolve & RESOLVE_NO_XDEV != 0 && !Arc::ptr_eq(&self.at.mount, &self.root.mount) {
+            if self.resolve & RESOLVE_NO_XDEV != 0 && !Arc::ptr_eq(&self.at.mount, &self.root().mount) {
                 return Err(Errno::EXDEV);
             }
-            self.at = self.root.clone();
+            self.at = self.root();
         }
         self.text = Cow::Owned(text);
         self.rest = 0;
@@ -303,6 +329,38 @@ impl<'a> Walk<'a> {
         // What follows the link: slashes, perhaps more components.
         Ok(None)
     }
+}
+
+/// Where the first component at or after `from` lies in `text`; `None` when only slashes are left.
+fn next_component(text: &[u8], from: usize) -> Option<Range<usize>> {
+    let rest = &text[from..];
+    let begin = rest.iter().position(|byte| *byte != b'/')?;
+    let len = rest[begin..].iter().position(|byte| *byte == b'/').unwrap_or(rest.len() - begin);
+    Some(from + begin..from + begin + len)
+}
+
+/// See `Walk::run_ahead`: the directory reached from `entry`, if it is another, and where the text goes on.
+fn ahead(
+    entry: &Arc<Entry>,
+    text: &[u8],
+    from: usize,
+    cred: &Cred,
+    depth: u32,
+) -> Option<(Arc<Entry>, usize)> {
+    let range = next_component(text, from)?;
+    let (end, name) = (range.end, &text[range]);
+    let last = text[end..].iter().all(|byte| *byte == b'/');
+    if depth == 0 || last || matches!(name, b"." | b"..") {
+        return None;
+    }
+    let directory = entry.inode().directory()?;
+    entry.inode().permission(cred, EXECUTE).ok()?;
+    directory.peek(name, |child| {
+        if child.is_mountpoint() || child.inode().directory().is_none() {
+            return None;
+        }
+        Some(ahead(child, text, end, cred, depth - 1).unwrap_or_else(|| (child.clone(), end)))
+    })
 }
 
 /// The entry `name` in the directory `at`; ENOENT if there is none.

@@ -137,7 +137,11 @@ impl Image {
             PT_LOAD => {
                 let end = segment.address.checked_add(segment.len).ok_or(Errno::ENOEXEC)?;
                 let aligned = segment.address % PAGE_SIZE == (segment.offset % PAGE_SIZE as u64) as usize;
-                if segment.file_len > segment.len || end > GUEST_END || !aligned || !segment.align.is_power_of_two() {
+                if segment.file_len > segment.len
+                    || end > GUEST_END
+                    || !aligned
+                    || !segment.align.is_power_of_two()
+                {
                     return Err(Errno::ENOEXEC);
                 }
                 if segment.offset.checked_add(segment.file_len as u64).is_none() {
@@ -212,7 +216,8 @@ impl Image {
         };
         for segment in self.loads() {
             self.load_segment(space, segment, bias)?;
-            let (start, end) = (segment.address.wrapping_add(bias), (segment.address + segment.len).wrapping_add(bias));
+            let (start, end) =
+                (segment.address.wrapping_add(bias), (segment.address + segment.len).wrapping_add(bias));
             let part = if segment.flags & PF_X != 0 { &mut loaded.code } else { &mut loaded.data };
             *part = (part.0.min(start), part.1.max(end));
             let headers = segment.offset..segment.offset + segment.file_len as u64;

@@ -162,15 +162,19 @@ impl Map {
         self.split(range.start);
         self.split(range.end);
         let starts: Vec<usize> = self.areas.range(range).map(|(start, _)| *start).collect();
-        let removed: Vec<(usize, Area)> =
-            starts.into_iter().filter_map(|start| self.areas.remove(&start).map(|area| (start, area))).collect();
+        let removed: Vec<(usize, Area)> = starts
+            .into_iter()
+            .filter_map(|start| self.areas.remove(&start).map(|area| (start, area)))
+            .collect();
         self.total -= removed.iter().map(|(start, area)| area.end - start).sum::<usize>();
         removed
     }
 
     /// Adds an area in a free range and joins it with its neighbours.
     pub fn insert(&mut self, start: usize, area: Area) {
-        debug_assert!(area.end > start && start.is_multiple_of(PAGE_SIZE) && area.end.is_multiple_of(PAGE_SIZE));
+        debug_assert!(
+            area.end > start && start.is_multiple_of(PAGE_SIZE) && area.end.is_multiple_of(PAGE_SIZE)
+        );
         self.total += area.end - start;
         let end = area.end;
         self.areas.insert(start, area);
@@ -275,7 +279,10 @@ mod tests {
                 }
                 _ => {
                     map.change(range, |area| area.protection = protection);
-                    model[start..end].iter_mut().filter(|page| **page != 0).for_each(|page| *page = protection);
+                    model[start..end]
+                        .iter_mut()
+                        .filter(|page| **page != 0)
+                        .for_each(|page| *page = protection);
                 }
             }
             for (page, protection) in model.iter().enumerate() {
@@ -286,7 +293,8 @@ mod tests {
             assert!(areas.windows(2).all(|pair| pair[0].1 < pair[1].0 || pair[0].2 != pair[1].2));
             let len = 1 + random(8);
             let free = map.find_free(len * PAGE_SIZE, 0, 64 * PAGE_SIZE).map(|start| start / PAGE_SIZE);
-            let expected = (0..=64 - len).rev().find(|start| model[*start..start + len].iter().all(|page| *page == 0));
+            let expected =
+                (0..=64 - len).rev().find(|start| model[*start..start + len].iter().all(|page| *page == 0));
             assert_eq!(free, expected);
         }
     }

@@ -8,6 +8,7 @@ pub mod user;
 
 use crate::errno::Errno;
 use crate::file::{FilePage, OpenFile};
+use crate::fs::Inode;
 use crate::task;
 use crate::task::sched::Group;
 use alloc::collections::BTreeMap;
@@ -267,13 +268,24 @@ impl Space {
         }
     }
 
-    fn establish_file(&self, start: usize, area: &mut Area, file: &OpenFile, offset: u64) -> Result<(), Errno> {
+    fn establish_file(
+        &self,
+        start: usize,
+        area: &mut Area,
+        file: &OpenFile,
+        offset: u64,
+    ) -> Result<(), Errno> {
         let (mut at, mut index) = (start, offset / PAGE_SIZE as u64);
         // Nothing of what was there before may shine through.
         host(space::unmap(start, area.end - start))?;
         while at < area.end {
             let left = (area.end - at) / PAGE_SIZE;
             let count = match file.object.page(index, false)? {
+                // What others shall see written cannot be a page of the image.
+                FilePage::Image { .. } if area.writes_to_file() => {
+                    area.lazy = true;
+                    1
+                }
                 FilePage::Image { offset, run } => {
                     let count = run.clamp(1, left);
                     host(space::map_image(at, count * PAGE_SIZE, area.protection, offset))?;
@@ -521,7 +533,8 @@ impl Space {
                 return layout.brk;
             }
             let area = Area::anonymous(PROT_READ | PROT_WRITE, Name::Heap);
-            let request = Request { fixed: true, no_replace: true, address: old, len: new - old, area, low: false };
+            let request =
+                Request { fixed: true, no_replace: true, address: old, len: new - old, area, low: false };
             if self.map(request).is_err() {
                 return layout.brk;
             }
@@ -555,7 +568,7 @@ impl Space {
         for at in (page..end).step_by(PAGE_SIZE) {
             let index = (offset + (at - start) as u64) / PAGE_SIZE as u64;
             // Only what was asked for is made; around it, what is there is mapped.
-            let for_write = at == page && area.protection & PROT_WRITE != 0;
+            let for_write = at == page && area.writes_to_file();
             let mut found = file.object.page(index, for_write);
             if at == page && area.shared && matches!(found, Ok(FilePage::Zero)) {
                 // What another mapping writes into the hole must show here.
@@ -564,11 +577,13 @@ impl Space {
             let done = match found {
                 Ok(FilePage::Memory { pages, index, .. }) => {
                     let address = pages.address() + index * PAGE_SIZE;
-                    let done = space::map_pages(at, PAGE_SIZE, area.protection, address, true);
+                    let done = space::map_pages(at, PAGE_SIZE, area.protection, address, area.shared);
                     self.hold(at, 1, &pages);
                     done
                 }
-                Ok(FilePage::Image { offset, .. }) => space::map_image(at, PAGE_SIZE, area.protection, offset),
+                Ok(FilePage::Image { offset, .. }) if !area.writes_to_file() => {
+                    space::map_image(at, PAGE_SIZE, area.protection, offset)
+                }
                 Ok(FilePage::Zero) if at == page => space::map_anonymous(at, PAGE_SIZE, area.protection),
                 Ok(FilePage::Beyond) if at == page => return Err(Bad::Beyond),
                 Err(_) if at == page => return Err(Bad::OutOfMemory),
@@ -587,6 +602,68 @@ impl Drop for Space {
         // Areas hold open files, whose release runs other code: no borrow may be alive then.
         drop(self.map.take());
     }
+}
+
+impl Area {
+    /// Whether writes to it may reach a file.
+    fn writes_to_file(&self) -> bool {
+        self.shared && self.may & PROT_WRITE != 0
+    }
+}
+
+impl Space {
+    /// Whether writes through some area of this space reach the file.
+    pub fn writes_to(&self, inode: &Inode) -> bool {
+        self.map.borrow().iter().any(|(_, area)| area.writes_to_file() && area.is_of(inode))
+    }
+
+    /// Takes the pages `pages` of a file out of shared mappings, to be found anew by faults; with `private`, also out
+    /// of private ones, where they are gone.
+    fn forget_file(&self, inode: &Inode, pages: Range<u64>, private: bool) {
+        let mut parts: Vec<Range<usize>> = Vec::new();
+        for (start, area) in self.map.borrow().iter() {
+            let Backing::File { offset, .. } = &area.backing else { continue };
+            if !area.is_of(inode) || !(area.shared || private) {
+                continue;
+            }
+            let first = offset / PAGE_SIZE as u64;
+            let len = ((area.end - start) / PAGE_SIZE) as u64;
+            let from = pages.start.saturating_sub(first).min(len) as usize;
+            let to = pages.end.saturating_sub(first).min(len) as usize;
+            if from < to {
+                parts.push(start + from * PAGE_SIZE..start + to * PAGE_SIZE);
+            }
+        }
+        for part in parts {
+            // The host refuses only ranges that are not the guest's.
+            let _ = space::unmap(part.start, part.len());
+            self.forget(part.clone());
+            self.map.borrow_mut().change(part, |area| area.lazy |= area.shared);
+        }
+    }
+}
+
+impl Area {
+    fn is_of(&self, inode: &Inode) -> bool {
+        match &self.backing {
+            Backing::File { file, .. } => {
+                file.path.as_ref().is_some_and(|path| core::ptr::eq(&**path.inode(), inode))
+            }
+            Backing::Anonymous | Backing::Shared { .. } => false,
+        }
+    }
+}
+
+/// A file became `size` bytes long: what was mapped behind that is SIGBUS in the calling process. Other processes keep
+/// what they have mapped until they map it anew.
+pub fn file_shrank(inode: &Inode, size: u64) {
+    task::current().space().forget_file(inode, size.div_ceil(PAGE_SIZE as u64)..u64::MAX, true);
+}
+
+/// Pages of a file are others now (a hole was punched, a page of the image was written): the calling process finds
+/// them anew. Other processes keep what they have mapped until they map it anew.
+pub fn file_replaced(inode: &Inode, pages: Range<u64>) {
+    task::current().space().forget_file(inode, pages, false);
 }
 
 /// Tries to make `address` accessible as the application's memory map allows. False: the access is an error.

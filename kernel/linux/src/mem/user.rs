@@ -10,7 +10,8 @@ use husk_machine::pod::{self, Pod};
 use husk_machine::span::Span;
 use husk_machine::user::{self, Access, Fault};
 
-fn check(address: usize, len: usize) -> Result<(), Errno> {
+/// EFAULT unless the range lies where applications may have memory.
+pub fn check(address: usize, len: usize) -> Result<(), Errno> {
     match address.checked_add(len) {
         Some(end) if end <= GUEST_END => Ok(()),
         _ => Err(Errno::EFAULT),

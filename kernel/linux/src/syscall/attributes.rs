@@ -157,6 +157,7 @@ pub(super) fn truncate(t: &Arc<Task>, path: usize, length: i64) -> SysResult {
     }
     path.mount.check_writable()?;
     inode.permission(&t.cred(), WRITE)?;
+    inode.check_not_running()?;
     attributes::set_size(&path, size)?;
     Ok(0)
 }

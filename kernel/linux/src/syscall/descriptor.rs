@@ -8,8 +8,8 @@ use crate::file::owner::{OwnerKind, SignalOwner};
 use crate::file::pipe::{Pipe, PipeEnd};
 use crate::fs::Inode;
 use crate::mem::user;
-use crate::task::Task;
 use crate::task::cred::CAP_FOWNER;
+use crate::task::{Task, process};
 use alloc::sync::Arc;
 use husk_machine::pod;
 use linux_raw_sys::general as raw;
@@ -76,7 +76,7 @@ pub(super) fn fcntl(t: &Arc<Task>, fd: i32, command: u32, argument: usize) -> Sy
             Ok(0)
         }
         F_GETFL => Ok(file.flags() as usize),
-        F_SETFL => set_flags(t, &file, argument as u32),
+        F_SETFL => set_flags(t, &file, fd, argument as u32),
         F_GETLK | raw::F_OFD_GETLK => get_lock(t, &file, argument, command == raw::F_OFD_GETLK),
         F_SETLK => set_lock(t, &file, argument, false, false),
         F_SETLKW => set_lock(t, &file, argument, true, false),
@@ -134,7 +134,7 @@ fn pipe_of(file: &OpenFile) -> Result<&Arc<Pipe>, Errno> {
     file.object.downcast::<PipeEnd>().map(PipeEnd::pipe).ok_or(Errno::EBADF)
 }
 
-fn set_flags(t: &Arc<Task>, file: &Arc<OpenFile>, flags: u32) -> SysResult {
+fn set_flags(t: &Arc<Task>, file: &Arc<OpenFile>, fd: i32, flags: u32) -> SysResult {
     let old = file.flags();
     if flags & O_NOATIME != 0
         && old & O_NOATIME == 0
@@ -146,7 +146,7 @@ fn set_flags(t: &Arc<Task>, file: &Arc<OpenFile>, flags: u32) -> SysResult {
     }
     file.set_flags(old & !SETTABLE | flags & SETTABLE);
     if (old ^ flags) & FASYNC != 0 {
-        file.set_async(flags & FASYNC != 0);
+        file.set_async(flags & FASYNC != 0, fd);
     }
     Ok(0)
 }
@@ -283,6 +283,10 @@ fn add_seals(file: &OpenFile, seals: u32) -> SysResult {
         return Err(Errno::EPERM);
     }
     inode.check_seals(raw::F_SEAL_SEAL)?;
+    if seals & raw::F_SEAL_WRITE != 0 && process::all_tasks().iter().any(|task| task.space().writes_to(inode))
+    {
+        return Err(Errno::EBUSY);
+    }
     inode.set_seals(inode.seals().unwrap_or(0) | seals);
     Ok(0)
 }
@@ -302,7 +306,7 @@ pub(super) fn ioctl(t: &Arc<Task>, fd: i32, command: u32, argument: usize) -> Sy
             let on = user::read::<i32>(argument)? != 0;
             let flags = file.flags();
             file.set_flags(if on { flags | FASYNC } else { flags & !FASYNC });
-            file.set_async(on);
+            file.set_async(on, fd);
         }
         ioctl::FICLONE | ioctl::FICLONERANGE | ioctl::FIDEDUPERANGE => return Err(Errno::EOPNOTSUPP),
         ioctl::FIONREAD if file.object.downcast::<Inode>().is_some() => {

@@ -8,7 +8,9 @@ use crate::mem::user;
 use crate::task::Task;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use linux_raw_sys::general::{O_APPEND, RWF_APPEND, RWF_DSYNC, RWF_HIPRI, RWF_NOWAIT, RWF_SYNC, iovec};
+use linux_raw_sys::general::{
+    O_APPEND, O_NONBLOCK, RWF_APPEND, RWF_DSYNC, RWF_HIPRI, RWF_NOWAIT, RWF_SYNC, iovec,
+};
 
 /// In the kernel's fs.h since 6.9, not in the generated headers yet.
 const RWF_NOAPPEND: u32 = 0x20;
@@ -66,7 +68,17 @@ pub(super) fn preadv2(
     flags: u32,
 ) -> SysResult {
     check_rwf(flags, RWF_HIPRI | RWF_NOWAIT)?;
-    if offset == -1 { readv(t, fd, iov, iovcnt) } else { preadv(t, fd, iov, iovcnt, offset) }
+    let read = || if offset == -1 { readv(t, fd, iov, iovcnt) } else { preadv(t, fd, iov, iovcnt, offset) };
+    if flags & RWF_NOWAIT == 0 {
+        return read();
+    }
+    // A stand-in for the open file's own flag; as nothing waits then, nobody else sees it.
+    let file = opened(t, fd)?;
+    let nonblocking = file.flags() & O_NONBLOCK;
+    file.set_flags(file.flags() | O_NONBLOCK);
+    let result = read();
+    file.set_flags(file.flags() & !O_NONBLOCK | nonblocking);
+    result
 }
 
 pub(super) fn pwritev2(
@@ -143,6 +155,7 @@ pub(super) fn ranges(iov: usize, iovcnt: usize) -> Result<UserRanges, Errno> {
         if isize::try_from(len).is_err() {
             return Err(Errno::EINVAL);
         }
+        user::check(range.iov_base as usize, len)?;
         let len = len.min(left);
         left -= len;
         list.push(UserRange { start: range.iov_base as usize, len });

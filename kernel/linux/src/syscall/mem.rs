@@ -1,6 +1,7 @@
 //! Memory: mmap(2) and its family.
 
 use crate::errno::{Errno, SysResult};
+use crate::fs::devfs;
 use crate::mem::map::{Area, Backing, Name};
 use crate::mem::{Request, user};
 use crate::task::Task;
@@ -50,10 +51,20 @@ pub(super) fn mmap(
         if shared && !file.writable() {
             area.may &= !raw::PROT_WRITE;
         }
-        area.backing = Backing::File { file, offset };
+        let seals = file.path.as_ref().and_then(|path| path.inode().seals()).unwrap_or(0);
+        if shared && seals & (raw::F_SEAL_WRITE | raw::F_SEAL_FUTURE_WRITE) != 0 {
+            if prot & raw::PROT_WRITE != 0 {
+                return Err(Errno::EPERM);
+            }
+            area.may &= !raw::PROT_WRITE;
+        }
+        if !devfs::is_zero(&*file.object) {
+            area.backing = Backing::File { file, offset };
+        } else if shared {
+            area.backing = shared_memory(pages)?;
+        }
     } else if shared {
-        let pages = Pages::zeroed(pages).map_err(|_| Errno::ENOMEM)?;
-        area.backing = Backing::Shared { pages: Arc::new(pages), offset: 0 };
+        area.backing = shared_memory(pages)?;
     }
     let no_replace = flags & raw::MAP_FIXED_NOREPLACE != 0;
     let request = Request {
@@ -70,6 +81,12 @@ pub(super) fn mmap(
         populate(address, len, prot);
     }
     Ok(address)
+}
+
+/// Memory that children share.
+fn shared_memory(pages: usize) -> Result<Backing, Errno> {
+    let pages = Pages::zeroed(pages).map_err(|_| Errno::ENOMEM)?;
+    Ok(Backing::Shared { pages: Arc::new(pages), offset: 0 })
 }
 
 /// Brings the pages in; one that cannot be is left to the first touch, as on Linux.
@@ -141,9 +158,9 @@ pub(super) fn madvise(t: &Arc<Task>, addr: usize, len: usize, advice: u32) -> Sy
         }
         // The pages may go at any time before they are written again: now is such a time.
         raw::MADV_FREE => {
-            let anonymous = space.area_at(addr).is_some_and(|(_, area)| {
-                !area.shared && matches!(area.backing, Backing::Anonymous)
-            });
+            let anonymous = space
+                .area_at(addr)
+                .is_some_and(|(_, area)| !area.shared && matches!(area.backing, Backing::Anonymous));
             if len > 0 && !anonymous {
                 return Err(Errno::EINVAL);
             }
@@ -165,7 +182,11 @@ pub(super) fn madvise(t: &Arc<Task>, addr: usize, len: usize, advice: u32) -> Sy
         | raw::MADV_DONTDUMP
         | raw::MADV_MERGEABLE
         | raw::MADV_UNMERGEABLE => {
-            if space.covers(addr..addr + len) { Ok(0) } else { Err(Errno::ENOMEM) }
+            if space.covers(addr..addr + len) {
+                Ok(0)
+            } else {
+                Err(Errno::ENOMEM)
+            }
         }
         raw::MADV_POPULATE_READ | raw::MADV_POPULATE_WRITE => {
             let access = if advice == raw::MADV_POPULATE_WRITE { Access::Write } else { Access::Read };
@@ -198,7 +219,8 @@ pub(super) fn msync(t: &Arc<Task>, addr: usize, len: usize, flags: u32) -> SysRe
 /// Locked memory: nothing in a guest is ever swapped out by its own kernel, so to lock is to bring in.
 pub(super) fn mlock(t: &Arc<Task>, addr: usize, len: usize) -> SysResult {
     let start = addr & !(PAGE_SIZE - 1);
-    let end = addr.checked_add(len).and_then(|end| end.checked_next_multiple_of(PAGE_SIZE)).ok_or(Errno::EINVAL)?;
+    let end =
+        addr.checked_add(len).and_then(|end| end.checked_next_multiple_of(PAGE_SIZE)).ok_or(Errno::EINVAL)?;
     if !t.space().covers(start..end) {
         return Err(Errno::ENOMEM);
     }
@@ -220,7 +242,8 @@ pub(super) fn mlock2(t: &Arc<Task>, addr: usize, len: usize, flags: u32) -> SysR
 
 pub(super) fn munlock(t: &Arc<Task>, addr: usize, len: usize) -> SysResult {
     let start = addr & !(PAGE_SIZE - 1);
-    let end = addr.checked_add(len).and_then(|end| end.checked_next_multiple_of(PAGE_SIZE)).ok_or(Errno::EINVAL)?;
+    let end =
+        addr.checked_add(len).and_then(|end| end.checked_next_multiple_of(PAGE_SIZE)).ok_or(Errno::EINVAL)?;
     if t.space().covers(start..end) { Ok(0) } else { Err(Errno::ENOMEM) }
 }
 

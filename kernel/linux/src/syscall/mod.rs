@@ -44,7 +44,6 @@ fn opened(t: &Arc<Task>, fd: i32) -> Result<Arc<OpenFile>, Errno> {
     if file.flags() & O_PATH != 0 { Err(Errno::EBADF) } else { Ok(file) }
 }
 
-
 /// An argument as it lies in a register. Truncation is Linux's own: an `int` is the low half.
 pub trait FromReg {
     fn from_reg(register: usize) -> Self;

@@ -1,12 +1,12 @@
 //! Processes and threads: clone(2), execve(2), exit(2), wait4(2), futex(2).
 
 use crate::errno::{Errno, SysResult};
+use crate::file::pidfd::PidFd;
+use crate::fs::open::open_exec_at;
 use crate::mem::user;
 use crate::task::clone::{self, Request};
 use crate::task::exit::{self, Found, Options, Who};
 use crate::task::{Task, exec, futex as futexes, sched};
-use crate::fs::open::open_exec_at;
-use crate::file::pidfd::PidFd;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use linux_raw_sys::general as raw;
@@ -62,7 +62,19 @@ pub(super) fn clone3(t: &Arc<Task>, args: usize, size: usize) -> SysResult {
     if rest.iter().any(|byte| *byte != 0) {
         return Err(Errno::E2BIG);
     }
-    let [flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, _cgroup] = words;
+    let [
+        flags,
+        pidfd,
+        child_tid,
+        parent_tid,
+        exit_signal,
+        stack,
+        stack_size,
+        tls,
+        set_tid,
+        set_tid_size,
+        _cgroup,
+    ] = words;
     if exit_signal > SIGNAL_MASK
         || flags & SIGNAL_MASK != 0
         || (stack == 0) != (stack_size == 0)
@@ -110,7 +122,14 @@ pub(super) fn execve(t: &Arc<Task>, path: usize, argv: usize, envp: usize) -> Sy
     execveat(t, raw::AT_FDCWD, path, argv, envp, 0)
 }
 
-pub(super) fn execveat(t: &Arc<Task>, dirfd: i32, path: usize, argv: usize, envp: usize, flags: u32) -> SysResult {
+pub(super) fn execveat(
+    t: &Arc<Task>,
+    dirfd: i32,
+    path: usize,
+    argv: usize,
+    envp: usize,
+    flags: u32,
+) -> SysResult {
     let name = user::read_path(path)?;
     let mut left = STRINGS_MAX;
     let args = read_strings(argv, &mut left)?;
@@ -144,7 +163,8 @@ fn write_usage(address: usize, (user_ns, system_ns): (u64, u64)) -> Result<(), E
 }
 
 pub(super) fn wait4(t: &Arc<Task>, pid: i32, status: usize, options: u32, usage: usize) -> SysResult {
-    const KNOWN: u32 = raw::WNOHANG | raw::WUNTRACED | raw::WCONTINUED | raw::__WNOTHREAD | raw::__WCLONE | raw::__WALL;
+    const KNOWN: u32 =
+        raw::WNOHANG | raw::WUNTRACED | raw::WCONTINUED | raw::__WNOTHREAD | raw::__WCLONE | raw::__WALL;
     if options & !KNOWN != 0 {
         return Err(Errno::EINVAL);
     }
@@ -172,7 +192,14 @@ pub(super) fn wait4(t: &Arc<Task>, pid: i32, status: usize, options: u32, usage:
     Ok(found.pid as usize)
 }
 
-pub(super) fn waitid(t: &Arc<Task>, idtype: u32, id: i32, info: usize, options: u32, usage: usize) -> SysResult {
+pub(super) fn waitid(
+    t: &Arc<Task>,
+    idtype: u32,
+    id: i32,
+    info: usize,
+    options: u32,
+    usage: usize,
+) -> SysResult {
     const KNOWN: u32 = raw::WNOHANG
         | raw::WEXITED
         | raw::WSTOPPED

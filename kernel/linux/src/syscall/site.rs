@@ -38,7 +38,9 @@ enum State {
     /// The 7-byte form: a jump to the old `syscall` makes the call.
     Slot,
     /// The 5-byte form: a jump behind the old `syscall` goes on here.
-    Jump { after: usize },
+    Jump {
+        after: usize,
+    },
     Unpatchable,
 }
 
@@ -118,8 +120,8 @@ fn movable(code: &[u8]) -> Option<usize> {
         // nop, leave
         0x90 | 0xc9 => return Some(rex + 1),
         // arithmetic, test, mov, lea between register and register or memory
-        0x01 | 0x03 | 0x09 | 0x0b | 0x21 | 0x23 | 0x29 | 0x2b | 0x31 | 0x33 | 0x39 | 0x3b | 0x63 | 0x85 | 0x89
-        | 0x8b | 0x8d => 0,
+        0x01 | 0x03 | 0x09 | 0x0b | 0x21 | 0x23 | 0x29 | 0x2b | 0x31 | 0x33 | 0x39 | 0x3b | 0x63 | 0x85
+        | 0x89 | 0x8b | 0x8d => 0,
         // neg, not (not the test forms, which have an immediate)
         0xf7 if matches!(code.get(rex + 1)? >> 3 & 7, 2 | 3) => 0,
         0x83 | 0xc1 => 1,
@@ -154,7 +156,10 @@ fn displaced(after: &[u8]) -> Option<usize> {
         let rest = &after[len..];
         if rest.first() == Some(&0xc3) {
             let padding = rest.get(1..3 - len.min(2))?;
-            return padding.iter().all(|byte| matches!(byte, 0x90 | 0xcc | 0x66 | 0x0f | 0x1f)).then_some(3.max(len + 1));
+            return padding
+                .iter()
+                .all(|byte| matches!(byte, 0x90 | 0xcc | 0x66 | 0x0f | 0x1f))
+                .then_some(3.max(len + 1));
         }
         len += movable(rest)?;
     }
@@ -208,7 +213,8 @@ fn write_code(at: usize, code: &[u8], protection: u32) -> Result<(), Errno> {
 }
 
 fn map_table() -> Result<(), Errno> {
-    space::map_anonymous(SLOT_TABLE, SLOT_TABLE_LEN, PROT_READ | PROT_WRITE).map_err(|error| Errno(error as u16))?;
+    space::map_anonymous(SLOT_TABLE, SLOT_TABLE_LEN, PROT_READ | PROT_WRITE)
+        .map_err(|error| Errno(error as u16))?;
     user::write(SLOT_TABLE, &patch::enter_address())?;
     space::protect(SLOT_TABLE, SLOT_TABLE_LEN, PROT_READ).map_err(|error| Errno(error as u16))
 }
@@ -220,7 +226,8 @@ fn trampoline(space: &Space, near: usize, from: Option<usize>) -> Result<usize, 
     }
     let area = Area::anonymous(PROT_READ | PROT_EXEC, Name::Gate);
     let wish = space.find_free_near(near, AREA).ok_or(Errno::ENOMEM)?;
-    let start = space.map(Request { fixed: false, no_replace: true, address: wish, len: AREA, area, low: false })?;
+    let start =
+        space.map(Request { fixed: false, no_replace: true, address: wish, len: AREA, area, low: false })?;
     let mut sites = space.sites.borrow_mut();
     sites.areas.push((start, alloc::vec![0; AREA / TRAMPOLINE / 64]));
     sites.take_slot(from).ok_or(Errno::ENOMEM)
@@ -361,7 +368,8 @@ mod tests {
 
     #[test]
     fn trampolines_put_the_invalid_byte_in_the_middle_and_never_overlap() {
-        let mut sites = Sites { areas: vec![(0x7000_0000, vec![0; AREA / TRAMPOLINE / 64])], ..Sites::default() };
+        let mut sites =
+            Sites { areas: vec![(0x7000_0000, vec![0; AREA / TRAMPOLINE / 64])], ..Sites::default() };
         let mut seen = std::collections::BTreeSet::new();
         for site in (0x6fff_1234_usize..0x7010_0000).step_by(0x5a7) {
             let Some(at) = sites.take_slot(Some(site)) else { continue };

@@ -5,9 +5,10 @@ use crate::errno::{Errno, SysResult};
 use crate::file::regular::within_size_limit;
 use crate::fs::contents::SIZE_MAX;
 use crate::fs::{notify, root};
-use crate::mem::user;
+use crate::mem::{self, user};
 use crate::task::Task;
 use alloc::sync::Arc;
+use husk_abi::layout::PAGE_SIZE;
 use linux_raw_sys::general::{
     F_SEAL_EXEC, F_SEAL_FUTURE_WRITE, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_WRITE, FALLOC_FL_KEEP_SIZE,
     FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE, IN_MODIFY, MFD_ALLOW_SEALING, MFD_CLOEXEC, MFD_EXEC,
@@ -52,6 +53,7 @@ pub(super) fn fallocate(t: &Arc<Task>, fd: i32, mode: u32, offset: i64, len: i64
     }
     if punch || zero {
         contents.punch(&inode.fs, start, end)?;
+        mem::file_replaced(inode, start / PAGE_SIZE as u64..end.div_ceil(PAGE_SIZE as u64));
     }
     if !punch {
         contents.reserve(&inode.fs, start, end)?;

@@ -30,8 +30,12 @@ pub struct Row {
 }
 
 macro_rules! status {
-    (Done) => { Status::Done };
-    (Partial $note:literal) => { Status::Partial($note) };
+    (Done) => {
+        Status::Done
+    };
+    (Partial $note:literal) => {
+        Status::Partial($note)
+    };
 }
 
 macro_rules! syscalls {

@@ -44,7 +44,9 @@ const CHILD_CLEARTID: u64 = raw::CLONE_CHILD_CLEARTID as u64;
 const CHILD_SETTID: u64 = raw::CLONE_CHILD_SETTID as u64;
 const CLEAR_SIGHAND: u64 = raw::CLONE_CLEAR_SIGHAND;
 /// Accepted and without effect, as on Linux: CLONE_PTRACE without a tracer, CLONE_SYSVSEM, CLONE_DETACHED, CLONE_IO.
-const WITHOUT_EFFECT: u64 = (raw::CLONE_PTRACE | raw::CLONE_SYSVSEM | raw::CLONE_DETACHED | raw::CLONE_UNTRACED | raw::CLONE_IO) as u64;
+const WITHOUT_EFFECT: u64 =
+    (raw::CLONE_PTRACE | raw::CLONE_SYSVSEM | raw::CLONE_DETACHED | raw::CLONE_UNTRACED | raw::CLONE_IO)
+        as u64;
 const NAMESPACES: u64 = (raw::CLONE_NEWNS
     | raw::CLONE_NEWCGROUP
     | raw::CLONE_NEWUTS
@@ -115,7 +117,11 @@ pub fn clone(t: &Arc<Task>, request: &Request) -> SysResult {
         };
         (space.duplicate(group.clone()), Some(group))
     };
-    let process = if has(THREAD) { t.process().clone() } else { process::new_child(t, has(PARENT), request.exit_signal) };
+    let process = if has(THREAD) {
+        t.process().clone()
+    } else {
+        process::new_child(t, has(PARENT), request.exit_signal)
+    };
     let tid = if has(THREAD) { process::new_pid() } else { process.pid() };
     let vfork_done = has(VFORK).then(|| Arc::new(WaitQueue::new()));
     let child = Arc::new(Task {

@@ -9,7 +9,7 @@ use crate::file::io::Sink;
 use crate::load::elf::{Image, Loaded};
 use crate::load::stack::Stack;
 use crate::mem::map::{Area, Name};
-use crate::mem::{Layout, Request, Space, random_pages, ProgramText};
+use crate::mem::{Layout, ProgramText, Request, Space, random_pages};
 use crate::{fs, signal};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -45,7 +45,12 @@ fn script_line(head: &[u8]) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
 }
 
 /// Follows `#!` lines to an ELF image and opens its interpreter.
-fn find(t: &Arc<Task>, mut file: Arc<OpenFile>, path: &[u8], mut args: Vec<Vec<u8>>) -> Result<Program, Errno> {
+fn find(
+    t: &Arc<Task>,
+    mut file: Arc<OpenFile>,
+    path: &[u8],
+    mut args: Vec<Vec<u8>>,
+) -> Result<Program, Errno> {
     let mut name = path.to_vec();
     for _ in 0..SCRIPTS_MAX {
         let mut head = [0; SCRIPT_LINE_MAX];
@@ -64,7 +69,10 @@ fn find(t: &Arc<Task>, mut file: Arc<OpenFile>, path: &[u8], mut args: Vec<Vec<u
         let interpreter = match &image.interpreter {
             Some(path) => {
                 let file = fs::open_exec(t, path)?;
-                Some(Image::parse(file).map_err(|error| if error == Errno::ENOEXEC { Errno::ELIBBAD } else { error })?)
+                Some(
+                    Image::parse(file)
+                        .map_err(|error| if error == Errno::ENOEXEC { Errno::ELIBBAD } else { error })?,
+                )
             }
             None => None,
         };
@@ -143,7 +151,8 @@ fn end_other_threads(t: &Arc<Task>) -> Result<(), Errno> {
 /// An empty space: the old one, emptied, if nobody else uses it.
 fn new_space(t: &Arc<Task>) -> Result<Arc<Space>, Errno> {
     let old = t.space();
-    let shared = process::all_tasks().iter().any(|other| !Arc::ptr_eq(other, t) && Arc::ptr_eq(&other.space(), &old));
+    let shared =
+        process::all_tasks().iter().any(|other| !Arc::ptr_eq(other, t) && Arc::ptr_eq(&other.space(), &old));
     if !shared {
         old.clear()?;
         return Ok(old);
@@ -172,7 +181,8 @@ fn load(t: &Arc<Task>, space: &Arc<Space>, program: &Program, env: &[Vec<u8>]) -
         area: Area::anonymous(protection, Name::Stack),
         low: false,
     })?;
-    let base = if program.interpreter.is_some() { 0x5555_5555_4000 + random_pages(22) } else { 0x5a00_0000_0000 };
+    let base =
+        if program.interpreter.is_some() { 0x5555_5555_4000 + random_pages(22) } else { 0x5a00_0000_0000 };
     let main = program.image.load(space, program.image.is_movable().then_some(base))?;
     let interpreter = match &program.interpreter {
         Some(image) => Some(image.load(space, None)?),
@@ -200,7 +210,8 @@ fn load(t: &Arc<Task>, space: &Arc<Space>, program: &Program, env: &[Vec<u8>]) -
         mmap_top,
     };
     *space.auxv.borrow_mut() = auxv;
-    let joined = |strings: &[Vec<u8>]| strings.iter().flat_map(|text| text.iter().copied().chain([0])).collect();
+    let joined =
+        |strings: &[Vec<u8>]| strings.iter().flat_map(|text| text.iter().copied().chain([0])).collect();
     *space.program_text.borrow_mut() = ProgramText { args: joined(&program.args), env: joined(env) };
     let entry = interpreter.map_or(main.entry, |loaded| loaded.entry);
     context::start_program(entry, placed.stack_pointer);
@@ -237,7 +248,8 @@ fn auxiliary_vector(
         (aux::AT_EXECFN, name),
         (aux::AT_PLATFORM, platform),
     ];
-    let mut words: Vec<u64> = pairs.iter().flat_map(|(key, value)| [u64::from(*key), *value as u64]).collect();
+    let mut words: Vec<u64> =
+        pairs.iter().flat_map(|(key, value)| [u64::from(*key), *value as u64]).collect();
     words.extend([u64::from(aux::AT_HWCAP2), 2, u64::from(aux::AT_NULL), 0]);
     words
 }
@@ -248,10 +260,12 @@ mod tests {
 
     #[test]
     fn script_lines_give_interpreter_and_one_argument() {
-        let line = |text: &str| script_line(text.as_bytes()).map(|(path, argument)| {
-            let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-            (text(path), argument.map(text))
-        });
+        let line = |text: &str| {
+            script_line(text.as_bytes()).map(|(path, argument)| {
+                let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+                (text(path), argument.map(text))
+            })
+        };
         let some = |path: &str, argument: Option<&str>| Some((path.to_owned(), argument.map(str::to_owned)));
         assert_eq!(line("#!/bin/sh\necho"), some("/bin/sh", None));
         assert_eq!(line("#! /usr/bin/env  python3 -u \n"), some("/usr/bin/env", Some("python3 -u")));

@@ -70,7 +70,14 @@ fn forget(waiter: &Arc<Waiter>) {
 }
 
 /// FUTEX_WAIT_BITSET: sleeps if the word holds `value`.
-fn wait(t: &Arc<Task>, address: usize, shared: bool, value: u32, deadline: Option<u64>, bits: u32) -> SysResult {
+fn wait(
+    t: &Arc<Task>,
+    address: usize,
+    shared: bool,
+    value: u32,
+    deadline: Option<u64>,
+    bits: u32,
+) -> SysResult {
     if bits == 0 {
         return Err(Errno::EINVAL);
     }
@@ -210,8 +217,12 @@ fn lock_pi(t: &Arc<Task>, address: usize, shared: bool, deadline: Option<u64>, o
         if user::compare_exchange_u32(address, word, word | raw::FUTEX_WAITERS)? != word {
             continue;
         }
-        let waiter =
-            Arc::new(Waiter { bits: !0, key: KCell::new(key), woken: KCell::new(false), queue: WaitQueue::new() });
+        let waiter = Arc::new(Waiter {
+            bits: !0,
+            key: KCell::new(key),
+            woken: KCell::new(false),
+            queue: WaitQueue::new(),
+        });
         FUTEXES.borrow_mut().entry(key).or_default().push_back(waiter.clone());
         let limit = WaitLimit { deadline, ..WaitLimit::default() };
         let end = wait_event(&[&waiter.queue], limit, || waiter.woken.get().then_some(()));

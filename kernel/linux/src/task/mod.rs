@@ -21,7 +21,7 @@ use crate::mem::Space;
 use crate::signal;
 use alloc::sync::Arc;
 use cred::Cred;
-use husk_machine::cell::KCell;
+use husk_machine::cell::{KCell, Ref};
 use linux_raw_sys::general::rlimit64;
 use process::Process;
 
@@ -76,6 +76,11 @@ impl Task {
         self.cred.borrow().clone()
     }
 
+    /// The credentials, borrowed: for checks that do not wait.
+    pub fn cred_ref(&self) -> Ref<'_, Arc<Cred>> {
+        self.cred.borrow()
+    }
+
     pub fn set_cred(&self, cred: Arc<Cred>) {
         self.cred.set_arc(cred);
     }
@@ -90,6 +95,11 @@ impl Task {
 
     pub fn fs(&self) -> Arc<FsContext> {
         self.fs.borrow().clone()
+    }
+
+    /// Where names start from, borrowed: for a look that does not wait.
+    pub fn fs_ref(&self) -> Ref<'_, Arc<FsContext>> {
+        self.fs.borrow()
     }
 
     pub fn set_fs(&self, fs: Arc<FsContext>) {

@@ -191,7 +191,8 @@ impl Process {
     }
 
     pub(super) fn add_children_time(&self, child: &Process) {
-        let ((user, system), own, below) = (self.children_time.get(), child.cpu_time(), child.children_time.get());
+        let ((user, system), own, below) =
+            (self.children_time.get(), child.cpu_time(), child.children_time.get());
         self.children_time.set((user + own.0 + below.0, system + own.1 + below.1));
     }
 
@@ -276,7 +277,10 @@ pub(super) fn reap(process: &Arc<Process>) {
 pub(super) fn unregister(task: &Task) {
     task.process.last_uid.set(task.cred().uid);
     TASKS.borrow_mut().remove(&task.tid());
-    task.process.tasks.borrow_mut().retain(|other| other.upgrade().is_some_and(|other| !core::ptr::eq(&*other, task)));
+    task.process
+        .tasks
+        .borrow_mut()
+        .retain(|other| other.upgrade().is_some_and(|other| !core::ptr::eq(&*other, task)));
 }
 
 /// The only thread left takes the id of its process (execve(2)).

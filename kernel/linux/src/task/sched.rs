@@ -206,7 +206,12 @@ impl Group {
 
     fn busy_cpus(&self) -> Vec<usize> {
         let cpus = CPUS.borrow();
-        self.cpus.borrow().iter().copied().filter(|index| !cpus[*index].ticker && !cpus[*index].idle).collect()
+        self.cpus
+            .borrow()
+            .iter()
+            .copied()
+            .filter(|index| !cpus[*index].ticker && !cpus[*index].idle)
+            .collect()
     }
 
     fn ticker(&self) -> Option<usize> {
@@ -325,7 +330,8 @@ static SLOTS: Global<KCell<Vec<(usize, usize, usize)>>> = Global::new(KCell::def
 fn free_slot(group: &Arc<Group>) -> Option<usize> {
     let key = Arc::as_ptr(group) as usize;
     let slots = SLOTS.borrow();
-    (1..husk_abi::layout::CPUS_MAX).find(|slot| !slots.iter().any(|(owner, used, _)| *owner == key && used == slot))
+    (1..husk_abi::layout::CPUS_MAX)
+        .find(|slot| !slots.iter().any(|(owner, used, _)| *owner == key && used == slot))
 }
 
 /// The waker of the current task, made once per task.
@@ -357,7 +363,8 @@ pub(super) fn sleep(limit: WaitLimit) -> Result<(), WaitEnd> {
     let me = current();
     let entity = &me.sched;
     entity.uninterruptible.set(limit.uninterruptible);
-    let must_end = |me: &Arc<Task>| if limit.uninterruptible { signal::killed(me) } else { signal::interrupts(me) };
+    let must_end =
+        |me: &Arc<Task>| if limit.uninterruptible { signal::killed(me) } else { signal::interrupts(me) };
     let timer = limit.deadline.map(|deadline| {
         let timer = timer_of(&me);
         timer.arm(deadline);

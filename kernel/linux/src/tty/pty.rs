@@ -267,7 +267,12 @@ impl File for Master {
     }
 
     fn stat(&self) -> Result<Stat, Errno> {
-        Ok(Stat { ino: 2, mode: raw::S_IFCHR | 0o666, rdev: crate::fs::device_number(5, 2), ..self.tty.stat() })
+        Ok(Stat {
+            ino: 2,
+            mode: raw::S_IFCHR | 0o666,
+            rdev: crate::fs::device_number(5, 2),
+            ..self.tty.stat()
+        })
     }
 
     fn link(&self) -> String {

@@ -58,9 +58,9 @@ impl Directory for Root {
     fn list(&self) -> Vec<(Cow<'static, [u8]>, u32)> {
         let mut names = self.fixed.list();
         let processes = task::process::all();
-        names.extend(processes.iter().map(|process| {
-            (Cow::Owned(process.pid().to_string().into_bytes()), S_IFDIR)
-        }));
+        names.extend(
+            processes.iter().map(|process| (Cow::Owned(process.pid().to_string().into_bytes()), S_IFDIR)),
+        );
         names
     }
 }
