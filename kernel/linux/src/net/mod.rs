@@ -12,6 +12,7 @@ pub mod message;
 pub mod netlink;
 pub mod option;
 pub mod payload;
+pub mod report;
 pub mod unix;
 
 use crate::errno::{Errno, SysResult};
@@ -282,7 +283,7 @@ impl Socket {
             patience.get_or_insert_with(|| self.patience_to_receive(of, 0)).wait(
                 &self.common().queue,
                 true,
-                || self.protocol.poll() & EPOLLIN != 0,
+                || self.protocol.poll() & (EPOLLIN | EPOLLHUP) != 0,
             )?;
         }
     }

@@ -98,6 +98,11 @@ pub fn make(task: &Arc<Task>, path: &[u8]) -> Result<Key, Errno> {
     }
 }
 
+/// Whether there is anything at a path.
+pub fn exists(task: &Arc<Task>, path: &[u8]) -> bool {
+    walk::lookup(task, AT_FDCWD, path, false).is_ok()
+}
+
 /// Finds the socket file at a path: the caller must be allowed to write it, and it must be a socket (ECONNREFUSED).
 pub fn look_up(task: &Arc<Task>, path: &[u8]) -> Result<Key, Errno> {
     let found = walk::lookup(task, AT_FDCWD, path, true)?;

@@ -258,6 +258,8 @@ fn a_path_leads_to_the_socket_while_it_is_open() {
     listener.bind(&task, &name).expect("a free name");
     listener.listen(1).expect("bound");
     assert_eq!(socket(SOCK_DGRAM).0.bind(&task, &name), Err(Errno::EADDRINUSE));
+    assert_eq!(listener.bind(&task, &name), Err(Errno::EADDRINUSE));
+    assert_eq!(listener.bind(&task, &address(b"/other")), Err(Errno::EINVAL));
     let mut bytes = [0; crate::net::addr::ADDRESS_MAX];
     let len = listener.name().expect("a name").encode(&mut bytes);
     assert_eq!(&bytes[..len], name);
