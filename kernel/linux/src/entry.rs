@@ -96,7 +96,8 @@ fn dispatch(t: &Arc<Task>, number: u64, args: &[usize; 6]) -> SysResult {
     {
         return result;
     }
-    table::dispatch(t, number, args)
+    // Linux takes the number for an int.
+    table::dispatch(t, u64::from(number as u32), args)
 }
 
 /// The way out to the application: ends the task if it must end, lets others run, delivers signals.

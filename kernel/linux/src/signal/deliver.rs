@@ -299,6 +299,8 @@ mod tests {
 
     #[test]
     fn terminal_stops_spare_orphaned_groups() {
+        // Process 1 is never orphaned.
+        let _first = enter();
         let t = enter();
         send_to_process(t.process(), SigInfo::kernel(raw::SIGTSTP));
         assert_eq!(deliver(&t, None), Action::Return);

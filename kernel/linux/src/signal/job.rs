@@ -20,13 +20,15 @@ pub(super) struct Stop {
     complete: bool,
 }
 
-/// Whether a process group has no member whose parent could take care of it: its default stop signals are ignored.
+/// Whether a process group has no member whose parent could take care of it: its default stop signals are ignored. Process
+/// 1 has such a parent: whoever runs the guest, and passes SIGCONT on.
 pub fn orphaned(pgid: Pid) -> bool {
     !process::in_group(pgid).iter().any(|member| {
         let parent = member.parent.borrow().upgrade();
-        parent.is_some_and(|parent| {
-            parent.pgid.get() != pgid && parent.session.borrow().id == member.session.borrow().id
-        })
+        member.pid() == 1
+            || parent.is_some_and(|parent| {
+                parent.pgid.get() != pgid && parent.session.borrow().id == member.session.borrow().id
+            })
     })
 }
 

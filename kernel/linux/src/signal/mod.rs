@@ -26,9 +26,9 @@ pub use send::{
 };
 
 use crate::errno::{Errno, SysResult};
-use crate::task::{Task, exit};
 use crate::task::process::Process;
 use crate::task::wait::WaitQueue;
+use crate::task::{Task, exit};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use husk_machine::cell::KCell;
@@ -185,9 +185,6 @@ pub fn set_mask(t: &Task, mask: SigSet) {
     // A signal of the process that this thread was woken for may now need another taker.
     if newly_blocked & t.process().signals.pending() != 0 {
         send::retarget(t, newly_blocked);
-    }
-    if interrupts(t) {
-        husk_machine::cpu::request_work();
     }
 }
 
