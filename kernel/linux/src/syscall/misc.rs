@@ -173,7 +173,7 @@ fn known_resource(resource: u32) -> Result<u32, Errno> {
     if resource < raw::RLIM_NLIMITS { Ok(resource) } else { Err(Errno::EINVAL) }
 }
 
-fn change_limit(t: &Task, process: &Process, resource: u32, new: rlimit64) -> Result<(), Errno> {
+fn change_limit(t: &Task, process: &Arc<Process>, resource: u32, new: rlimit64) -> Result<(), Errno> {
     /// The most that fs.nr_open allows.
     const NR_OPEN: u64 = 1 << 20;
     if new.rlim_cur > new.rlim_max {
@@ -186,6 +186,9 @@ fn change_limit(t: &Task, process: &Process, resource: u32, new: rlimit64) -> Re
         return Err(Errno::EPERM);
     }
     process.set_rlimit(resource, new);
+    if resource == raw::RLIMIT_CPU {
+        process.timers.watch_cpu_limit(process);
+    }
     Ok(())
 }
 
