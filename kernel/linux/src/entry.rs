@@ -108,7 +108,6 @@ fn way_out() {
     loop {
         {
             let t = task::current();
-            sched::before_return();
             if let Some(status) = exit::must_end(&t) {
                 exit::finish(&t, status);
                 drop(t);
@@ -118,6 +117,8 @@ fn way_out() {
                 exit::end_by_signal(&t, status);
             }
         }
+        // A stop is slept through in `deliver`, so whose turn it is is asked after it.
+        sched::before_return();
         let t = task::current();
         if exit::must_end(&t).is_none() && !signal::interrupts(&t) {
             break;

@@ -18,7 +18,7 @@ pub use deliver::{Action, deliver, finish_call};
 pub use fault::{fault, force};
 pub use frame::{min_stack_len, sigreturn};
 pub use info::{SI_QUEUE, SI_TIMER, SI_TKILL, SIGINFO_KEPT, SIGINFO_LEN, SigInfo};
-pub use job::{ignores_children, orphaned};
+pub use job::{groups_at_risk, hang_up_orphans, ignores_children, orphaned};
 pub use queue::SIGRTMIN;
 pub use send::{
     drop_timer, may_signal, raise, send_timer, send_to_group, send_to_process, send_to_task, set_action,
