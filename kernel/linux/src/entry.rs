@@ -96,7 +96,8 @@ fn dispatch(t: &Arc<Task>, number: u64, args: &[usize; 6]) -> SysResult {
     {
         return result;
     }
-    table::dispatch(t, number, args)
+    // Linux takes the number for an int.
+    table::dispatch(t, u64::from(number as u32), args)
 }
 
 /// The way out to the application: ends the task if it must end, lets others run, delivers signals.
@@ -107,7 +108,6 @@ fn way_out() {
     loop {
         {
             let t = task::current();
-            sched::before_return();
             if let Some(status) = exit::must_end(&t) {
                 exit::finish(&t, status);
                 drop(t);
@@ -117,6 +117,8 @@ fn way_out() {
                 exit::end_by_signal(&t, status);
             }
         }
+        // A stop is slept through in `deliver`, so whose turn it is is asked after it.
+        sched::before_return();
         let t = task::current();
         if exit::must_end(&t).is_none() && !signal::interrupts(&t) {
             break;

@@ -298,7 +298,17 @@ mod tests {
     }
 
     #[test]
+    fn kill_ends_a_stopped_process() {
+        let t = enter();
+        job::begin_stop(&t, raw::SIGSTOP);
+        send_to_process(t.process(), SigInfo::kernel(raw::SIGKILL));
+        assert_eq!(deliver(&t, None), Action::Exit(raw::SIGKILL as i32));
+    }
+
+    #[test]
     fn terminal_stops_spare_orphaned_groups() {
+        // Process 1 is never orphaned.
+        let _first = enter();
         let t = enter();
         send_to_process(t.process(), SigInfo::kernel(raw::SIGTSTP));
         assert_eq!(deliver(&t, None), Action::Return);

@@ -18,7 +18,7 @@ pub use deliver::{Action, deliver, finish_call};
 pub use fault::{fault, force};
 pub use frame::{min_stack_len, sigreturn};
 pub use info::{SI_QUEUE, SI_TIMER, SI_TKILL, SIGINFO_KEPT, SIGINFO_LEN, SigInfo};
-pub use job::{ignores_children, orphaned};
+pub use job::{groups_at_risk, hang_up_orphans, ignores_children, orphaned};
 pub use queue::SIGRTMIN;
 pub use send::{
     drop_timer, may_signal, raise, send_timer, send_to_group, send_to_process, send_to_task, set_action,
@@ -26,9 +26,9 @@ pub use send::{
 };
 
 use crate::errno::{Errno, SysResult};
-use crate::task::{Task, exit};
 use crate::task::process::Process;
 use crate::task::wait::WaitQueue;
+use crate::task::{Task, exit};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use husk_machine::cell::KCell;
@@ -185,9 +185,6 @@ pub fn set_mask(t: &Task, mask: SigSet) {
     // A signal of the process that this thread was woken for may now need another taker.
     if newly_blocked & t.process().signals.pending() != 0 {
         send::retarget(t, newly_blocked);
-    }
-    if interrupts(t) {
-        husk_machine::cpu::request_work();
     }
 }
 

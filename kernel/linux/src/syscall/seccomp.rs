@@ -95,14 +95,17 @@ pub(crate) fn verdict(t: &Arc<Task>, number: u64, args: &[usize; 6]) -> Option<S
             // The handler finds the registers as they were; its changes to RAX are the result.
             Some(Ok(number as usize))
         }
-        Verdict::KillThread | Verdict::KillProcess => {
-            if verdict == Verdict::KillThread && t.process().living().len() > 1 {
-                exit::exit_task(t, raw::SIGSYS as i32);
-            } else {
-                exit::exit_group(t.process(), raw::SIGSYS as i32);
-                exit::exit_task(t, raw::SIGSYS as i32);
-            }
-            Some(Err(Errno::ENOSYS))
+        Verdict::KillProcess => {
+            exit::exit_group(t.process(), raw::SIGSYS as i32);
+            end(t, raw::SIGSYS)
         }
+        Verdict::KillThread => end(t, raw::SIGSYS),
+        Verdict::KillStrictly => end(t, raw::SIGKILL),
     }
+}
+
+/// Ends the thread as by a signal; if it is the last one, so ends its process.
+fn end(t: &Task, signo: u32) -> Option<SysResult> {
+    exit::exit_task(t, signo as i32);
+    Some(Err(Errno::ENOSYS))
 }

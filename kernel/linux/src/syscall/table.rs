@@ -308,6 +308,7 @@ syscalls! {
     269 faccessat(dirfd: i32, path: usize, mode: u32) in stat Done;
     270 pselect6(nfds: i32, readfds: usize, writefds: usize, exceptfds: usize, timeout: usize, sigmask: usize) in poll Done;
     271 ppoll(fds: usize, nfds: u32, timeout: usize, sigmask: usize, sigsetsize: usize) in poll Done;
+    272 unshare(flags: u64) in misc Partial "files and directories; no namespaces (EPERM)";
     273 set_robust_list(head: usize, len: usize) in misc Done;
     274 get_robust_list(pid: i32, head_ptr: usize, len_ptr: usize) in misc Done;
     275 splice(fd_in: i32, off_in: usize, fd_out: i32, off_out: usize, len: usize, flags: u32) in copy Done;
@@ -337,6 +338,7 @@ syscalls! {
     305 clock_adjtime(clockid: i32, buf: usize) in time Partial "reads only: the host steers the clock (EPERM)";
     306 syncfs(fd: i32) in space Done;
     307 sendmmsg(sockfd: i32, msgvec: usize, vlen: u32, flags: u32) in socket Done;
+    308 setns(fd: i32, nstype: u32) in misc Partial "no namespaces (EINVAL)";
     309 getcpu(cpu: usize, node: usize) in misc Done;
     310 process_vm_readv(pid: i32, lvec: usize, liovcnt: usize, rvec: usize, riovcnt: usize, flags: usize) in misc Partial "only memory the caller shares (ENOSYS)";
     311 process_vm_writev(pid: i32, lvec: usize, liovcnt: usize, rvec: usize, riovcnt: usize, flags: usize) in misc Partial "only memory the caller shares (ENOSYS)";
@@ -405,14 +407,12 @@ absent! {
     249 request_key;
     250 keyctl;
     256 migrate_pages;
-    272 unshare;
     279 move_pages;
     298 perf_event_open;
     300 fanotify_init;
     301 fanotify_mark;
     303 name_to_handle_at;
     304 open_by_handle_at;
-    308 setns;
     313 finit_module;
     317 seccomp;
     320 kexec_file_load;

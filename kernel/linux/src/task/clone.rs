@@ -72,6 +72,9 @@ const KNOWN: u64 = VM
 fn check(request: &Request) -> Result<(), Errno> {
     let flags = request.flags;
     let has = |bits: u64| flags & bits != 0;
+    if has(raw::CLONE_NEWNS as u64) && has(FS) || has(raw::CLONE_NEWUSER as u64) && has(FS) {
+        return Err(Errno::EINVAL);
+    }
     if has(NAMESPACES) {
         return Err(Errno::EPERM);
     }

@@ -80,6 +80,7 @@ pub fn exit_group(process: &Arc<Process>, status: i32) {
 }
 
 fn end_process(process: &Arc<Process>, status: i32) {
+    let groups = signal::groups_at_risk(process);
     process.zombie.set(Some(status));
     signal::process_ended(process);
     crate::ipc::process_ends(process);
@@ -95,6 +96,7 @@ fn end_process(process: &Arc<Process>, status: i32) {
             }
         }
     }
+    signal::hang_up_orphans(groups);
     process.own_events.wake_all(!0);
     notify_parent(process);
 }

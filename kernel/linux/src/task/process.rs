@@ -250,6 +250,7 @@ pub(super) fn new_child(parent: &Task, sibling: bool, exit_signal: u32) -> Arc<P
     for (limit, theirs) in child.rlimits.borrow_mut().iter_mut().zip(own.rlimits.borrow().iter()) {
         *limit = rlimit64 { rlim_cur: theirs.rlim_cur, rlim_max: theirs.rlim_max };
     }
+    child.timers.watch_cpu_limit(&child);
     child.exit_signal.set(exit_signal);
     child.oom_score_adj.set(own.oom_score_adj.get());
     let exe = own.exe.borrow().clone();

@@ -414,10 +414,11 @@ fn block(me: &Arc<Task>) {
     runs_again(me);
 }
 
-/// The task has its vCPU back. A signal that came meanwhile is due on the way out.
+/// The task has its vCPU back. A signal that came meanwhile is due on the way out, and so is care for those who still
+/// wait for a vCPU: whoever queued them may have woken this one only.
 fn runs_again(me: &Arc<Task>) {
     me.sched.state.set(State::Running);
-    if signal::interrupts(me) {
+    if signal::interrupts(me) || !my_group().queue.borrow().is_empty() {
         cpu::request_work();
     }
 }
@@ -584,8 +585,8 @@ pub fn before_return() {
 
 /// A queued task and no idle vCPU: starts a further vCPU if the guest may have one, else a ticker that ends slices.
 fn provide_cpu_here(group: &Arc<Group>) {
-    if group.idle_cpu().is_some() {
-        return;
+    if let Some(index) = group.idle_cpu() {
+        return cpu::notify(index);
     }
     if group.busy_cpus().len() < boot().cpus as usize {
         return provide_cpu(group);

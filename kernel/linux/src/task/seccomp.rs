@@ -40,6 +40,8 @@ impl Call {
 pub enum Verdict {
     KillProcess,
     KillThread,
+    /// The thread ends as by SIGKILL: strict mode.
+    KillStrictly,
     /// SIGSYS with this number as its errno.
     Trap(u16),
     /// The call gives this error; 0 is success.
@@ -380,8 +382,11 @@ impl Seccomp {
             Self::Strict => return Err(Errno::EINVAL),
             Self::Filters(filter) => Some(filter.clone()),
         };
-        let before: usize =
-            earlier.iter().flat_map(|filter| filter.chain()).map(|filter| filter.program.len() + OVERHEAD).sum();
+        let before: usize = earlier
+            .iter()
+            .flat_map(|filter| filter.chain())
+            .map(|filter| filter.program.len() + OVERHEAD)
+            .sum();
         if before + program.len() > MOST {
             return Err(Errno::ENOMEM);
         }
@@ -392,7 +397,9 @@ impl Seccomp {
     pub fn descends_from(&self, other: &Self) -> bool {
         match (self, other) {
             (_, Self::Off) => true,
-            (Self::Filters(own), Self::Filters(other)) => own.chain().any(|filter| core::ptr::eq(filter, &**other)),
+            (Self::Filters(own), Self::Filters(other)) => {
+                own.chain().any(|filter| core::ptr::eq(filter, &**other))
+            }
             _ => false,
         }
     }
@@ -403,7 +410,7 @@ impl Seccomp {
             Self::Off => Verdict::Allow,
             Self::Strict => match call.number {
                 raw::__NR_read | raw::__NR_write | raw::__NR_exit | raw::__NR_rt_sigreturn => Verdict::Allow,
-                _ => Verdict::KillThread,
+                _ => Verdict::KillStrictly,
             },
             Self::Filters(newest) => {
                 // The lowest action, as a signed number, counts; of equal ones, the newest filter's.
@@ -516,13 +523,17 @@ mod tests {
         assert_eq!(result(bpf::BPF_MUL, 0x1_0001, 0x1_0001), 0x2_0001);
         assert_eq!((result(bpf::BPF_DIV, 7, 2), result(bpf::BPF_DIV, 7, 0)), (3, 0));
         assert_eq!((result(bpf::BPF_LSH, 1, 33), result(bpf::BPF_RSH, 8, 3)), (2, 1));
-        assert_eq!((result(bpf::BPF_XOR, 6, 3), result(bpf::BPF_OR, 6, 3), result(bpf::BPF_AND, 6, 3)), (5, 7, 2));
+        assert_eq!(
+            (result(bpf::BPF_XOR, 6, 3), result(bpf::BPF_OR, 6, 3), result(bpf::BPF_AND, 6, 3)),
+            (5, 7, 2)
+        );
     }
 
     #[test]
     fn strict_mode_allows_four_calls() {
-        let allowed: Vec<u32> =
-            (0..500).filter(|number| Seccomp::Strict.judge(&call(*number, [0; 6])) == Verdict::Allow).collect();
+        let allowed: Vec<u32> = (0..500)
+            .filter(|number| Seccomp::Strict.judge(&call(*number, [0; 6])) == Verdict::Allow)
+            .collect();
         assert_eq!(allowed, [0, 1, 15, 60]);
     }
 
