@@ -5,10 +5,8 @@
 
 /// Guest-physical address of the first top page table; its entry for the kernel's range is that of all others.
 pub const ROOT_TABLE: u64 = 0x1000;
-/// Guest-physical address of the kernel image file, read-only. The arena begins at 0.
-pub const GUEST_KERNEL: u64 = 1 << 38;
-/// Guest-physical address of the root image, read-only.
-pub const GUEST_ROOT: u64 = 1 << 39;
+/// Guest-physical memory is one piece: the arena from 0 on, behind it the root image, both whole large pages of this size.
+pub const LARGE_PAGE: u64 = 2 << 20;
 
 /// Interrupt descriptor table, 256 entries.
 pub const IDT: usize = 0x8000;

@@ -91,7 +91,7 @@ mod physical {
         layout::ARENA + physical as usize
     }
     pub(super) fn of_image(offset: usize) -> u64 {
-        husk_abi::vcpu::GUEST_ROOT + offset as u64
+        crate::image::start::boot().arena_len + offset as u64
     }
     /// Where the kernel reads a page of the root image.
     pub(super) fn image(offset: usize) -> usize {

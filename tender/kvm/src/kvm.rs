@@ -17,9 +17,7 @@ pub(crate) const SET_CPUID2: usize = 0x4008_ae90;
 pub(crate) const SET_XCRS: usize = 0x4188_aea7;
 
 pub(crate) const CAP_SYNC_REGS: usize = 74;
-pub(crate) const CAP_READONLY_MEM: usize = 81;
 pub(crate) const CAP_IMMEDIATE_EXIT: usize = 136;
-pub(crate) const MEM_READONLY: u32 = 2;
 
 /// Bits of `valid_regs` and `dirty_regs`, and of what `CAP_SYNC_REGS` answers: general registers, pending exceptions.
 pub(crate) const SYNC_REGS: u64 = 1;

@@ -18,7 +18,6 @@ pub use vcpu::supported_cpuid;
 
 use calls::Clock;
 use core::fmt;
-use husk_abi::vcpu::{GUEST_KERNEL, GUEST_ROOT};
 use husk_tender::config::{self, Config};
 use memory::{Image, Memory};
 use syscalls::{Errno, Sysno};
@@ -26,7 +25,8 @@ use syscalls::{Errno, Sysno};
 /// What the kvm tender needs to know beyond `husk_tender::config::Config`.
 #[derive(Clone, Copy)]
 pub struct Machine<'a> {
-    /// The read-only part of the kernel image, page-aligned. Its pages are mapped where they are.
+    /// The read-only part of the kernel image, whole pages. The mapping itself moves into the guest: nothing may use it at
+    /// its old place once `run` was called.
     pub text: &'a [u8],
     /// Control socket: the guest's descriptor 3.
     pub control: Option<i32>,
@@ -72,13 +72,6 @@ fn open_kvm() -> Result<i32, Error> {
     result.map(|fd| fd as i32).map_err(Error::NoKvm)
 }
 
-fn set_region(vm: i32, region: kvm::MemoryRegion) -> Result<(), Error> {
-    // SAFETY: the region describes memory that stays mapped for the life of the process.
-    unsafe { host::ioctl(vm, kvm::SET_USER_MEMORY_REGION, &raw const region as usize) }
-        .map_err(|errno| Error::Host("KVM_SET_USER_MEMORY_REGION", errno))?;
-    Ok(())
-}
-
 /// Runs a guest to its end: the process exits with the guest's code, or 125 when the guest's kernel breaks down. Returns
 /// only when the guest could not be started. The calling process must have a single thread; all of it becomes the guest.
 pub fn run(config: &Config<'_>, machine: &Machine<'_>) -> Error {
@@ -100,25 +93,15 @@ fn start(config: &Config<'_>, machine: &Machine<'_>) -> Result<core::convert::In
     let vm = unsafe { host::ioctl(kvm, kvm::CREATE_VM, 0) }
         .map_err(|errno| Error::Host("KVM_CREATE_VM", errno))? as i32;
 
-    let root_len = config.root_len as usize;
+    let root = (config.root_len > 0).then_some((config.root_fd, config.root_len as usize));
     let arena_len = (config.memory as usize).next_multiple_of(memory::LARGE_PAGE);
-    let mut memory = Memory::new(&image, arena_len, root_len, cpus)?;
-    let (arena, _) = memory.arena();
+    let mut memory = Memory::new(&image, arena_len, root, cpus)?;
+    let (all, len) = memory.all();
     let region =
-        kvm::MemoryRegion { slot: 0, flags: 0, guest_physical: 0, len: arena_len as u64, host: arena as u64 };
-    set_region(vm, region)?;
-    let read_only = |slot, guest_physical, host: usize, len: usize| kvm::MemoryRegion {
-        slot,
-        flags: kvm::MEM_READONLY,
-        guest_physical,
-        len: len.next_multiple_of(4096) as u64,
-        host: host as u64,
-    };
-    let (text, text_len) = image.text();
-    set_region(vm, read_only(1, GUEST_KERNEL, text, text_len))?;
-    if root_len > 0 {
-        set_region(vm, read_only(2, GUEST_ROOT, memory::map_root(config.root_fd, root_len)?, root_len))?;
-    }
+        kvm::MemoryRegion { slot: 0, flags: 0, guest_physical: 0, len: len as u64, host: all as u64 };
+    // SAFETY: the region describes memory that stays mapped for the life of the process.
+    unsafe { host::ioctl(vm, kvm::SET_USER_MEMORY_REGION, &raw const region as usize) }
+        .map_err(|errno| Error::Host("KVM_SET_USER_MEMORY_REGION", errno))?;
 
     let asked;
     let cpuid = match machine.cpuid {

@@ -1,7 +1,7 @@
 //! Guest-physical memory and the page tables with which a guest starts.
 //!
-//! Guest-physical address 0 is the first byte of the arena, which lies in one anonymous mapping of the tender. The
-//! kernel's read-only part and the root image are slots of their own, straight from the files. The tables built here map
+//! Guest-physical memory is one stretch of the tender's: the arena, the root image and the kernel's read-only part, the last
+//! two straight from their files and read-only there (a guest that maps them writable gets an error of KVM_RUN). The tables built here map
 //! `layout`'s ranges; they lie in the arena, where the guest goes on with them, so nothing in them is ever trusted.
 
 use crate::Error;
@@ -9,12 +9,12 @@ use crate::host;
 use core::sync::atomic::{AtomicU32, Ordering};
 use husk_abi::boot::{KERNEL_MAGIC, KernelHeader};
 use husk_abi::layout::{self, PAGE_SIZE};
-use husk_abi::vcpu::{GUEST_KERNEL, GUEST_ROOT, ROOT_TABLE};
+use husk_abi::vcpu::ROOT_TABLE;
 use linux_raw_sys::general as raw;
 use syscalls::Sysno;
 
 /// Guest memory comes in units of this.
-pub(crate) const LARGE_PAGE: usize = 2 << 20;
+pub(crate) const LARGE_PAGE: usize = husk_abi::vcpu::LARGE_PAGE as usize;
 /// Address space behind the arena that nothing uses, so that no length a filter lets pass reaches beyond.
 const GUARD: usize = 4 << 30;
 /// Bytes at the start of the arena that are backed at once, a few large faults in place of many small ones.
@@ -88,6 +88,8 @@ struct Window {
 pub(crate) struct Memory {
     arena: usize,
     arena_len: usize,
+    /// Bytes of guest-physical memory.
+    room: usize,
     /// Bytes of the arena taken by the tender.
     used: usize,
     windows: [Window; 4],
@@ -97,15 +99,10 @@ pub(crate) struct Memory {
     boot: usize,
 }
 
-fn map_host(len: usize, protection: u32, flags: u32, fd: i32) -> Result<usize, Error> {
-    let args = [0, len, protection as usize, flags as usize, fd as usize, 0];
-    // SAFETY: a new mapping where the host finds room; it replaces nothing.
+fn map_host(at: usize, len: usize, protection: u32, flags: u32, fd: i32) -> Result<usize, Error> {
+    let args = [at, len, protection as usize, flags as usize, fd as usize, 0];
+    // SAFETY: a new mapping where the host finds room, or inside of one that was made for it.
     unsafe { host::call(Sysno::mmap, args) }.map_err(|errno| Error::Host("mmap", errno))
-}
-
-/// The root image in the tender's memory.
-pub(crate) fn map_root(fd: i32, len: usize) -> Result<usize, Error> {
-    map_host(len, raw::PROT_READ, raw::MAP_PRIVATE | raw::MAP_NORESERVE, fd)
 }
 
 impl Memory {
@@ -113,7 +110,7 @@ impl Memory {
     pub(crate) fn new(
         image: &Image<'_>,
         arena_len: usize,
-        root_len: usize,
+        root: Option<(i32, usize)>,
         cpus: usize,
     ) -> Result<Self, Error> {
         let fits =
@@ -121,16 +118,37 @@ impl Memory {
         if !fits {
             return Err(Error::Config("guest memory is not between 8 MiB and 256 GiB"));
         }
+        let (root_fd, root_len) = root.unwrap_or((-1, 0));
         if root_len > layout::ROOT_MAX {
             return Err(Error::Config("the root image is too large"));
         }
-        let flags = raw::MAP_PRIVATE | raw::MAP_ANONYMOUS | raw::MAP_NORESERVE;
+        // Arena, root image and kernel text lie in one stretch, because each further memory slot of KVM waits for a grace
+        // period: 0.1 ms, and milliseconds on a busy host.
+        let (text, text_len) = image.text();
+        let (text_len, root_room) =
+            (text_len.next_multiple_of(PAGE_SIZE), root_len.next_multiple_of(LARGE_PAGE));
+        let room = arena_len + root_room + text_len;
+        let nothing = raw::MAP_PRIVATE | raw::MAP_ANONYMOUS | raw::MAP_NORESERVE;
         let arena =
-            map_host(arena_len + GUARD + LARGE_PAGE, raw::PROT_NONE, flags, -1)?.next_multiple_of(LARGE_PAGE);
+            map_host(0, room + GUARD + LARGE_PAGE, raw::PROT_NONE, nothing, -1)?.next_multiple_of(LARGE_PAGE);
         let writable = (raw::PROT_READ | raw::PROT_WRITE) as usize;
         // SAFETY: inside the mapping just made.
         unsafe { host::call(Sysno::mprotect, [arena, arena_len, writable, 0, 0, 0]) }
             .map_err(|errno| Error::Host("mprotect of guest memory", errno))?;
+        if root_len > 0 {
+            let flags = raw::MAP_PRIVATE | raw::MAP_NORESERVE | raw::MAP_FIXED;
+            map_host(arena + arena_len, root_len, raw::PROT_READ, flags, root_fd)?;
+        }
+        let text_at = arena + arena_len + root_room;
+        let moved =
+            [text, text_len, text_len, (raw::MREMAP_MAYMOVE | raw::MREMAP_FIXED) as usize, text_at, 0];
+        // SAFETY: the kernel's text moves; the tender does not use it at its old place, see `Machine::text`.
+        unsafe { host::call(Sysno::mremap, moved) }
+            .map_err(|errno| Error::Host("mremap of the kernel", errno))?;
+        // SAFETY: reads what was just mapped. Present pages spare the guest a fault each.
+        let _ = unsafe {
+            host::call(Sysno::madvise, [text_at, text_len, raw::MADV_POPULATE_READ as usize, 0, 0, 0])
+        };
         let advise = |start: usize, len: usize, advice: u32| {
             // SAFETY: inside the arena. Advice is only advice: without it everything is slower and right.
             let _ = unsafe { host::call(Sysno::madvise, [arena + start, len, advice as usize, 0, 0, 0]) };
@@ -141,6 +159,7 @@ impl Memory {
         let mut memory = Self {
             arena,
             arena_len,
+            room,
             used: PAGE_SIZE,
             windows: [Window::default(); 4],
             root_table: 0,
@@ -149,7 +168,7 @@ impl Memory {
         };
         memory.root_table = memory.take(1)?;
         debug_assert!(memory.root_table == ROOT_TABLE);
-        memory.map_kernel(image)?;
+        memory.map_kernel(image, text_at)?;
         memory.windows[2] = Window { guest: layout::ARENA, len: arena_len, host: arena, writable: true };
 
         let write = bit::READ | bit::WRITE | bit::NO_EXECUTE;
@@ -170,7 +189,7 @@ impl Memory {
             memory.map(layout::ARENA + at, at as u64, write | bit::LARGE)?;
         }
         for at in (0..root_len).step_by(LARGE_PAGE) {
-            let guest_physical = GUEST_ROOT + at as u64;
+            let guest_physical = (arena_len + at) as u64;
             memory.map(layout::ROOT + at, guest_physical, bit::READ | bit::NO_EXECUTE | bit::LARGE)?;
         }
         // Last, since most of its pages are never touched.
@@ -180,10 +199,10 @@ impl Memory {
         Ok(memory)
     }
 
-    fn map_kernel(&mut self, image: &Image<'_>) -> Result<(), Error> {
-        let (host, len) = image.text();
+    fn map_kernel(&mut self, image: &Image<'_>, host: usize) -> Result<(), Error> {
+        let (_, len) = image.text();
         self.windows[0] = Window { guest: layout::KERNEL, len, host, writable: false };
-        self.map_run(layout::KERNEL, GUEST_KERNEL, len.div_ceil(PAGE_SIZE), bit::READ)?;
+        self.map_run(layout::KERNEL, (host - self.arena) as u64, len.div_ceil(PAGE_SIZE), bit::READ)?;
 
         let (guest, pages) = (image.header.data_start as usize, image.writable_len / PAGE_SIZE);
         let start = self.take(pages)?;
@@ -255,6 +274,11 @@ impl Memory {
 
     pub(crate) fn used(&self) -> usize {
         self.used
+    }
+
+    /// Guest-physical memory in the tender's: address and bytes.
+    pub(crate) fn all(&self) -> (usize, usize) {
+        (self.arena, self.room)
     }
 
     /// The arena in the tender's memory: address and bytes.

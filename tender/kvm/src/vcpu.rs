@@ -112,7 +112,6 @@ pub(crate) fn check_extensions(kvm: i32) -> Result<(), Error> {
         (kvm::SYNC_REGS | kvm::SYNC_EVENTS) as usize,
         "KVM_CAP_SYNC_REGS",
     )?;
-    check_extension(kvm, kvm::CAP_READONLY_MEM, 1, "KVM_CAP_READONLY_MEM")?;
     check_extension(kvm, kvm::CAP_IMMEDIATE_EXIT, 1, "KVM_CAP_IMMEDIATE_EXIT")
 }
 

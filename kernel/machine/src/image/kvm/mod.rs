@@ -29,9 +29,11 @@ pub(super) fn is_tender() -> bool {
 struct Vcpu {
     /// Arena address of the top table in CR3.
     root: AtomicUsize,
-    /// Not zero: old entries must be forgotten before the application's memory is touched again.
-    stale: AtomicU32,
-    /// Not zero: outside of the guest; it looks at `stale` before it goes on.
+    /// Counts requests of other vCPUs to forget old entries before the application's memory is touched again.
+    asked: AtomicU32,
+    /// The last request that was met.
+    met: AtomicU32,
+    /// Not zero: outside of the guest; it looks at `asked` before it goes on.
     outside: AtomicU32,
     /// Not zero: it was asked to run threads.
     wanted: AtomicU32,
@@ -40,25 +42,30 @@ struct Vcpu {
 static VCPUS: [Vcpu; CPUS_MAX] = [const {
     Vcpu {
         root: AtomicUsize::new(0),
-        stale: AtomicU32::new(0),
+        asked: AtomicU32::new(0),
+        met: AtomicU32::new(0),
         outside: AtomicU32::new(1),
         wanted: AtomicU32::new(0),
     }
 }; CPUS_MAX];
 
 fn this() -> &'static Vcpu {
-    &VCPUS[super::cpu::index()]
+    &VCPUS[cpu::index()]
 }
 
 /// Forgets old entries if another vCPU asked for it. True if it did.
 fn catch_up(vcpu: &Vcpu) -> bool {
-    if vcpu.stale.load(Ordering::SeqCst) == 0 {
-        return false;
+    let mut any = false;
+    loop {
+        let asked = vcpu.asked.load(Ordering::SeqCst);
+        if asked == vcpu.met.load(Ordering::Relaxed) {
+            return any;
+        }
+        // First the reload, then the word: who waits for it frees frames at once.
+        stubs::load_table(vcpu.root.load(Ordering::Relaxed));
+        vcpu.met.store(asked, Ordering::SeqCst);
+        any = true;
     }
-    // First the reload, then the word: who waits for it frees frames at once.
-    stubs::load_table(vcpu.root.load(Ordering::Relaxed));
-    vcpu.stale.store(0, Ordering::SeqCst);
-    true
 }
 
 /// Runs `call`, which leaves the guest and may stay away for long.

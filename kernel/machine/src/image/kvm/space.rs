@@ -75,14 +75,16 @@ fn run(flush: Flush, root: usize) {
         let others = || (0..boot().cpus as usize).filter(|index| *index != me);
         for index in others().filter(|index| VCPUS[*index].root.load(Ordering::SeqCst) == root) {
             let other = &VCPUS[index];
-            other.stale.store(1, Ordering::SeqCst);
+            other.asked.fetch_add(1, Ordering::SeqCst);
             if other.outside.load(Ordering::SeqCst) == 0 {
                 super::wake(index);
             }
         }
         for other in others().map(|index| &VCPUS[index]) {
             // One that is outside of the guest looks before it goes on.
-            while other.stale.load(Ordering::SeqCst) != 0 && other.outside.load(Ordering::SeqCst) == 0 {
+            while other.met.load(Ordering::SeqCst) != other.asked.load(Ordering::SeqCst)
+                && other.outside.load(Ordering::SeqCst) == 0
+            {
                 core::hint::spin_loop();
             }
         }

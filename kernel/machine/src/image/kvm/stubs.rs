@@ -5,7 +5,7 @@
 //! behind on the vCPU's ring-0 stack, where ring 3 can read it. A kick never interrupts code of this page.
 
 use super::entry;
-use crate::image::cpu::Cpu;
+use crate::image::cpu::{self, Cpu};
 use core::arch::{asm, global_asm};
 use core::mem::offset_of;
 use core::sync::atomic::Ordering;
@@ -25,6 +25,8 @@ const FROM_RING_3: u32 = 1 << 3 | 1 << 4;
 /// Places in the stub page: one slot of 16 bytes a vector, two longer stubs, frames of 40 bytes, words.
 const PAGE_FAULT_STUB: usize = 0x200;
 const GATE_STUB: usize = 0x240;
+/// The gate itself: in this page, so that no kick comes between it and its return.
+const GATE: usize = 0x2c0;
 const FRAMES: usize = 0x900;
 const SAVED_RAX: usize = 0xe00;
 const SYSCALL_ENTRY: usize = 0xe08;
@@ -69,6 +71,9 @@ global_asm!(
     "  iretq",
     "3: lea rsp, [rip + husk_kvm_stubs + {frames} + {invalid_opcode} * 40]",
     "  iretq",
+    ".org {gate}",
+    "  ud2",
+    "  ret",
     // `syscall`: in ring 0 on hardware, in ring 3 on software KVM. On to ring 3 in both cases.
     ".org {syscall_stub}",
     "  mov gs:[{scratch}], rcx",
@@ -87,6 +92,7 @@ global_asm!(
     invalid_opcode = const INVALID_OPCODE,
     saved_rax = const SAVED_RAX,
     gate_stub = const GATE_STUB,
+    gate = const GATE,
     load_table = const LOAD_TABLE,
     invalidate = const INVALIDATE,
     syscall_stub = const vcpu::SYSCALL_STUB - vcpu::STUBS,
@@ -98,11 +104,15 @@ unsafe extern "C" {
     safe static husk_kvm_stubs: u8;
 }
 
+fn gate() -> usize {
+    PRIVATE + cpu::index() * PRIVATE_PER_CPU + vcpu::STUBS + GATE
+}
+
 /// Loads CR3 with a top table of the arena: all old entries of this vCPU are forgotten.
 pub(super) fn load_table(root: usize) {
-    // SAFETY: every top table maps the kernel's range alike; R11 is the gate's word and clobbered by nothing else.
+    // SAFETY: every top table maps the kernel's range alike; the gate changes R11 and nothing else.
     unsafe {
-        asm!("ud2", in("rdi") root - ARENA, inout("r11") u64::from(LOAD_TABLE) => _, options(nostack));
+        asm!("call {}", in(reg) gate(), in("rdi") root - ARENA, inout("r11") u64::from(LOAD_TABLE) => _);
     }
 }
 
@@ -110,8 +120,8 @@ pub(super) fn load_table(root: usize) {
 pub(super) fn invalidate(address: usize, count: usize) {
     // SAFETY: takes entries out of the processor's cache only.
     unsafe {
-        asm!("ud2", inout("rdi") address => _, inout("esi") count as u32 => _,
-            inout("r11") u64::from(INVALIDATE) => _, options(nostack));
+        asm!("call {}", in(reg) gate(), inout("rdi") address => _, inout("esi") count as u32 => _,
+            inout("r11") u64::from(INVALIDATE) => _);
     }
 }
 
