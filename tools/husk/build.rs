@@ -25,7 +25,9 @@ fn main() {
     }
     let script = var("CARGO_MANIFEST_DIR").join("husk.ld");
     let script = script.display();
-    for argument in ["-nostartfiles", "-nostdlib", "-static", "-no-pie", "-Wl,--build-id=none", "-Wl,-z,norelro"] {
+    for argument in
+        ["-nostartfiles", "-nostdlib", "-static", "-no-pie", "-Wl,--build-id=none", "-Wl,-z,norelro"]
+    {
         println!("cargo:rustc-link-arg-bins={argument}");
     }
     println!("cargo:rustc-link-arg-bins=-Wl,-T,{script}");
@@ -36,7 +38,16 @@ fn main() {
 
 fn build_kernel(root: &Path, out: &Path) -> PathBuf {
     let target = out.join("kernel-target");
-    let flags = ["--cfg", "husk_image", "-C", "relocation-model=pic", "-C", "panic=abort", "-C", "force-frame-pointers=yes"];
+    let flags = [
+        "--cfg",
+        "husk_image",
+        "-C",
+        "relocation-model=pic",
+        "-C",
+        "panic=abort",
+        "-C",
+        "force-frame-pointers=yes",
+    ];
     let mut cargo = Command::new(env::var_os("CARGO").expect("cargo sets CARGO"));
     cargo
         .args(["build", "--release", "--lib", "--manifest-path"])

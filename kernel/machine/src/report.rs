@@ -2,7 +2,7 @@
 
 #[cfg(husk_image)]
 mod image {
-    use crate::image::{gate, start::boot, cpu};
+    use crate::image::{cpu, gate, start::boot};
     use core::fmt::{self, Write};
     use core::sync::atomic::{AtomicBool, Ordering};
 

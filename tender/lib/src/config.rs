@@ -92,7 +92,11 @@ fn xsave_mask() -> u32 {
 }
 
 /// Writes the boot block. `fixed` fills in what only the tender knows.
-pub fn write_boot(block: &mut [u8], config: &Config<'_>, fixed: impl FnOnce(&mut Boot)) -> Result<(), TooLong> {
+pub fn write_boot(
+    block: &mut [u8],
+    config: &Config<'_>,
+    fixed: impl FnOnce(&mut Boot),
+) -> Result<(), TooLong> {
     let now = clock::sample();
     let mut boot = Boot {
         magic: BOOT_MAGIC,

@@ -46,7 +46,14 @@ pub fn memory_file(name: &CStr, len: usize) -> HostResult<i32> {
 ///
 /// # Safety
 /// With MAP_FIXED the range must hold nothing that is still used.
-pub unsafe fn map(at: usize, len: usize, protection: u32, flags: u32, fd: i32, offset: usize) -> HostResult<usize> {
+pub unsafe fn map(
+    at: usize,
+    len: usize,
+    protection: u32,
+    flags: u32,
+    fd: i32,
+    offset: usize,
+) -> HostResult<usize> {
     // SAFETY: promised by the caller.
     unsafe { syscall!(Sysno::mmap, at, len, protection, flags, fd, offset) }
 }
@@ -63,7 +70,8 @@ pub unsafe fn protect(at: usize, len: usize, protection: u32) -> HostResult<()> 
 /// Opens a file for reading.
 pub fn open_read(path: &CStr) -> HostResult<i32> {
     // SAFETY: the path is a C string.
-    unsafe { syscall!(Sysno::openat, raw::AT_FDCWD, path.as_ptr(), raw::O_RDONLY | raw::O_CLOEXEC, 0) }.map(|fd| fd as i32)
+    unsafe { syscall!(Sysno::openat, raw::AT_FDCWD, path.as_ptr(), raw::O_RDONLY | raw::O_CLOEXEC, 0) }
+        .map(|fd| fd as i32)
 }
 
 /// Reads up to `out.len()` bytes.

@@ -9,7 +9,8 @@ pub mod table;
 use husk_abi::boot::{Boot, FLAG_FORK, KERNEL_MAGIC, KernelHeader, TENDER_PROCESS};
 use husk_abi::gate::entry;
 use husk_abi::layout::{
-    ARENA, ARENA_MAX, BOOT, BOOT_LEN, CPUS_MAX, GATE, GATE_LEN, KERNEL, PAGE_SIZE, PRIVATE, PRIVATE_PER_CPU, ROOT, ROOT_MAX,
+    ARENA, ARENA_MAX, BOOT, BOOT_LEN, CPUS_MAX, GATE, GATE_LEN, KERNEL, PAGE_SIZE, PRIVATE, PRIVATE_PER_CPU,
+    ROOT, ROOT_MAX,
 };
 use husk_tender::bpf::{Descriptor, Filter};
 use husk_tender::config::{self, Config};
@@ -33,8 +34,16 @@ const TRAPS: [u32; 7] =
     [raw::SIGSYS, raw::SIGSEGV, raw::SIGBUS, raw::SIGFPE, raw::SIGILL, raw::SIGTRAP, raw::SIGURG];
 /// Host signals that `husk` passes on to the guest.
 pub const FORWARDED: [u32; 10] = [
-    raw::SIGHUP, raw::SIGINT, raw::SIGQUIT, raw::SIGTERM, raw::SIGUSR1, raw::SIGUSR2, raw::SIGCONT, raw::SIGWINCH,
-    raw::SIGALRM, raw::SIGTSTP,
+    raw::SIGHUP,
+    raw::SIGINT,
+    raw::SIGQUIT,
+    raw::SIGTERM,
+    raw::SIGUSR1,
+    raw::SIGUSR2,
+    raw::SIGCONT,
+    raw::SIGWINCH,
+    raw::SIGALRM,
+    raw::SIGTSTP,
 ];
 
 fn header() -> &'static KernelHeader {
@@ -68,7 +77,9 @@ fn prepare(config: &Config<'_>) -> Result<(), Failure> {
         assert!(config.root_len as usize <= ROOT_MAX, "root image too big");
         let (len, flags) = (config.root_len as usize, raw::MAP_PRIVATE | raw::MAP_FIXED_NOREPLACE);
         // SAFETY: the range is the root image's by the layout of the address space.
-        tried("map the root image", unsafe { host::map(ROOT, len, raw::PROT_READ, flags, config.root_fd, 0) })?;
+        tried("map the root image", unsafe {
+            host::map(ROOT, len, raw::PROT_READ, flags, config.root_fd, 0)
+        })?;
     }
     // SAFETY: no pointers.
     let pid = unsafe { host::call(Sysno::getpid, [0; 6]) }.unwrap_or(0) as i32;
@@ -98,12 +109,16 @@ fn map_arena(config: &Config<'_>, fd: i32, len: usize) -> Result<(), Failure> {
     let flags = raw::MAP_SHARED | raw::MAP_NORESERVE;
     let protection = raw::PROT_READ | raw::PROT_WRITE;
     // SAFETY: the range is the arena's by the layout of the address space.
-    tried("map the arena", unsafe { host::map(ARENA, len, protection, flags | raw::MAP_FIXED_NOREPLACE, fd, 0) })?;
+    tried("map the arena", unsafe {
+        host::map(ARENA, len, protection, flags | raw::MAP_FIXED_NOREPLACE, fd, 0)
+    })?;
     let (data_len, initial) = data_range();
     let at = header().data_start as usize;
     // SAFETY: the kernel's writable range, which the executable leaves unmapped. It is the first part of the arena, so
     // that all processes of the guest share it.
-    tried("map kernel data", unsafe { host::map(at, data_len, protection, flags | raw::MAP_FIXED_NOREPLACE, fd, 0) })?;
+    tried("map kernel data", unsafe {
+        host::map(at, data_len, protection, flags | raw::MAP_FIXED_NOREPLACE, fd, 0)
+    })?;
     let data = &config.kernel.data[..initial];
     // SAFETY: just mapped, as long as the data at least.
     unsafe { core::ptr::copy_nonoverlapping(data.as_ptr(), at as *mut u8, data.len()) };
@@ -126,7 +141,9 @@ fn take_signals() -> Result<(), Failure> {
     let flags = u64::from(raw::SA_SIGINFO | raw::SA_ONSTACK | raw::SA_NODEFER) | u64::from(raw::SA_RESTORER);
     for signal in TRAPS.into_iter().chain(FORWARDED) {
         // SAFETY: the kernel's handler, and the gate's way back from it.
-        tried("take a signal", unsafe { host::signal_action(signal, handler, flags, GATE + entry::SIGRETURN) })?;
+        tried("take a signal", unsafe {
+            host::signal_action(signal, handler, flags, GATE + entry::SIGRETURN)
+        })?;
     }
     // Host processes of the guest leave no zombies; a closed pipe is an error number.
     // SAFETY: no handler.
@@ -143,7 +160,9 @@ fn seal(config: &Config<'_>, arena_fd: i32) -> Result<(), Failure> {
     // SAFETY: calls on numbers only; descriptors above 2 that are closed belong to nobody any more.
     unsafe {
         let (low, high) = (arena_fd.min(config.root_fd) as usize, arena_fd.max(config.root_fd) as usize);
-        for (first, last) in [(3, low.wrapping_sub(1)), (low + 1, high.wrapping_sub(1)), (high + 1, u32::MAX as usize)] {
+        for (first, last) in
+            [(3, low.wrapping_sub(1)), (low + 1, high.wrapping_sub(1)), (high + 1, u32::MAX as usize)]
+        {
             if first <= last && last != usize::MAX {
                 tried("close descriptors", host::call(Sysno::close_range, [first, last, 0, 0, 0, 0]))?;
             }
@@ -173,4 +192,3 @@ fn enter() -> ! {
 pub fn error_name(failure: &Failure) -> &'static str {
     failure.error.name().unwrap_or("unknown error")
 }
-

@@ -160,8 +160,18 @@ pub fn parse(args: &'static [*const u8], mut at: usize) -> Result<Options, (Prob
                     }
                 };
                 let known: &[&[u8]] = &[
-                    b"--tender", b"--rootfs", b"--memory", b"-m", b"--cpus", b"--env", b"-e", b"--with", b"--workdir",
-                    b"-w", b"--user", b"-u",
+                    b"--tender",
+                    b"--rootfs",
+                    b"--memory",
+                    b"-m",
+                    b"--cpus",
+                    b"--env",
+                    b"-e",
+                    b"--with",
+                    b"--workdir",
+                    b"-w",
+                    b"--user",
+                    b"-u",
                 ];
                 if !known.contains(&name) {
                     return Err((Problem::Unknown, argument));

@@ -9,7 +9,14 @@ const PATH_MAX: usize = 4096;
 
 /// The path of a program in the folder of this executable.
 pub fn beside<'a>(name: &[u8], buffer: &'a mut [u8; PATH_MAX]) -> Option<&'a CStr> {
-    let args = [c"/proc/self/exe".as_ptr() as usize, buffer.as_mut_ptr() as usize, PATH_MAX - name.len() - 1, 0, 0, 0];
+    let args = [
+        c"/proc/self/exe".as_ptr() as usize,
+        buffer.as_mut_ptr() as usize,
+        PATH_MAX - name.len() - 1,
+        0,
+        0,
+        0,
+    ];
     // SAFETY: the path is a C string, and the buffer has room for the given length.
     let len = unsafe { host::call(syscalls::Sysno::readlink, args) }.ok()?;
     let folder = buffer[..len].iter().rposition(|byte| *byte == b'/')? + 1;
@@ -25,6 +32,8 @@ pub fn exec(process: &Process) -> ! {
         // SAFETY: arguments and environment are the host's own arrays, which end with NULL.
         let _ = unsafe { host::execve(path, process.args.as_ptr(), process.env.as_ptr()) };
     }
-    crate::run::say(&[b"the program husk-cli is not beside this one; usage: husk run [options] [--] PROGRAM [ARGS]"]);
+    crate::run::say(&[
+        b"the program husk-cli is not beside this one; usage: husk run [options] [--] PROGRAM [ARGS]",
+    ]);
     host::exit(125)
 }

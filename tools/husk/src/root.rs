@@ -127,7 +127,9 @@ fn pack(process: &Process, arguments: &mut [*const u8], out: &mut [u8]) -> usize
     let mut ends = [0_i32; 2];
     // SAFETY: pipe2 writes two descriptors; this process has one thread; the arrays end with NULL.
     let child = unsafe {
-        if host::call(Sysno::pipe2, [ends.as_mut_ptr() as usize, raw::O_CLOEXEC as usize, 0, 0, 0, 0]).is_err() {
+        if host::call(Sysno::pipe2, [ends.as_mut_ptr() as usize, raw::O_CLOEXEC as usize, 0, 0, 0, 0])
+            .is_err()
+        {
             host::exit(125)
         }
         match host::fork(0) {
@@ -156,7 +158,8 @@ fn pack(process: &Process, arguments: &mut [*const u8], out: &mut [u8]) -> usize
 
 fn is_executable(path: &CStr) -> bool {
     // SAFETY: the path is a C string.
-    let allowed = unsafe { host::call(Sysno::access, [path.as_ptr() as usize, raw::X_OK as usize, 0, 0, 0, 0]) };
+    let allowed =
+        unsafe { host::call(Sysno::access, [path.as_ptr() as usize, raw::X_OK as usize, 0, 0, 0, 0]) };
     allowed.is_ok() && host::stat(path).is_ok_and(|stat| stat.st_mode & raw::S_IFMT == raw::S_IFREG)
 }
 
@@ -189,7 +192,8 @@ fn stamp(path: &CStr) -> Result<Option<Stamp>, Errno> {
     let stat = unsafe {
         let mut stat: raw::statx = core::mem::zeroed();
         let mask = raw::STATX_BASIC_STATS;
-        let args = [raw::AT_FDCWD as usize, path.as_ptr() as usize, 0, mask as usize, (&raw mut stat) as usize, 0];
+        let args =
+            [raw::AT_FDCWD as usize, path.as_ptr() as usize, 0, mask as usize, (&raw mut stat) as usize, 0];
         match host::call(Sysno::statx, args) {
             Ok(_) => stat,
             Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(None),

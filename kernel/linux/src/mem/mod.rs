@@ -369,7 +369,7 @@ impl Space {
         if len == 0 {
             return Ok(());
         }
-        if start < GUEST_START || start > GUEST_END || len > GUEST_END - start {
+        if !(GUEST_START..=GUEST_END).contains(&start) || len > GUEST_END - start {
             return Err(Errno::ENOMEM);
         }
         let range = start..start + len;

@@ -137,7 +137,7 @@ fn unix_sockets(text: &mut String) -> core::fmt::Result {
             text.push(' ');
             // An abstract name is shown with an @ for each NUL.
             let shown = name.iter().map(|byte| if *byte == 0 { b'@' } else { *byte });
-            let shown: alloc::vec::Vec<u8> = shown.collect();
+            let shown: Vec<u8> = shown.collect();
             text.push_str(&String::from_utf8_lossy(&shown));
         }
         text.push('\n');

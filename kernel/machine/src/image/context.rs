@@ -89,19 +89,24 @@ impl Frame {
     pub(super) fn store_fpu(&mut self) {
         let (low, area) = (mask() as u32, self.fpu.as_mut_ptr());
         // SAFETY: the area is 64-byte aligned and large enough for the components of the mask.
-        unsafe { asm!("xsave64 [{}]", in(reg) area, in("eax") low, in("edx") 0, options(nostack, preserves_flags)) };
+        unsafe {
+            asm!("xsave64 [{}]", in(reg) area, in("eax") low, in("edx") 0, options(nostack, preserves_flags))
+        };
     }
 
     /// Puts the frame's vector state into the processor.
     pub(super) fn restore_fpu(&self) {
         let (low, area) = (mask() as u32, self.fpu.as_ptr());
         // SAFETY: the area was stored by XSAVE or checked by `sanitise`, so XRSTOR takes it.
-        unsafe { asm!("xrstor64 [{}]", in(reg) area, in("eax") low, in("edx") 0, options(nostack, readonly, preserves_flags)) };
+        unsafe {
+            asm!("xrstor64 [{}]", in(reg) area, in("eax") low, in("edx") 0, options(nostack, readonly, preserves_flags))
+        };
     }
 
     /// Makes any bytes an area that XRSTOR takes.
     fn sanitise(&mut self) {
-        let word = |fpu: &[u8], at: usize| u64::from_le_bytes(fpu[at..at + 8].try_into().expect("eight bytes"));
+        let word =
+            |fpu: &[u8], at: usize| u64::from_le_bytes(fpu[at..at + 8].try_into().expect("eight bytes"));
         let features = word(&self.fpu, XSTATE_BV) & mask();
         self.fpu[XSTATE_BV..XSTATE_BV + 64].fill(0);
         self.fpu[XSTATE_BV..XSTATE_BV + 8].copy_from_slice(&features.to_le_bytes());

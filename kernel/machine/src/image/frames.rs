@@ -36,8 +36,13 @@ struct Frames {
 // SAFETY: reached only under the big kernel lock.
 unsafe impl Send for Frames {}
 
-static FRAMES: KCell<Frames> =
-    KCell::new(Frames { table: core::ptr::null_mut(), count: 0, available: 0, fresh: 0, heads: [NONE; ORDERS] });
+static FRAMES: KCell<Frames> = KCell::new(Frames {
+    table: core::ptr::null_mut(),
+    count: 0,
+    available: 0,
+    fresh: 0,
+    heads: [NONE; ORDERS],
+});
 
 /// Sets up the table. Once, before anything is allocated.
 pub(super) fn init() {

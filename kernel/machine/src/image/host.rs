@@ -26,7 +26,8 @@ pub fn write(fd: i32, data: &[u8]) -> Result<usize, i32> {
     if ready(fd, POLLOUT) == 0 {
         return Err(EAGAIN);
     }
-    let file = super::start::boot().stdio.get(fd as usize).is_some_and(|stdio| stdio.mode & 0o170_000 == 0o100_000);
+    let file =
+        super::start::boot().stdio.get(fd as usize).is_some_and(|stdio| stdio.mode & 0o170_000 == 0o100_000);
     let len = if file { data.len() } else { data.len().min(PIPE_BUF) };
     gate::write(fd, &data[..len])
 }

@@ -21,7 +21,9 @@ pub fn replace(at: usize, old: &[u8], new: &[u8]) -> bool {
         // The caller is alone.
         let mut found = [0; 8];
         let found = &mut found[..old.len()];
-        return crate::user::copy_in(at, found).is_ok() && found == old && crate::user::copy_out(at, new).is_ok();
+        return crate::user::copy_in(at, found).is_ok()
+            && found == old
+            && crate::user::copy_out(at, new).is_ok();
     }
     let mut expected = [0; 16];
     if crate::user::copy_in(block, &mut expected).is_err() {

@@ -46,7 +46,8 @@ fn block(state: &mut [u32; 16]) -> [u8; 64] {
 
 impl Generator {
     fn new(seed: &[u8; 32]) -> Self {
-        let mut state = [0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let mut state =
+            [0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         for (index, word) in seed.chunks_exact(4).enumerate() {
             state[4 + index] = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
         }

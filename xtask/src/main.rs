@@ -1,0 +1,67 @@
+//! Chores of the workspace: `cargo xtask test` passes all tests, `cargo xtask docs` writes the generated tables.
+#![forbid(unsafe_code)]
+
+mod docs;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
+    println!("+ {program} {}", arguments.join(" "));
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(root());
+    let status = command.status().map_err(|error| format!("{program}: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{program} {}: {status}", arguments.join(" "))) }
+}
+
+/// Programs that tests compare with, by what Debian calls their packages. Without root or apt-get the tests that need one
+/// count as skipped and say so.
+const DEBIAN: &[(&str, &str)] =
+    &[("mkfs.erofs", "erofs-utils"), ("musl-gcc", "musl-tools"), ("zstd", "zstd")];
+
+fn in_path(program: &str) -> bool {
+    std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).exists()))
+}
+
+fn install() {
+    let missing: Vec<&str> =
+        DEBIAN.iter().filter(|(program, _)| !in_path(program)).map(|(_, package)| *package).collect();
+    let is_root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n");
+    if missing.is_empty() || !is_root || !in_path("apt-get") {
+        return;
+    }
+    // A failure is told by the tests that need the package.
+    let _ = run("apt-get", &["update", "-qq"]);
+    let _ =
+        run("apt-get", &[&["install", "-y", "-qq", "--no-install-recommends"], missing.as_slice()].concat());
+}
+
+fn test() -> Result<(), String> {
+    install();
+    docs::check(&root())?;
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    run(&cargo, &["build", "--release", "--workspace"])?;
+    run(&cargo, &["test", "--workspace"])?;
+    run("target/release/husk-tests", &[])
+}
+
+fn main() -> ExitCode {
+    let verb = std::env::args().nth(1).unwrap_or_default();
+    let result = match verb.as_str() {
+        "test" => test(),
+        "docs" => docs::write(&root()),
+        _ => Err("usage: cargo xtask test | docs".to_owned()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("xtask: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
