@@ -227,7 +227,7 @@ syscalls! {
     152 munlockall() in mem Done;
     153 vhangup() in tty Done;
     155 pivot_root(new_root: usize, put_old: usize) in mounts Done;
-    157 prctl(option: u32, arg2: u64, arg3: u64, arg4: u64, arg5: u64) in cred Partial "no PR_SET_MM, PR_SET_VMA, seccomp, speculation or merging options (EINVAL)";
+    157 prctl(option: u32, arg2: u64, arg3: u64, arg4: u64, arg5: u64) in cred Partial "no PR_SET_MM, PR_SET_VMA, speculation or merging options (EINVAL)";
     158 arch_prctl(code: u32, addr: u64) in cred Partial "GS cannot be set (EINVAL)";
     159 adjtimex(buf: usize) in time Partial "reads only: the host steers the clock (EPERM)";
     160 setrlimit(resource: u32, rlim: usize) in misc Done;
@@ -346,6 +346,7 @@ syscalls! {
     314 sched_setattr(pid: i32, attr: usize, flags: u32) in misc Partial "kept and told; no SCHED_DEADLINE";
     315 sched_getattr(pid: i32, attr: usize, size: u32, flags: u32) in misc Done;
     316 renameat2(olddirfd: i32, old_path: usize, newdirfd: i32, new_path: usize, flags: u32) in names Partial "no RENAME_WHITEOUT";
+    317 seccomp(operation: u32, flags: u32, args: usize) in seccomp Partial "no listener (SECCOMP_FILTER_FLAG_NEW_LISTENER)";
     318 getrandom(buf: usize, buflen: usize, flags: u32) in misc Done;
     319 memfd_create(name: usize, flags: u32) in space Partial "no huge pages";
     322 execveat(dirfd: i32, path: usize, argv: usize, envp: usize, flags: u32) in process Done;
@@ -414,7 +415,6 @@ absent! {
     303 name_to_handle_at;
     304 open_by_handle_at;
     313 finit_module;
-    317 seccomp;
     320 kexec_file_load;
     321 bpf;
     323 userfaultfd;

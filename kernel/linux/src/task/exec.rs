@@ -16,7 +16,7 @@ use alloc::vec::Vec;
 use husk_abi::layout::{GUEST_END, PAGE_SIZE};
 use husk_machine::{context, cpu, random, start};
 use linux_raw_sys::auxvec as aux;
-use linux_raw_sys::general::{PROT_EXEC, PROT_READ, PROT_WRITE, RLIMIT_STACK};
+use linux_raw_sys::general::{PROT_EXEC, PROT_READ, PROT_WRITE, RLIMIT_STACK, S_ISGID, S_ISUID, S_IXGRP};
 
 /// How deep `#!` may lead to `#!` (execve(2)).
 const SCRIPTS_MAX: usize = 5;
@@ -118,10 +118,29 @@ pub fn execve(
     let closed = t.files().remove_close_on_exec();
     drop(closed);
     signal::reset_for_exec(t);
+    take_identity(t, &program.image.file);
     if load(t, &space, &program, env).is_err() {
         super::exit::exit_group(t.process(), linux_raw_sys::general::SIGKILL as i32);
     }
     Ok(())
+}
+
+/// The identity that the file of the program gives: another one if it is a set-user-id or set-group-id file.
+fn take_identity(t: &Task, file: &OpenFile) {
+    let old = t.cred();
+    let stat = file.object.stat().unwrap_or_default();
+    let has = |bits: u32| !t.no_new_privs.get() && stat.mode & bits == bits;
+    let set_uid = has(S_ISUID).then_some(stat.uid);
+    // Without permission to execute, the bit means mandatory locking.
+    let set_gid = has(S_ISGID | S_IXGRP).then_some(stat.gid);
+    let new = old.for_program(set_uid, set_gid);
+    let own = old.uid == old.euid && old.gid == old.egid;
+    let same = new.euid == old.euid && new.egid == old.egid;
+    t.process().dumpable.set(u32::from(own && same));
+    if !same {
+        t.attributes.borrow_mut().death_signal = 0;
+    }
+    t.set_cred(Arc::new(new));
 }
 
 /// Only the calling thread survives an execve, and it takes the process's id.

@@ -275,6 +275,7 @@ impl ProcessTimers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec::Vec;
     use crate::task::test::enter;
 
     #[test]
@@ -340,7 +341,7 @@ mod tests {
         process.set_rlimit(raw::RLIMIT_CPU, raw::rlimit64 { rlim_cur: 2, rlim_max: 4 });
         process.timers.watch_cpu_limit(process);
         let timer = process.timers.cpu_limit.borrow().clone().expect("a timer");
-        let mut seen = alloc::vec::Vec::new();
+        let mut seen = Vec::new();
         for _ in 0..4 {
             t.sched.add_run_time(NS_PER_S);
             timer.expire();
