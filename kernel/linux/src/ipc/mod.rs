@@ -30,6 +30,8 @@ pub const IPC_INFO: u32 = 3;
 pub const READ: u32 = 0o444;
 /// Permission to change.
 pub const WRITE: u32 = 0o222;
+/// Permission to execute from a segment.
+pub const EXECUTE: u32 = 0o111;
 
 /// Slots of a table; identifiers are slot + sequence * SLOTS.
 const SLOTS: usize = 32_768;

@@ -57,15 +57,15 @@ impl File for Memory {
         })
     }
 
-    fn page(&self, index: u64, _for_write: bool) -> Result<FilePage, Errno> {
+    fn page(&self, index: u64, for_write: bool) -> Result<FilePage, Errno> {
         if index >= self.len.div_ceil(PAGE_SIZE) as u64 {
             return Ok(FilePage::Beyond);
         }
-        // A page that is only read now must be the one that another mapping writes later: there are no holes.
         let (run, within) = (index / RUN as u64, (index % RUN as u64) as usize);
         let mut runs = self.runs.borrow_mut();
         let pages = match runs.get(&run) {
             Some(pages) => pages.clone(),
+            None if !for_write => return Ok(FilePage::Zero),
             None => {
                 let pages = Arc::new(Pages::zeroed(RUN).map_err(|_| Errno::ENOMEM)?);
                 runs.insert(run, pages.clone());

@@ -569,7 +569,11 @@ impl Space {
             let index = (offset + (at - start) as u64) / PAGE_SIZE as u64;
             // Only what was asked for is made; around it, what is there is mapped.
             let for_write = at == page && area.writes_to_file();
-            let found = file.object.page(index, for_write);
+            let mut found = file.object.page(index, for_write);
+            if at == page && area.shared && matches!(found, Ok(FilePage::Zero)) {
+                // What another mapping writes into the hole must show here.
+                found = file.object.page(index, true);
+            }
             let done = match found {
                 Ok(FilePage::Memory { pages, index, .. }) => {
                     let address = pages.address() + index * PAGE_SIZE;

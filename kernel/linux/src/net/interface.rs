@@ -7,6 +7,8 @@ use crate::errno::{Errno, SysResult};
 use crate::mem::user;
 use alloc::vec::Vec;
 use core::net::{Ipv4Addr, Ipv6Addr};
+use husk_machine::cell::KCell;
+use husk_machine::global::Global;
 use linux_raw_sys::if_arp::ARPHRD_LOOPBACK;
 use linux_raw_sys::ioctl as raw;
 use linux_raw_sys::net::AF_INET;
@@ -42,6 +44,20 @@ pub static ALL: [Interface; 1] = [Interface {
     ipv4: &[(Ipv4Addr::LOCALHOST, 8)],
     ipv6: &[(Ipv6Addr::LOCALHOST, 128)],
 }];
+
+/// Packets and bytes that went over the loopback.
+static TRAFFIC: Global<KCell<(u64, u64)>> = Global::new(KCell::default);
+
+/// Counts a packet over the loopback.
+pub fn count(bytes: usize) {
+    let (packets, sum) = TRAFFIC.get();
+    TRAFFIC.set((packets + 1, sum + bytes as u64));
+}
+
+/// Packets and bytes that went over the loopback: as many received as sent.
+pub fn traffic() -> (u64, u64) {
+    TRAFFIC.get()
+}
 
 pub fn by_name(name: &[u8]) -> Option<&'static Interface> {
     ALL.iter().find(|interface| interface.name.as_bytes() == name)

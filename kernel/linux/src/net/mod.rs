@@ -9,8 +9,10 @@ pub mod addr;
 pub mod inet;
 pub mod interface;
 pub mod message;
+pub mod netlink;
 pub mod option;
 pub mod payload;
+pub mod report;
 pub mod unix;
 
 use crate::errno::{Errno, SysResult};
@@ -33,8 +35,8 @@ use linux_raw_sys::general::{
     S_IFSOCK, SIGPIPE,
 };
 use linux_raw_sys::net::{
-    AF_INET, AF_INET6, AF_PACKET, AF_UNIX, MSG_DONTWAIT, MSG_NOSIGNAL, MSG_PEEK, MSG_WAITALL, SOCK_DGRAM,
-    SOCK_RAW, SOCK_SEQPACKET, SOCK_STREAM,
+    AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, MSG_DONTWAIT, MSG_NOSIGNAL, MSG_PEEK, MSG_WAITALL,
+    SOCK_DGRAM, SOCK_RAW, SOCK_SEQPACKET, SOCK_STREAM,
 };
 use message::{Outgoing, Received};
 use option::Options;
@@ -233,6 +235,7 @@ impl Socket {
         match domain {
             AF_UNIX => Ok(unix::Endpoint::create(kind, protocol)?),
             AF_INET | AF_INET6 => inet::create(domain, kind, protocol),
+            AF_NETLINK => Ok(netlink::Netlink::create(kind, protocol)?),
             // Frames of the outside are none of the guest's business.
             AF_PACKET if !task.cred().capable(CAP_NET_RAW) => Err(Errno::EPERM),
             _ => Err(Errno::EAFNOSUPPORT),
@@ -280,7 +283,7 @@ impl Socket {
             patience.get_or_insert_with(|| self.patience_to_receive(of, 0)).wait(
                 &self.common().queue,
                 true,
-                || self.protocol.poll() & EPOLLIN != 0,
+                || self.protocol.poll() & (EPOLLIN | EPOLLHUP) != 0,
             )?;
         }
     }

@@ -162,12 +162,14 @@ impl<X> Queue<X> {
         self.segments.push_back(Segment { payload, start: 0, extra });
     }
 
-    /// As `push`, for streams whose segments mean nothing: small ones are joined, so that they cost no more than bytes.
+    /// As `push`, for streams whose segments mean nothing: small ones are joined, so that they cost no more than bytes,
+    /// unless something came with them.
     pub fn append(&mut self, payload: Payload)
     where
-        X: Default,
+        X: Default + PartialEq,
     {
         if let Some(last) = self.segments.back_mut()
+            && last.extra == X::default()
             && let (Blocks::Small(bytes), Blocks::Small(more)) = (&mut last.payload.blocks, &payload.blocks)
             && bytes.len() + more.len() <= SMALL
         {

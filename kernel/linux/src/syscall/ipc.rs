@@ -5,14 +5,16 @@ use crate::errno::{Errno, SysResult};
 use crate::ipc::msg::{self, Message, MsgQueue};
 use crate::ipc::sem::{self, Operation, SemSet};
 use crate::ipc::shm::{self, Segment};
-use crate::ipc::{IPC_INFO, IPC_NOWAIT, IPC_RMID, IPC_SET, IPC_STAT, Object, READ, Table, WRITE};
-use crate::mem::user;
+use crate::ipc::{EXECUTE, IPC_INFO, IPC_NOWAIT, IPC_RMID, IPC_SET, IPC_STAT, Object, READ, Table, WRITE};
+use crate::mem::map::{Area, Backing, Name};
+use crate::mem::{Request, user};
 use crate::task::Task;
 use crate::task::cred::{CAP_IPC_LOCK, CAP_SYS_RESOURCE};
 use crate::time;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use husk_abi::layout::PAGE_SIZE;
+use linux_raw_sys::general as raw;
 
 const GETPID: u32 = 11;
 const GETVAL: u32 = 12;
@@ -265,6 +267,68 @@ pub(super) fn shmget(t: &Arc<Task>, key: i32, size: usize, shmflg: u32) -> SysRe
         _ if size as u64 > shm::SHMMAX => Err(Errno::EINVAL),
         _ => Ok(Segment::new(perm, size, t.pid())),
     }))
+}
+
+pub(super) fn shmat(t: &Arc<Task>, shmid: i32, shmaddr: usize, shmflg: u32) -> SysResult {
+    let mut address = shmaddr;
+    if shmflg & shm::SHM_RND != 0 {
+        address &= !(PAGE_SIZE - 1);
+    }
+    if !address.is_multiple_of(PAGE_SIZE) || (address == 0 && shmflg & shm::SHM_REMAP != 0) {
+        return Err(Errno::EINVAL);
+    }
+    let segment = shm::SEGMENTS.find(shmid)?;
+    let writes = shmflg & shm::SHM_RDONLY == 0;
+    let executes = shmflg & shm::SHM_EXEC != 0;
+    let wanted = if writes { READ | WRITE } else { READ } | if executes { EXECUTE } else { 0 };
+    let perm = *segment.perm().borrow();
+    perm.check(wanted, &t.cred())?;
+    let protection = raw::PROT_READ
+        | if writes { raw::PROT_WRITE } else { 0 }
+        | if executes { raw::PROT_EXEC } else { 0 };
+    let mut area = Area::anonymous(protection, Name::None);
+    area.shared = true;
+    if !writes {
+        area.may &= !raw::PROT_WRITE;
+    }
+    area.backing = Backing::File { file: segment.memory()?, offset: 0 };
+    let replaces = shmflg & shm::SHM_REMAP != 0;
+    let request = Request {
+        fixed: replaces,
+        no_replace: address != 0 && !replaces,
+        address,
+        len: segment.len(),
+        area,
+        low: false,
+    };
+    let address = t.space().map(request).map_err(|error| match error {
+        Errno::EEXIST => Errno::EINVAL,
+        error => error,
+    })?;
+    segment.was_attached(t.pid());
+    Ok(address)
+}
+
+pub(super) fn shmdt(t: &Arc<Task>, shmaddr: usize) -> SysResult {
+    let space = t.space();
+    let (start, area) = space.area_at(shmaddr).ok_or(Errno::EINVAL)?;
+    let Backing::File { file, offset: 0 } = &area.backing else { return Err(Errno::EINVAL) };
+    let segment = shm::segment_of(file).filter(|_| start == shmaddr).ok_or(Errno::EINVAL)?;
+    // mprotect(2) may have split the mapping: all parts of it that are still in place go.
+    let mut parts = Vec::new();
+    space.for_each_area(|start, area| {
+        if let Backing::File { file: other, offset } = &area.backing
+            && Arc::ptr_eq(file, other)
+            && start.checked_sub(shmaddr) == Some(*offset as usize)
+        {
+            parts.push((start, area.end - start));
+        }
+    });
+    for (start, len) in parts {
+        space.unmap(start, len)?;
+    }
+    segment.was_detached(t.pid());
+    Ok(0)
 }
 
 pub(super) fn shmctl(t: &Arc<Task>, shmid: i32, cmd: u32, buf: usize) -> SysResult {

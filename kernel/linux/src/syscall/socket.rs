@@ -1,5 +1,6 @@
 //! Sockets: socket(2) and its family.
 
+use super::opened;
 use crate::errno::{Errno, SysResult};
 use crate::file::OpenFile;
 use crate::file::io::{Sink, Source, UserRange, UserRanges};
@@ -72,14 +73,14 @@ fn write_address(name: &Address, address: usize, len_at: usize) -> Result<(), Er
 }
 
 pub(super) fn bind(t: &Arc<Task>, sockfd: i32, addr: usize, addrlen: i32) -> SysResult {
-    let file = t.files().get(sockfd)?;
+    let file = opened(t, sockfd)?;
     let socket = Socket::of(&file)?;
     socket.protocol.bind(t, &read_address(addr, addrlen)?)?;
     Ok(0)
 }
 
 pub(super) fn listen(t: &Arc<Task>, sockfd: i32, backlog: i32) -> SysResult {
-    let file = t.files().get(sockfd)?;
+    let file = opened(t, sockfd)?;
     Socket::of(&file)?.protocol.listen(backlog)?;
     Ok(0)
 }
@@ -92,7 +93,7 @@ pub(super) fn accept4(t: &Arc<Task>, sockfd: i32, addr: usize, addrlen: usize, f
     if flags & !(O_NONBLOCK | O_CLOEXEC) != 0 {
         return Err(Errno::EINVAL);
     }
-    let file = t.files().get(sockfd)?;
+    let file = opened(t, sockfd)?;
     let protocol = Socket::of(&file)?.accept(&file)?;
     let connection = Socket::open(protocol.clone(), flags & O_NONBLOCK != 0);
     let files = t.files();
@@ -108,27 +109,27 @@ pub(super) fn accept4(t: &Arc<Task>, sockfd: i32, addr: usize, addrlen: usize, f
 }
 
 pub(super) fn connect(t: &Arc<Task>, sockfd: i32, addr: usize, addrlen: i32) -> SysResult {
-    let file = t.files().get(sockfd)?;
+    let file = opened(t, sockfd)?;
     Socket::of(&file)?.connect(&file, t, &read_address(addr, addrlen)?)?;
     Ok(0)
 }
 
 pub(super) fn getsockname(t: &Arc<Task>, sockfd: i32, addr: usize, addrlen: usize) -> SysResult {
-    let file = t.files().get(sockfd)?;
+    let file = opened(t, sockfd)?;
     let name = Socket::of(&file)?.protocol.name()?;
     write_address(&name, addr, addrlen)?;
     Ok(0)
 }
 
 pub(super) fn getpeername(t: &Arc<Task>, sockfd: i32, addr: usize, addrlen: usize) -> SysResult {
-    let file = t.files().get(sockfd)?;
+    let file = opened(t, sockfd)?;
     let name = Socket::of(&file)?.protocol.peer_name()?;
     write_address(&name, addr, addrlen)?;
     Ok(0)
 }
 
 pub(super) fn shutdown(t: &Arc<Task>, sockfd: i32, how: u32) -> SysResult {
-    let file = t.files().get(sockfd)?;
+    let file = opened(t, sockfd)?;
     let socket = Socket::of(&file)?;
     socket.protocol.shutdown(Shutdown::from_how(how)?)?;
     Ok(0)
@@ -146,7 +147,7 @@ pub(super) fn sendto(
     dest_addr: usize,
     addrlen: i32,
 ) -> SysResult {
-    let file = t.files().get(sockfd)?;
+    let file = opened(t, sockfd)?;
     let socket = Socket::of(&file)?;
     let to = if dest_addr == 0 { Vec::new() } else { read_address(dest_addr, addrlen)? };
     let mut message = Outgoing { flags, to: &to, control: Vec::new() };
@@ -162,7 +163,7 @@ pub(super) fn recvfrom(
     src_addr: usize,
     addrlen: usize,
 ) -> SysResult {
-    let file = t.files().get(sockfd)?;
+    let file = opened(t, sockfd)?;
     let socket = Socket::of(&file)?;
     let mut received = Received::default();
     let count = socket.receive(&file, &mut Sink::user(buf, len.min(TRANSFER_MAX)), flags, &mut received)?;
@@ -394,11 +395,11 @@ fn receive_message(t: &Arc<Task>, file: &OpenFile, at: usize, flags: u32) -> Sys
 }
 
 pub(super) fn sendmsg(t: &Arc<Task>, sockfd: i32, msg: usize, flags: u32) -> SysResult {
-    send_message(t, &*t.files().get(sockfd)?, msg, flags)
+    send_message(t, &*opened(t, sockfd)?, msg, flags)
 }
 
 pub(super) fn recvmsg(t: &Arc<Task>, sockfd: i32, msg: usize, flags: u32) -> SysResult {
-    receive_message(t, &*t.files().get(sockfd)?, msg, flags)
+    receive_message(t, &*opened(t, sockfd)?, msg, flags)
 }
 
 /// The most messages one call moves: UIO_MAXIOV.
@@ -424,7 +425,7 @@ fn many(msgvec: usize, vlen: u32, mut each: impl FnMut(usize) -> Result<(usize, 
 }
 
 pub(super) fn sendmmsg(t: &Arc<Task>, sockfd: i32, msgvec: usize, vlen: u32, flags: u32) -> SysResult {
-    let file = t.files().get(sockfd)?;
+    let file = opened(t, sockfd)?;
     Socket::of(&file)?;
     many(msgvec, vlen, |at| Ok((send_message(t, &file, at, flags)?, true)))
 }
@@ -438,7 +439,7 @@ pub(super) fn recvmmsg(
     timeout: usize,
 ) -> SysResult {
     const MSG_WAITFORONE: u32 = 0x1_0000;
-    let file = t.files().get(sockfd)?;
+    let file = opened(t, sockfd)?;
     let socket = Socket::of(&file)?;
     // As on Linux the deadline is looked at between messages only.
     let deadline = if timeout == 0 {
@@ -479,7 +480,7 @@ pub(super) fn setsockopt(
 ) -> SysResult {
     // The longest option anybody takes is far shorter.
     const OPTION_MAX: usize = 4096;
-    let file = t.files().get(sockfd)?;
+    let file = opened(t, sockfd)?;
     let protocol = &Socket::of(&file)?.protocol;
     let len = usize::try_from(optlen).map_err(|_| Errno::EINVAL)?;
     let mut value = alloc::vec![0; len.min(OPTION_MAX)];
@@ -500,7 +501,7 @@ pub(super) fn getsockopt(
     optval: usize,
     optlen: usize,
 ) -> SysResult {
-    let file = t.files().get(sockfd)?;
+    let file = opened(t, sockfd)?;
     let protocol = &Socket::of(&file)?.protocol;
     let room = usize::try_from(user::read::<i32>(optlen)?).map_err(|_| Errno::EINVAL)?;
     let value = if level == SOL_SOCKET {

@@ -106,6 +106,7 @@ syscalls! {
     26 msync(addr: usize, len: usize, flags: u32) in mem Done;
     28 madvise(addr: usize, len: usize, advice: u32) in mem Partial "advice about fork and about poisoned pages is EINVAL";
     29 shmget(key: i32, size: usize, shmflg: u32) in ipc Done;
+    30 shmat(shmid: i32, shmaddr: usize, shmflg: u32) in ipc Done;
     31 shmctl(shmid: i32, cmd: u32, buf: usize) in ipc Done;
     32 dup(oldfd: i32) in descriptor Done;
     33 dup2(oldfd: i32, newfd: i32) in descriptor Done;
@@ -142,6 +143,7 @@ syscalls! {
     64 semget(key: i32, nsems: i32, semflg: u32) in ipc Done;
     65 semop(semid: i32, sops: usize, nsops: usize) in ipc Done;
     66 semctl(semid: i32, semnum: i32, cmd: u32, argument: usize) in ipc Done;
+    67 shmdt(shmaddr: usize) in ipc Done;
     68 msgget(key: i32, msgflg: u32) in ipc Done;
     69 msgsnd(msqid: i32, msgp: usize, msgsz: usize, msgflg: u32) in ipc Done;
     70 msgrcv(msqid: i32, msgp: usize, msgsz: usize, msgtyp: i64, msgflg: u32) in ipc Done;
@@ -363,8 +365,6 @@ syscalls! {
 
 absent! {
     27 mincore;
-    30 shmat;
-    67 shmdt;
     101 ptrace;
     134 uselib;
     136 ustat;

@@ -79,6 +79,8 @@ pub fn exit_group(process: &Arc<Process>, status: i32) {
 fn end_process(process: &Arc<Process>, status: i32) {
     process.zombie.set(Some(status));
     signal::process_ended(process);
+    crate::ipc::process_ends(process);
+    crate::tty::job::process_ends(process);
     let children = process.children.take();
     if !children.is_empty() {
         let reaper = reaper_of(process);

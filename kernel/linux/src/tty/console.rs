@@ -318,7 +318,8 @@ pub(super) fn make_stdio(stdio: &[Stdio; 3], raw: bool, window: [u16; 4]) -> [Op
         *tty.window.borrow_mut() = winsize { ws_row, ws_col, ws_xpixel, ws_ypixel };
         pty::register(&tty);
         // It becomes the controlling terminal of process 1, if that leads a session.
-        terminal_file = tty.open(raw::O_RDWR).ok().map(|open| OpenFile::new(open, raw::O_RDWR, None));
+        terminal_file =
+            tty.open(raw::O_RDWR).ok().map(|open| OpenFile::new(open, raw::O_RDWR, pty::path_of(&tty)));
         CONSOLE.borrow_mut().terminal = Some(tty);
     }
     core::array::from_fn(|fd| {

@@ -4,7 +4,8 @@ use super::{FarSide, READABLE, Terminal, Tty, WRITABLE, ioctl, job};
 use crate::errno::{Errno, SysResult};
 use crate::file::io::{Sink, Source};
 use crate::file::{File, OpenFile};
-use crate::fs::Stat;
+use crate::fs::{Path, Stat, walk};
+use crate::task;
 use crate::task::wait::{WaitLimit, WaitQueue, wait_event};
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -144,7 +145,14 @@ pub fn open_slave(index: u32, flags: u32) -> Result<Arc<dyn File>, Errno> {
 pub(super) fn open_peer(tty: &Arc<Tty>, flags: u32) -> Result<Arc<OpenFile>, Errno> {
     let terminal = tty.open(flags)?;
     let kept = raw::O_ACCMODE | raw::O_NONBLOCK | raw::O_APPEND;
-    Ok(OpenFile::new(terminal, flags & kept, None))
+    Ok(OpenFile::new(terminal, flags & kept, path_of(tty)))
+}
+
+/// The name of a terminal, if it is to be found in /dev/pts: ttyname(3) compares what lies there with the open file.
+pub(super) fn path_of(tty: &Tty) -> Option<Path> {
+    let name = format!("/dev/pts/{}", tty.index);
+    let path = walk::lookup(&task::current(), raw::AT_FDCWD, name.as_bytes(), true).ok()?;
+    (path.inode().rdev() == tty.device()).then_some(path)
 }
 
 /// The master of a pseudo-terminal: the object of an `OpenFile` on /dev/ptmx.

@@ -8,6 +8,7 @@
 //! An IPv4 address is one value whichever family its socket has: `::ffff:a.b.c.d` is turned into IPv4 where an address
 //! comes in and back where it goes out.
 
+mod multicast;
 pub mod options;
 pub mod ports;
 pub mod tcp;
@@ -15,9 +16,23 @@ pub mod udp;
 
 use super::{Protocol, addr};
 use crate::errno::Errno;
+use crate::task::cred::Uid;
 use alloc::sync::Arc;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use linux_raw_sys::net::{AF_INET, AF_INET6, SOCK_DGRAM, SOCK_RAW, SOCK_STREAM};
+
+/// What a line of /proc/net/tcp or /proc/net/udp tells of a socket. `state` is a number of TCP_INFO; `unread` counts
+/// connections where it listens.
+pub struct Description {
+    pub domain: u32,
+    pub local: SocketAddr,
+    pub remote: SocketAddr,
+    pub state: u8,
+    pub unsent: usize,
+    pub unread: usize,
+    pub owner: Uid,
+    pub ino: u64,
+}
 
 /// The protocols of IPPROTO_* that sockets have here.
 const TCP: u32 = 6;
@@ -104,7 +119,7 @@ pub fn route(domain: u32, v6_only: bool, ip: IpAddr) -> Result<(IpAddr, IpAddr),
     if domain == AF_INET6 && v6_only && to.is_ipv4() {
         return Err(Errno::ENETUNREACH);
     }
-    if is_local(to) { Ok((to, loopback(to))) } else { Err(Errno::ENETUNREACH) }
+    if is_local(to) || to.is_multicast() { Ok((to, loopback(to))) } else { Err(Errno::ENETUNREACH) }
 }
 
 #[cfg(test)]

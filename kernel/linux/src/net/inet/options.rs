@@ -1,6 +1,6 @@
 //! The options of IPPROTO_IP and IPPROTO_IPV6.
 //!
-//! Multicast, IP options, transparent binding and error queues do not exist, and say ENOPROTOOPT.
+//! IP options, transparent binding and error queues do not exist, and say ENOPROTOOPT.
 
 use crate::errno::Errno;
 use crate::net::message::Control;
@@ -191,7 +191,7 @@ impl IpOptions {
                 raw::IPV6_MTU => return Err(Errno::ENOTCONN),
                 _ => return Err(Errno::ENOPROTOOPT),
             }),
-            _ => Err(Errno::ENOPROTOOPT),
+            _ => Err(Errno::EOPNOTSUPP),
         }
     }
 

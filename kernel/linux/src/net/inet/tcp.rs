@@ -8,7 +8,7 @@ mod connect;
 
 use super::options::IpOptions;
 use super::ports::Table;
-use super::{any, decode_to_bind, is_local, present};
+use super::{Description, any, decode_to_bind, is_local, present};
 use crate::errno::{Errno, SysResult};
 use crate::file::io::{Sink, Source};
 use crate::mem::user;
@@ -25,7 +25,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use husk_machine::cell::KCell;
 use husk_machine::global::Global;
-use linux_raw_sys::general::{EPOLLERR, EPOLLHUP, EPOLLRDHUP};
+use linux_raw_sys::general::{EPOLLERR, EPOLLHUP, EPOLLPRI, EPOLLRDHUP};
 use linux_raw_sys::ioctl::{FIONREAD, TIOCOUTQ};
 use linux_raw_sys::net as raw;
 use linux_raw_sys::net::{MSG_OOB, MSG_PEEK, MSG_TRUNC, SO_ACCEPTCONN, SOCK_STREAM, SOL_SOCKET, SOL_TCP};
@@ -38,6 +38,8 @@ const SEND_BUFFER_CONNECTED: usize = 2_626_560;
 const RECEIVE_BUFFER: usize = 131_072;
 /// The most that one write puts into the inbox at a time.
 const SEGMENT: usize = 64 << 10;
+/// Asks whether the next byte is at the mark: sockatmark(3).
+const SIOCATMARK: u32 = 0x8905;
 /// The largest segment on a loopback of MTU 65536.
 const MSS: u32 = 65483;
 
@@ -59,13 +61,20 @@ enum Link {
     Peer(Arc<Tcp>),
 }
 
+/// Whether a segment is urgent data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Urgent(bool);
+
 #[derive(Default)]
 struct State {
     /// The local address, once bound; its port is claimed until the socket is closed.
     local: Option<SocketAddr>,
     remote: Option<SocketAddr>,
     link: Link,
-    inbox: Queue<()>,
+    /// A segment may be the one byte of urgent data, which is the mark of sockatmark(3).
+    inbox: Queue<Urgent>,
+    /// The urgent byte, until recv(2) with MSG_OOB takes it.
+    urgent: Option<u8>,
     /// `read`: a FIN or RST came, or shutdown(SHUT_RD). `write`: a FIN went out, or a RST came.
     shutdown: Shutdown,
     /// A FIN came: reads end with 0 whatever happens later.
@@ -79,6 +88,15 @@ struct State {
 }
 
 impl State {
+    /// Urgent data came: only the last counts, an earlier byte that was not taken becomes part of the stream.
+    fn push_urgent(&mut self, payload: Payload) {
+        for segment in self.inbox.iter_mut() {
+            segment.extra = Urgent(false);
+        }
+        self.urgent = payload.to_vec().first().copied();
+        self.inbox.push(payload, Urgent(true));
+    }
+
     /// A FIN went each way: nothing more can happen, and the socket counts as not connected.
     fn is_over(&self) -> bool {
         self.finished && self.shutdown.write
@@ -189,6 +207,21 @@ impl Tcp {
         self.wake_all(STATE_CHANGED);
     }
 
+    /// recv(2) with MSG_OOB: EINVAL when there is no urgent byte, or it is part of the stream.
+    fn receive_urgent(&self, sink: &mut Sink<'_>, flags: u32, received: &mut Received) -> SysResult {
+        let byte = match self.state.borrow().urgent {
+            Some(byte) if !self.common.options.borrow().oob_inline => byte,
+            _ => return Err(Errno::EINVAL),
+        };
+        let count = if flags & MSG_TRUNC == 0 { sink.put(&[byte])? } else { sink.left().min(1) };
+        if flags & MSG_PEEK == 0 {
+            self.state.borrow_mut().urgent = None;
+        }
+        received.flags |= MSG_OOB;
+        received.ends = true;
+        Ok(count)
+    }
+
     /// After bytes were taken from the inbox: the sender goes on when a third of its window is free.
     fn feed(&self) {
         if !self.state.borrow().starving {
@@ -242,13 +275,31 @@ impl Tcp {
         info
     }
 
-    /// What /proc/net/tcp tells: local and remote address, state, bytes not taken by the peer, bytes not read.
-    pub fn describe(&self) -> (Option<SocketAddr>, Option<SocketAddr>, u8, usize, usize) {
+    fn describe(&self) -> Description {
         let unsent = self.peer().map_or(0, |peer| peer.state.borrow().inbox.bytes());
         let number = self.state_number();
+        let any = SocketAddr::new(any(self.common.domain), 0);
         let state = self.state.borrow();
-        (state.local, state.remote, number, unsent, state.inbox.bytes())
+        Description {
+            domain: self.common.domain,
+            local: state.local.unwrap_or(any),
+            remote: state.remote.unwrap_or(any),
+            state: number,
+            unsent,
+            unread: match &state.link {
+                Link::Listener { pending, .. } => pending.len(),
+                _ => state.inbox.bytes(),
+            },
+            owner: self.common.owner.0,
+            ino: self.common.ino,
+        }
     }
+}
+
+/// What /proc/net/tcp tells of all sockets that have a port.
+pub fn all() -> Vec<Description> {
+    let sockets: Vec<Arc<Tcp>> = PORTS.borrow().all().collect();
+    sockets.iter().map(|socket| socket.describe()).collect()
 }
 
 impl Protocol for Tcp {
@@ -322,9 +373,6 @@ impl Protocol for Tcp {
     }
 
     fn send(&self, source: &mut Source<'_>, message: &mut Outgoing<'_>) -> SysResult {
-        if message.flags & MSG_OOB != 0 {
-            return Err(Errno::EOPNOTSUPP);
-        }
         if !message.control.is_empty() {
             return Err(Errno::EINVAL);
         }
@@ -352,7 +400,10 @@ impl Protocol for Tcp {
             if room == 0 {
                 break Err(Errno::EAGAIN);
             }
-            let len = left.min(room).min(SEGMENT);
+            // The last byte of a message sent with MSG_OOB is the urgent one, and a segment of its own.
+            let urgent = message.flags & MSG_OOB != 0 && left == 1;
+            let most = if message.flags & MSG_OOB != 0 && left > 1 { left - 1 } else { left };
+            let len = most.min(room).min(SEGMENT);
             let payload = match Payload::take(source, len) {
                 Ok(payload) => payload,
                 Err(error) => break Err(error),
@@ -361,11 +412,14 @@ impl Protocol for Tcp {
             // The copy may have waited: the connection may be gone by now.
             let gone = {
                 let mut state = peer.state.borrow_mut();
-                if !state.closed {
-                    state.inbox.append(payload);
+                match (state.closed, urgent) {
+                    (true, _) => {}
+                    (false, true) => state.push_urgent(payload),
+                    (false, false) => state.inbox.append(payload),
                 }
                 state.closed
             };
+            interface::count(taken);
             sent += taken;
             if gone {
                 // The bytes went out, and the answer was a RST.
@@ -377,7 +431,7 @@ impl Protocol for Tcp {
             }
         };
         if sent > 0 {
-            peer.common.queue.wake(READABLE);
+            peer.common.queue.wake(if message.flags & MSG_OOB != 0 { READABLE | EPOLLPRI } else { READABLE });
             return Ok(sent);
         }
         result.map(|()| 0)
@@ -385,9 +439,9 @@ impl Protocol for Tcp {
 
     fn receive(&self, sink: &mut Sink<'_>, flags: u32, received: &mut Received) -> SysResult {
         if flags & MSG_OOB != 0 {
-            return Err(Errno::EINVAL);
+            return self.receive_urgent(sink, flags, received);
         }
-        let _ = received;
+        let inline = self.common.options.borrow().oob_inline;
         let peek = flags & MSG_PEEK != 0;
         let mut discard = if flags & MSG_TRUNC != 0 { sink.left() } else { 0 };
         let mut taken = Vec::new();
@@ -395,6 +449,20 @@ impl Protocol for Tcp {
         let mut result = Ok(());
         while sink.left() > 0 && (flags & MSG_TRUNC == 0 || discard > 0) {
             let Some(mut segment) = ({ self.state.borrow_mut().inbox.pop() }) else { break };
+            if segment.extra.0 {
+                if total > 0 {
+                    // A read stops at the mark.
+                    self.state.borrow_mut().inbox.put_back(segment);
+                    break;
+                }
+                if !inline {
+                    // The urgent byte is not part of the stream; a peek leaves it for the read.
+                    if peek {
+                        taken.push(segment);
+                    }
+                    continue;
+                }
+            }
             let put = if flags & MSG_TRUNC != 0 {
                 let count = segment.left().min(discard);
                 discard -= count;
@@ -499,6 +567,9 @@ impl Protocol for Tcp {
             if !state.inbox.is_empty() && state.inbox.bytes() >= low_water {
                 events |= READABLE;
             }
+            if state.urgent.is_some() {
+                events |= EPOLLPRI;
+            }
             if state.shutdown.write {
                 events |= WRITABLE;
             }
@@ -568,6 +639,9 @@ impl Protocol for Tcp {
             FIONREAD | TIOCOUTQ if listening => return Err(Errno::EINVAL),
             FIONREAD => self.state.borrow().inbox.bytes(),
             TIOCOUTQ => self.peer().map_or(0, |peer| peer.state.borrow().inbox.bytes()),
+            SIOCATMARK => {
+                usize::from(self.state.borrow().inbox.front().is_some_and(|segment| segment.extra.0))
+            }
             _ => return interface::ioctl(command, argument),
         };
         user::write(argument, &(count as i32))?;

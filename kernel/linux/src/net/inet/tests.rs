@@ -10,9 +10,11 @@ use crate::task;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
-use linux_raw_sys::general::{EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP};
+use linux_raw_sys::general::{EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP};
 use linux_raw_sys::net as raw;
-use linux_raw_sys::net::{AF_INET, AF_INET6, AF_UNSPEC, MSG_NOSIGNAL, SOCK_DGRAM, SOCK_STREAM, SOL_IP};
+use linux_raw_sys::net::{
+    AF_INET, AF_INET6, AF_UNSPEC, MSG_NOSIGNAL, MSG_OOB, SOCK_DGRAM, SOCK_STREAM, SOL_IP,
+};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
@@ -284,6 +286,38 @@ fn a_close_with_bytes_unread_or_no_linger_resets() {
 }
 
 #[test]
+fn an_urgent_byte_stands_beside_the_stream_and_marks_it() {
+    task::test::enter();
+    let (client, server) = pair();
+    let send_urgent = |data| {
+        let mut message = Outgoing { flags: MSG_OOB, ..Outgoing::default() };
+        let socket = Socket::of(&client.1).expect("a socket");
+        socket.send(&client.1, &mut Source::Kernel(data), &mut message)
+    };
+    let urgent = || {
+        let (mut byte, mut received) = ([0], Received::default());
+        let socket = Socket::of(&server.1).expect("a socket");
+        let count = socket.receive(&server.1, &mut Sink::Kernel(&mut byte), MSG_OOB, &mut received);
+        count.map(|_| byte[0])
+    };
+    assert_eq!(urgent(), Err(Errno::EINVAL));
+    send(&client.1, b"ab").expect("room");
+    assert_eq!(send_urgent(b"U"), Ok(1));
+    send(&client.1, b"cd").expect("room");
+    assert_eq!(server.1.object.poll(&server.1) & EPOLLPRI, EPOLLPRI);
+    assert_eq!(urgent(), Ok(b'U'));
+    assert_eq!(urgent(), Err(Errno::EINVAL));
+    assert_eq!(server.1.object.poll(&server.1) & EPOLLPRI, 0);
+    assert_eq!(receive(&server.1, 16), Ok(b"ab".to_vec()));
+    assert_eq!(receive(&server.1, 16), Ok(b"cd".to_vec()));
+    assert_eq!(receive(&server.1, 16), Err(Errno::EAGAIN));
+    option::set(&*server.0, raw::SO_OOBINLINE, &1i32.to_ne_bytes()).expect("an option");
+    assert_eq!(send_urgent(b"efU"), Ok(3));
+    assert_eq!(receive(&server.1, 16), Ok(b"ef".to_vec()));
+    assert_eq!(receive(&server.1, 16), Ok(b"U".to_vec()));
+}
+
+#[test]
 fn ports_are_shared_only_as_the_options_say() {
     let on = 1i32.to_ne_bytes();
     task::test::enter();
@@ -392,6 +426,37 @@ fn a_connected_datagram_socket_learns_that_nobody_is_there() {
     assert_eq!(send(&client.1, b"x"), Err(Errno::EDESTADDRREQ));
     assert_eq!(send_to(&client.1, b"x", &encode("[::1]:9")), Ok(1));
     assert_eq!(receive(&client.1, 1), Err(Errno::EAGAIN));
+}
+
+#[test]
+fn a_group_is_heard_by_those_who_joined_it() {
+    task::test::enter();
+    let on = 1i32.to_ne_bytes();
+    let members: Vec<Endpoint> = (0..2)
+        .map(|_| {
+            let member = socket(AF_INET, SOCK_DGRAM);
+            option::set(&*member.0, raw::SO_REUSEADDR, &on).expect("an option");
+            bind(&member, "0.0.0.0:5353").expect("shared");
+            member
+        })
+        .collect();
+    let sender = socket(AF_INET, SOCK_DGRAM);
+    let group = encode("224.0.0.251:5353");
+    assert_eq!(send_to(&sender.1, b"nobody", &group), Ok(6));
+    let request = [224, 0, 0, 251, 127, 0, 0, 1];
+    let join = |name| members[0].0.set_option(SOL_IP, name, &request);
+    assert_eq!(join(raw::IP_ADD_MEMBERSHIP), Ok(()));
+    assert_eq!(join(raw::IP_ADD_MEMBERSHIP), Err(Errno::EADDRINUSE));
+    members[1].0.set_option(SOL_IP, raw::IP_MULTICAST_ALL, &[0]).expect("an option");
+    assert_eq!(send_to(&sender.1, b"hello", &group), Ok(5));
+    assert_eq!(receive(&members[0].1, 9), Ok(b"hello".to_vec()));
+    assert_eq!(receive(&members[0].1, 9), Err(Errno::EAGAIN));
+    assert_eq!(receive(&members[1].1, 9), Err(Errno::EAGAIN));
+    sender.0.set_option(SOL_IP, raw::IP_MULTICAST_LOOP, &[0]).expect("an option");
+    assert_eq!(send_to(&sender.1, b"silent", &group), Ok(6));
+    assert_eq!(receive(&members[0].1, 9), Err(Errno::EAGAIN));
+    assert_eq!(join(raw::IP_DROP_MEMBERSHIP), Ok(()));
+    assert_eq!(join(raw::IP_DROP_MEMBERSHIP), Err(Errno::EADDRNOTAVAIL));
 }
 
 #[test]

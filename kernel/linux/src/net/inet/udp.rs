@@ -3,9 +3,10 @@
 //! A datagram goes straight into the receiver's inbox, or is dropped when that is full, as UDP does. A port that nobody
 //! has is told to a connected sender, as its ICMP message would.
 
+use super::multicast::{self, Multicast};
 use super::options::{Header, IpOptions};
 use super::ports::Table;
-use super::{any, decode, decode_to_bind, is_broadcast, is_local, present, route};
+use super::{Description, any, decode, decode_to_bind, is_broadcast, is_local, present, route};
 use crate::errno::{Errno, SysResult};
 use crate::file::io::{Sink, Source};
 use crate::mem::user;
@@ -55,6 +56,7 @@ pub struct Datagram {
     me: Weak<Datagram>,
     state: KCell<State>,
     ip: KCell<IpOptions>,
+    multicast: KCell<Multicast>,
 }
 
 impl Datagram {
@@ -69,6 +71,7 @@ impl Datagram {
             me: me.clone(),
             state: KCell::default(),
             ip: KCell::default(),
+            multicast: KCell::default(),
         })
     }
 
@@ -139,7 +142,8 @@ impl Datagram {
         let v6_only = self.ip.borrow().v6_only;
         let (ip, source) = route(self.common.domain, v6_only, to.ip())?;
         let local = self.local()?;
-        let source = if local.ip().is_unspecified() { source } else { local.ip() };
+        // A socket bound to a group or a broadcast address does not send from there.
+        let source = if is_local(local.ip()) && !is_broadcast(local.ip()) { local.ip() } else { source };
         Ok((SocketAddr::new(ip, to.port()), SocketAddr::new(source, local.port())))
     }
 
@@ -149,11 +153,21 @@ impl Datagram {
     }
 
     fn send_udp(&self, payload: Payload, to: SocketAddr, from: SocketAddr) -> Result<(), Errno> {
-        let header = self.ip.borrow().header(to.ip());
-        if is_broadcast(to.ip()) {
+        let mut header = self.ip.borrow().header(to.ip());
+        let group = to.ip().is_multicast();
+        if group {
+            header.ttl = self.multicast.borrow().ttl(to.ip());
+            if !multicast::is_heard(to.ip()) || !self.multicast.borrow().loops_to(to.ip()) {
+                return Ok(());
+            }
+        }
+        if group || is_broadcast(to.ip()) {
             let all: Vec<Arc<Self>> = PORTS.borrow().matches(to).map(|(_, endpoint)| endpoint).collect();
             let bytes = payload.to_vec();
-            for receiver in all.iter().filter(|receiver| receiver.score(from).is_some()) {
+            let hears = |receiver: &Self| {
+                receiver.score(from).is_some() && (!group || receiver.multicast.borrow().hears(to.ip()))
+            };
+            for receiver in all.iter().filter(|receiver| hears(receiver)) {
                 receiver.deliver(Payload::from_bytes(bytes.clone()), from, header);
             }
             return Ok(());
@@ -187,11 +201,27 @@ impl Datagram {
         Ok(())
     }
 
-    /// What /proc/net/udp tells: local and remote address, bytes not read.
-    pub fn describe(&self) -> (Option<SocketAddr>, Option<SocketAddr>, usize) {
+    fn describe(&self) -> Description {
+        let any = SocketAddr::new(any(self.common.domain), 0);
         let state = self.state.borrow();
-        (state.local, state.remote, state.inbox.bytes())
+        Description {
+            domain: self.common.domain,
+            local: state.local.unwrap_or(any),
+            remote: state.remote.unwrap_or(any),
+            // TCP's number of "established" for a connected socket, else "close".
+            state: if state.remote.is_some() { 1 } else { 7 },
+            unsent: 0,
+            unread: state.inbox.bytes(),
+            owner: self.common.owner.0,
+            ino: self.common.ino,
+        }
     }
+}
+
+/// What /proc/net/udp tells of all sockets that have a port.
+pub fn all() -> Vec<Description> {
+    let sockets: Vec<Arc<Datagram>> = PORTS.borrow().all().collect();
+    sockets.iter().map(|socket| socket.describe()).collect()
 }
 
 /// The Internet checksum of an ICMP message; that of IPv6 covers the addresses too.
@@ -222,7 +252,7 @@ impl Protocol for Datagram {
             return Err(Errno::EINVAL);
         }
         let ip = wanted.ip();
-        if !ip.is_unspecified() && !is_local(ip) && !is_broadcast(ip) {
+        if !ip.is_unspecified() && !is_local(ip) && !is_broadcast(ip) && !ip.is_multicast() {
             return Err(Errno::EADDRNOTAVAIL);
         }
         self.claim(wanted)?;
@@ -276,6 +306,7 @@ impl Protocol for Datagram {
             return Err(Errno::EMSGSIZE);
         }
         let payload = Payload::take_whole(source, len)?;
+        interface::count(len);
         if self.is_ping() {
             self.send_ping(&payload, to, from)?;
         } else {
@@ -346,6 +377,9 @@ impl Protocol for Datagram {
         if level == SOL_UDP {
             return Err(Errno::ENOPROTOOPT);
         }
+        if let Some(result) = self.multicast.borrow_mut().set(level, name, value) {
+            return result;
+        }
         let bound = self.state.borrow().local.is_some();
         self.ip.borrow_mut().set(self.common.domain, level, name, value, bound)
     }
@@ -356,6 +390,9 @@ impl Protocol for Datagram {
                 linux_raw_sys::net::SO_ACCEPTCONN => Ok(crate::net::option::int_value(false)),
                 _ => Err(Errno::ENOPROTOOPT),
             };
+        }
+        if let Some(value) = self.multicast.borrow().get(level, name) {
+            return Ok(value);
         }
         let connected = self.state.borrow().remote.is_some();
         self.ip.borrow().get(self.common.domain, level, name, connected)
@@ -378,6 +415,7 @@ impl Protocol for Datagram {
             (state.local.take(), core::mem::take(&mut state.inbox))
         };
         drop(inbox);
+        drop(self.multicast.take());
         if let Some(local) = local {
             self.table().borrow_mut().release(local.port(), self.common.ino);
         }

@@ -18,12 +18,13 @@ use crate::file::io::{Sink, Source};
 use crate::mem::user;
 use crate::task::cred::{Gid, Uid};
 use crate::task::{self, Task};
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
 use garbage::InFlight;
 use husk_machine::cell::KCell;
+use husk_machine::global::Global;
 use linux_raw_sys::general::{EPOLLERR, EPOLLHUP, EPOLLRDHUP, EPOLLWRBAND};
 use linux_raw_sys::ioctl::{FIONREAD, TIOCOUTQ};
 use linux_raw_sys::net::{
@@ -101,11 +102,13 @@ impl Endpoint {
     }
 
     fn new(kind: u32) -> Arc<Self> {
-        Arc::new_cyclic(|me| Self {
+        let endpoint = Arc::new_cyclic(|me| Self {
             common: Common::new(AF_UNIX, kind, 0),
             me: me.clone(),
             state: KCell::default(),
-        })
+        });
+        OPEN.borrow_mut().insert(endpoint.common.ino, endpoint.me.clone());
+        endpoint
     }
 
     /// socketpair(2) without the descriptors.
@@ -316,7 +319,11 @@ impl Protocol for Endpoint {
             return self.autobind();
         }
         if self.state.borrow().name.is_some() {
-            return Err(Errno::EINVAL);
+            // Linux tries to make the file before it looks at the socket.
+            return Err(match wanted {
+                Wanted::Path(path) if names::exists(task, &path) => Errno::EADDRINUSE,
+                _ => Errno::EINVAL,
+            });
         }
         let (key, name) = match wanted {
             Wanted::Unnamed => return Err(Errno::EINVAL),
@@ -509,6 +516,7 @@ impl Protocol for Endpoint {
     }
 
     fn close(&self) {
+        OPEN.borrow_mut().remove(&self.common.ino);
         let (link, key, unread, inbox) = {
             let mut state = self.state.borrow_mut();
             state.closed = true;
@@ -559,6 +567,7 @@ impl Endpoint {
 
     /// Ends a connection that was never accepted.
     fn refuse(&self) {
+        OPEN.borrow_mut().remove(&self.common.ino);
         let (link, inbox) = {
             let mut state = self.state.borrow_mut();
             state.closed = true;
@@ -571,6 +580,14 @@ impl Endpoint {
     }
 }
 
+/// All open sockets by inode number, for /proc/net/unix.
+static OPEN: Global<KCell<BTreeMap<u64, Weak<Endpoint>>>> = Global::new(KCell::default);
+
+/// Describes all open sockets, by inode number.
+pub fn all() -> Vec<Description> {
+    OPEN.borrow().values().filter_map(Weak::upgrade).map(|endpoint| endpoint.describe()).collect()
+}
+
 /// What /proc/net/unix tells of a socket: kind, whether it listens, whether it is connected, inode number, name.
 pub struct Description {
     pub kind: u32,
@@ -581,7 +598,7 @@ pub struct Description {
 }
 
 impl Endpoint {
-    pub fn describe(&self) -> Description {
+    fn describe(&self) -> Description {
         let state = self.state.borrow();
         Description {
             kind: self.common.kind,

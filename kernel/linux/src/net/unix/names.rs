@@ -5,6 +5,8 @@
 
 use super::Endpoint;
 use crate::errno::Errno;
+use crate::fs::inode::WRITE;
+use crate::fs::{Path, tree, walk};
 use crate::net::addr::UnixName;
 use crate::task::Task;
 use alloc::collections::BTreeMap;
@@ -12,6 +14,7 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use husk_machine::cell::KCell;
 use husk_machine::global::Global;
+use linux_raw_sys::general::{AT_FDCWD, S_IFSOCK};
 use linux_raw_sys::net::AF_UNIX;
 
 /// What an endpoint is found by.
@@ -81,14 +84,28 @@ pub fn claim_any(kind: u32, endpoint: &Arc<Endpoint>) -> Result<(Key, UnixName),
     Err(Errno::ENOSPC)
 }
 
-/// Makes the file that a path bind leaves behind.
-pub fn make(task: &Arc<Task>, path: &[u8]) -> Result<Key, Errno> {
-    let _ = (task, path);
-    Err(Errno::EOPNOTSUPP)
+fn key_of(path: &Path) -> Key {
+    let stat = path.inode().stat();
+    Key::Inode(stat.dev, stat.ino)
 }
 
-/// Finds the socket file at a path.
+/// Makes the file that a path bind leaves behind.
+pub fn make(task: &Arc<Task>, path: &[u8]) -> Result<Key, Errno> {
+    match tree::make_node(task, AT_FDCWD, path, S_IFSOCK | 0o777, 0) {
+        Ok(made) => Ok(key_of(&made)),
+        Err(Errno::EEXIST) => Err(Errno::EADDRINUSE),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether there is anything at a path.
+pub fn exists(task: &Arc<Task>, path: &[u8]) -> bool {
+    walk::lookup(task, AT_FDCWD, path, false).is_ok()
+}
+
+/// Finds the socket file at a path: the caller must be allowed to write it, and it must be a socket (ECONNREFUSED).
 pub fn look_up(task: &Arc<Task>, path: &[u8]) -> Result<Key, Errno> {
-    let _ = (task, path);
-    Err(Errno::ENOENT)
+    let found = walk::lookup(task, AT_FDCWD, path, true)?;
+    found.inode().permission(&task.cred(), WRITE)?;
+    if found.inode().kind() == S_IFSOCK { Ok(key_of(&found)) } else { Err(Errno::ECONNREFUSED) }
 }

@@ -247,6 +247,35 @@ fn datagrams_find_their_receiver_by_name() {
 }
 
 #[test]
+fn a_path_leads_to_the_socket_while_it_is_open() {
+    crate::fs::init_root(&[]).expect("an empty root");
+    let task = task::test::enter();
+    let name = address(b"/socket\0");
+    let connect =
+        |(client, _): &(Arc<dyn Protocol>, _)| client.connect(&task, &name, crate::net::Patience::None);
+    assert_eq!(connect(&socket(SOCK_STREAM)), Err(Errno::ENOENT));
+    let (listener, file) = socket(SOCK_STREAM);
+    listener.bind(&task, &name).expect("a free name");
+    listener.listen(1).expect("bound");
+    assert_eq!(socket(SOCK_DGRAM).0.bind(&task, &name), Err(Errno::EADDRINUSE));
+    assert_eq!(listener.bind(&task, &name), Err(Errno::EADDRINUSE));
+    assert_eq!(listener.bind(&task, &address(b"/other")), Err(Errno::EINVAL));
+    let mut bytes = [0; crate::net::addr::ADDRESS_MAX];
+    let len = listener.name().expect("a name").encode(&mut bytes);
+    assert_eq!(&bytes[..len], name);
+    assert_eq!(connect(&socket(SOCK_STREAM)), Ok(()));
+    assert_eq!(connect(&socket(SOCK_DGRAM)), Err(Errno::EPROTOTYPE));
+    task.set_cred(task::cred::Cred::new(1000, 1000));
+    assert_eq!(connect(&socket(SOCK_STREAM)), Err(Errno::EACCES));
+    task.set_cred(task::cred::Cred::new(0, 0));
+    drop((listener, file));
+    assert_eq!(connect(&socket(SOCK_STREAM)), Err(Errno::ECONNREFUSED));
+    assert_eq!(socket(SOCK_STREAM).0.bind(&task, &name), Err(Errno::EADDRINUSE));
+    crate::fs::tree::unlink(&task, linux_raw_sys::general::AT_FDCWD, b"/socket").expect("a file");
+    assert_eq!(socket(SOCK_STREAM).0.bind(&task, &name), Ok(()));
+}
+
+#[test]
 fn credentials_come_with_bytes_when_asked_for() {
     let task = task::test::enter();
     let (a, b) = pair(SOCK_STREAM);

@@ -26,6 +26,9 @@ impl Tcp {
             Link::Listener { .. } => return Err(Errno::EISCONN),
         }
         let remote = decode(self.common.domain, address)?;
+        if remote.ip().is_multicast() {
+            return Err(Errno::ENETUNREACH);
+        }
         let v6_only = self.ip.borrow().v6_only;
         let (to, source) = route(self.common.domain, v6_only, remote.ip())?;
         let remote = SocketAddr::new(to, remote.port());
