@@ -125,6 +125,11 @@ impl FsContext {
         self.root.borrow().clone()
     }
 
+    /// Looks at the root without a reference of its own.
+    pub(crate) fn with_root<R>(&self, look: impl FnOnce(&Path) -> R) -> R {
+        look(&self.root.borrow())
+    }
+
     /// chroot(2), without its checks.
     pub fn set_root(&self, root: Path) {
         drop(self.root.replace(root));

@@ -49,6 +49,11 @@ fn table(parent: &Path) -> Result<&Directory, Errno> {
     parent.inode().directory().ok_or(Errno::EPERM)
 }
 
+/// ENOENT in /proc: as in Linux, its lookups fail before it comes to what may be made.
+fn check_makes_names(parent: &Path) -> Result<(), Errno> {
+    if parent.mount.fs.magic == PROC_SUPER_MAGIC { Err(Errno::ENOENT) } else { Ok(()) }
+}
+
 /// Whether `cred` may change names in `parent`.
 fn may_change(parent: &Path, cred: &Cred) -> Result<(), Errno> {
     parent.mount.check_writable()?;
@@ -63,6 +68,7 @@ pub(super) fn create(
     mode: u32,
     node: Node,
 ) -> Result<Arc<Entry>, Errno> {
+    check_makes_names(parent)?;
     may_change(parent, cred)?;
     let table = table(parent)?;
     let inode = new_inode(parent.inode(), cred, mode, node);
@@ -85,9 +91,7 @@ fn to_free_name(walk: &mut Walk<'_>, directory: bool) -> Result<(), Errno> {
     match walk.look_up_last() {
         Ok(_) => Err(Errno::EEXIST),
         Err(Errno::ENOENT) if walk.trailing_slash() && !directory => Err(Errno::ENOENT),
-        // Its lookups fail before it comes to what may be made: as in Linux, no name can be made there.
-        Err(Errno::ENOENT) if walk.parent().mount.fs.magic == PROC_SUPER_MAGIC => Err(Errno::ENOENT),
-        Err(Errno::ENOENT) => Ok(()),
+        Err(Errno::ENOENT) => check_makes_names(walk.parent()),
         Err(error) => Err(error),
     }
 }
@@ -269,7 +273,10 @@ pub fn rename(
     let source = old.look_up_last()?;
     let target = match new.look_up_last() {
         Ok(target) => Some(target),
-        Err(Errno::ENOENT) => None,
+        Err(Errno::ENOENT) => {
+            check_makes_names(to)?;
+            None
+        }
         Err(error) => return Err(error),
     };
     if flags & RENAME_NOREPLACE != 0 && target.is_some() {

@@ -24,6 +24,8 @@ const LINKS_MAX: u32 = 40;
 /// Bytes of one component.
 pub const NAME_MAX: usize = 255;
 const PATH_MAX: usize = 4096;
+/// Directories whose tables a walk borrows at a time.
+const AHEAD: u32 = 8;
 
 /// The kind of a path's last component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,8 +76,15 @@ impl<'a> Walk<'a> {
         if absolute && resolve & RESOLVE_BENEATH != 0 {
             return Err(Errno::EXDEV);
         }
+        let mut rest = 0;
         let at = if absolute && !scoped {
-            t.fs_ref().root()
+            t.fs_ref().with_root(|root| match ahead(&root.entry, path, 0, &t.cred_ref(), AHEAD) {
+                None => root.clone(),
+                Some((entry, reached)) => {
+                    rest = reached;
+                    Path { mount: root.mount.clone(), entry }
+                }
+            })
         } else if dirfd == AT_FDCWD {
             t.fs_ref().cwd()
         } else {
@@ -87,7 +96,7 @@ impl<'a> Walk<'a> {
             scope: scoped.then(|| at.clone()),
             at,
             text: Cow::Borrowed(path),
-            rest: 0,
+            rest,
             last: 0..0,
             trailing_slash: false,
             links: 0,
@@ -168,11 +177,9 @@ impl<'a> Walk<'a> {
     /// Goes through directories that are in memory already as far as they are plain: neither links nor covered by
     /// mounts, nor the last component.
     fn run_ahead(&mut self) {
-        /// Tables that are borrowed at a time.
-        const DEPTH: u32 = 8;
         let ahead = match &self.cred {
-            Some(cred) => ahead(&self.at.entry, &self.text, self.rest, cred, DEPTH),
-            None => ahead(&self.at.entry, &self.text, self.rest, &self.t.cred_ref(), DEPTH),
+            Some(cred) => ahead(&self.at.entry, &self.text, self.rest, cred, AHEAD),
+            None => ahead(&self.at.entry, &self.text, self.rest, &self.t.cred_ref(), AHEAD),
         };
         if let Some((entry, rest)) = ahead {
             self.at.entry = entry;

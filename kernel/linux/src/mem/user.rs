@@ -92,6 +92,9 @@ pub fn read_cstr(address: usize, max: usize, too_long: Errno) -> Result<Vec<u8>,
         let mut chunk = [0; 256];
         copy_in(at, &mut chunk[..part])?;
         if let Some(end) = chunk[..part].iter().position(|byte| *byte == 0) {
+            if bytes.is_empty() {
+                return Ok(chunk[..end].to_vec());
+            }
             bytes.extend_from_slice(&chunk[..end]);
             return Ok(bytes);
         }

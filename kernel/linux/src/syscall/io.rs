@@ -129,10 +129,16 @@ fn positioned(t: &Arc<Task>, fd: i32, offset: i64) -> Result<Arc<OpenFile>, Errn
     Ok(file)
 }
 
+/// EINVAL if the transfer would end past what an offset can name.
+fn check_end(offset: i64, len: usize) -> Result<(), Errno> {
+    offset.checked_add_unsigned(len as u64).map(drop).ok_or(Errno::EINVAL)
+}
+
 fn read_at(file: &OpenFile, offset: i64, sink: &mut Sink<'_>) -> SysResult {
     if !file.readable() {
         return Err(Errno::EBADF);
     }
+    check_end(offset, sink.left())?;
     file.object.read(file, offset as u64, sink)
 }
 
@@ -140,6 +146,7 @@ fn write_at(file: &OpenFile, offset: i64, source: &mut Source<'_>) -> SysResult 
     if !file.writable() {
         return Err(Errno::EBADF);
     }
+    check_end(offset, source.left())?;
     file.object.write(file, offset as u64, source)
 }
 

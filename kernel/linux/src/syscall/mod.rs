@@ -41,7 +41,7 @@ use linux_raw_sys::general::O_PATH;
 
 /// The open file of a descriptor that was not opened with O_PATH; else EBADF.
 fn opened(t: &Arc<Task>, fd: i32) -> Result<Arc<OpenFile>, Errno> {
-    let file = t.files().get(fd)?;
+    let file = t.files_ref().get(fd)?;
     if file.flags() & O_PATH != 0 { Err(Errno::EBADF) } else { Ok(file) }
 }
 

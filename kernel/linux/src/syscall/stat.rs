@@ -1,6 +1,7 @@
 //! What files are: stat(2) and its relatives, access(2), readlink(2), statfs(2).
 
 use crate::errno::{Errno, SysResult};
+use crate::file::OpenFile;
 use crate::fs::inode::Node;
 use crate::fs::walk::{self, Found, Walk};
 use crate::fs::{Mount, Path, Stat, major_minor, pseudo};
@@ -41,34 +42,54 @@ fn write_stat(address: usize, stat: &Stat) -> SysResult {
     Ok(0)
 }
 
-/// What `path` below `dirfd` is, and the mount it was found on. `flags`: AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH.
-fn stat_at(t: &Arc<Task>, dirfd: i32, path: usize, flags: u32) -> Result<(Stat, Option<Arc<Mount>>), Errno> {
+/// What a stat call is about.
+enum Target {
+    Path(Path),
+    File(Arc<OpenFile>),
+}
+
+impl Target {
+    fn stat(&self) -> Result<Stat, Errno> {
+        match self {
+            Self::Path(path) => Ok(path.inode().stat()),
+            Self::File(file) => file.stat(),
+        }
+    }
+
+    fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Path(path) => Some(path),
+            Self::File(file) => file.path.as_ref(),
+        }
+    }
+}
+
+/// What `path` below `dirfd` names. `flags`: AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH.
+fn target(t: &Arc<Task>, dirfd: i32, path: usize, flags: u32) -> Result<Target, Errno> {
     // Since Linux 6.11 a null path with AT_EMPTY_PATH is an empty one.
     let path = if path == 0 && flags & AT_EMPTY_PATH != 0 { Vec::new() } else { user::read_path(path)? };
     if path.is_empty() && flags & AT_EMPTY_PATH != 0 {
-        if dirfd == AT_FDCWD {
-            let cwd = t.fs().cwd();
-            return Ok((cwd.inode().stat(), Some(cwd.mount)));
-        }
-        let file = t.files().get(dirfd)?;
-        return Ok((file.stat()?, file.path.as_ref().map(|path| path.mount.clone())));
+        return match dirfd {
+            AT_FDCWD => Ok(Target::Path(t.fs_ref().cwd())),
+            _ => Ok(Target::File(t.files_ref().get(dirfd)?)),
+        };
     }
     match Walk::new(t, dirfd, &path)?.to_end(flags & AT_SYMLINK_NOFOLLOW == 0)? {
-        Found::Path(path) => Ok((path.inode().stat(), Some(path.mount))),
-        Found::File(file) => Ok((file.stat()?, None)),
+        Found::Path(path) => Ok(Target::Path(path)),
+        Found::File(file) => Ok(Target::File(file)),
     }
 }
 
 pub(super) fn stat(t: &Arc<Task>, path: usize, statbuf: usize) -> SysResult {
-    write_stat(statbuf, &stat_at(t, AT_FDCWD, path, 0)?.0)
+    write_stat(statbuf, &target(t, AT_FDCWD, path, 0)?.stat()?)
 }
 
 pub(super) fn lstat(t: &Arc<Task>, path: usize, statbuf: usize) -> SysResult {
-    write_stat(statbuf, &stat_at(t, AT_FDCWD, path, AT_SYMLINK_NOFOLLOW)?.0)
+    write_stat(statbuf, &target(t, AT_FDCWD, path, AT_SYMLINK_NOFOLLOW)?.stat()?)
 }
 
 pub(super) fn fstat(t: &Arc<Task>, fd: i32, statbuf: usize) -> SysResult {
-    let file = t.files().get(fd)?;
+    let file = t.files_ref().get(fd)?;
     write_stat(statbuf, &file.stat()?)
 }
 
@@ -76,7 +97,7 @@ pub(super) fn newfstatat(t: &Arc<Task>, dirfd: i32, path: usize, statbuf: usize,
     if flags & !(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE) != 0 {
         return Err(Errno::EINVAL);
     }
-    write_stat(statbuf, &stat_at(t, dirfd, path, flags)?.0)
+    write_stat(statbuf, &target(t, dirfd, path, flags)?.stat()?)
 }
 
 pub(super) fn statx(
@@ -93,7 +114,8 @@ pub(super) fn statx(
     {
         return Err(Errno::EINVAL);
     }
-    let (stat, mount) = stat_at(t, dirfd, path, flags)?;
+    let found = target(t, dirfd, path, flags)?;
+    let stat = found.stat()?;
     let time = |ns: i64| {
         let mut time: raw::statx_timestamp = pod::zeroed();
         time.tv_sec = ns.div_euclid(SECOND);
@@ -102,9 +124,12 @@ pub(super) fn statx(
     };
     let mut out: raw::statx = pod::zeroed();
     out.stx_mask = STATX_BASIC_STATS | STATX_BTIME;
-    if let Some(mount) = &mount {
+    if let Some(path) = found.path() {
         out.stx_mask |= STATX_MNT_ID;
-        out.stx_mnt_id = mount.id.into();
+        out.stx_mnt_id = path.mount.id.into();
+        if path.is_mount_root() {
+            out.stx_attributes |= u64::from(raw::STATX_ATTR_MOUNT_ROOT);
+        }
         out.stx_attributes_mask = raw::STATX_ATTR_MOUNT_ROOT.into();
     }
     out.stx_blksize = stat.block_size;

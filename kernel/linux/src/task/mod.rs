@@ -90,6 +90,11 @@ impl Task {
         self.files.borrow().clone()
     }
 
+    /// The descriptors, borrowed: to look one up.
+    pub fn files_ref(&self) -> Ref<'_, Arc<FdTable>> {
+        self.files.borrow()
+    }
+
     pub fn set_files(&self, files: Arc<FdTable>) {
         self.files.set_arc(files);
     }
