@@ -112,17 +112,16 @@ fn start(config: &Config<'_>, machine: &Machine<'_>) -> Result<core::convert::In
         }
     };
     let vcpus = vcpu::create(kvm, vm, cpuid, &image.header, &memory, cpus)?;
-    let used = memory.used();
     let mut clock = Clock::default();
     let written = config::write_boot(memory.boot(), config, |boot| {
         boot.tender = husk_abi::boot::TENDER_KVM;
         boot.arena_len = arena_len as u64;
-        boot.arena_used = used as u64;
         boot.arena_fd = -1;
         boot.root_fd = -1;
         boot.xsave_mask = vcpu::xsave_mask(cpuid);
         clock = Clock::from_boot(boot);
     });
     written.map_err(|_| Error::Config("arguments and environment do not fit into the boot block"))?;
+    memory.close_boot()?;
     vcpu::enter(vcpus, memory, clock, machine.control)
 }
