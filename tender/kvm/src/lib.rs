@@ -25,8 +25,7 @@ use syscalls::{Errno, Sysno};
 /// What the kvm tender needs to know beyond `husk_tender::config::Config`.
 #[derive(Clone, Copy)]
 pub struct Machine<'a> {
-    /// The read-only part of the kernel image, whole pages. The mapping itself moves into the guest: nothing may use it at
-    /// its old place once `run` was called.
+    /// The read-only part of the kernel image.
     pub text: &'a [u8],
     /// Control socket: the guest's descriptor 3.
     pub control: Option<i32>,

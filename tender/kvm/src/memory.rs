@@ -1,7 +1,7 @@
 //! Guest-physical memory and the page tables with which a guest starts.
 //!
-//! Guest-physical memory is one stretch of the tender's: the arena, the root image and the kernel's read-only part, the last
-//! two straight from their files and read-only there (a guest that maps them writable gets an error of KVM_RUN). The tables built here map
+//! Guest-physical memory is one stretch of the tender's: the arena, and behind it the root image, straight from its file and
+//! read-only (a guest that maps it writable gets an error of KVM_RUN). The tables built here map
 //! `layout`'s ranges; they lie in the arena, where the guest goes on with them, so nothing in them is ever trusted.
 
 use crate::Error;
@@ -63,11 +63,6 @@ impl<'a> Image<'a> {
         }
         Ok(Self { text, data: &data[..filled - start], header, writable_len: zeroed - start })
     }
-
-    /// The read-only part in the tender's memory: address and bytes.
-    pub(crate) fn text(&self) -> (usize, usize) {
-        (self.text.as_ptr() as usize, self.text.len())
-    }
 }
 
 /// Memory that the kernel may name in hypercalls, and where it lies in the tender.
@@ -117,12 +112,9 @@ impl Memory {
         if root_len > layout::ROOT_MAX {
             return Err(Error::Config("the root image is too large"));
         }
-        // Arena, root image and kernel text lie in one stretch, because each further memory slot of KVM waits for a grace
-        // period: 0.1 ms, and milliseconds on a busy host.
-        let (text, text_len) = image.text();
-        let (text_len, root_room) =
-            (text_len.next_multiple_of(PAGE_SIZE), root_len.next_multiple_of(LARGE_PAGE));
-        let room = arena_len + root_room + text_len;
+        // Arena and root image lie in one stretch, because each further memory slot of KVM waits for a grace period: 0.1 ms,
+        // and milliseconds on a busy host.
+        let room = arena_len + root_len.next_multiple_of(LARGE_PAGE);
         let nothing = raw::MAP_PRIVATE | raw::MAP_ANONYMOUS | raw::MAP_NORESERVE;
         let arena =
             map_host(0, room + GUARD + LARGE_PAGE, raw::PROT_NONE, nothing, -1)?.next_multiple_of(LARGE_PAGE);
@@ -134,16 +126,6 @@ impl Memory {
             let flags = raw::MAP_PRIVATE | raw::MAP_NORESERVE | raw::MAP_FIXED;
             map_host(arena + arena_len, root_len, raw::PROT_READ, flags, root_fd)?;
         }
-        let text_at = arena + arena_len + root_room;
-        let moved =
-            [text, text_len, text_len, (raw::MREMAP_MAYMOVE | raw::MREMAP_FIXED) as usize, text_at, 0];
-        // SAFETY: the kernel's text moves; the tender does not use it at its old place, see `Machine::text`.
-        unsafe { host::call(Sysno::mremap, moved) }
-            .map_err(|errno| Error::Host("mremap of the kernel", errno))?;
-        // SAFETY: reads what was just mapped. Present pages spare the guest a fault each.
-        let _ = unsafe {
-            host::call(Sysno::madvise, [text_at, text_len, raw::MADV_POPULATE_READ as usize, 0, 0, 0])
-        };
         let advise = |len: usize, advice: u32| {
             // SAFETY: inside the arena. Advice is only advice: without it everything is slower and right.
             let _ = unsafe { host::call(Sysno::madvise, [arena, len, advice as usize, 0, 0, 0]) };
@@ -164,7 +146,7 @@ impl Memory {
         };
         memory.root_table = memory.take(1)?;
         debug_assert!(memory.root_table == ROOT_TABLE);
-        memory.map_kernel(image, text_at)?;
+        memory.map_kernel(image)?;
         memory.windows[2] = Window { guest: layout::ARENA, len: arena_len, host: arena, writable: true };
 
         let write = bit::READ | bit::WRITE | bit::NO_EXECUTE;
@@ -192,10 +174,15 @@ impl Memory {
         Ok(memory)
     }
 
-    fn map_kernel(&mut self, image: &Image<'_>, host: usize) -> Result<(), Error> {
-        let (_, len) = image.text();
-        self.windows[0] = Window { guest: layout::KERNEL, len, host, writable: false };
-        self.map_run(layout::KERNEL, (host - self.arena) as u64, len.div_ceil(PAGE_SIZE), bit::READ)?;
+    fn map_kernel(&mut self, image: &Image<'_>) -> Result<(), Error> {
+        // A copy, though the file's own pages could be mapped: KVM takes neighbours in only where the host may write, and
+        // so a start takes a hundred faults less.
+        let pages = image.text.len().div_ceil(PAGE_SIZE);
+        let start = self.take(pages)?;
+        self.bytes_mut(start, image.text.len())?.copy_from_slice(image.text);
+        let host = self.arena + start as usize;
+        self.windows[0] = Window { guest: layout::KERNEL, len: image.text.len(), host, writable: false };
+        self.map_run(layout::KERNEL, start, pages, bit::READ)?;
 
         let (guest, pages) = (image.header.data_start as usize, image.writable_len / PAGE_SIZE);
         let start = self.take(pages)?;
@@ -287,7 +274,10 @@ impl Memory {
         let end = {
             let boot = self.boot_header();
             let texts = [boot.program, boot.args, boot.env, boot.cwd, boot.hostname, boot.cpu_model];
-            texts.iter().map(|text| text.offset as usize + text.len as usize).fold(size_of::<Boot>(), usize::max)
+            texts
+                .iter()
+                .map(|text| text.offset as usize + text.len as usize)
+                .fold(size_of::<Boot>(), usize::max)
         };
         let pages = end.div_ceil(PAGE_SIZE);
         let start = self.take(pages)?;
