@@ -1,9 +1,9 @@
 //! Address spaces of guest processes as page tables (kvm tender).
 //!
-//! A space is a list of regions, which say what should be there, and page tables, which say what is there so far. The
-//! root image and pages of the arena are entered when they are mapped, since writing an entry costs nothing and a fault
-//! costs microseconds; anonymous memory comes with faults, in growing runs. Private memory is shared after `fork` and
-//! copied by the first writer.
+//! A space is a list of regions, which say what should be there, and page tables, which say what is there so far: all comes
+//! with faults. Of the root image and of pages of the arena one fault enters all that one table holds, since writing an
+//! entry costs nothing and a fault costs tens of microseconds; anonymous memory comes in growing runs. Private memory is
+//! shared after `fork` and copied by the first writer.
 //!
 //! A processor may hold old entries until it is told: what takes access away is gathered in a `Flush`, and frames are
 //! freed after it has run. What only adds access needs none. All of this is pure memory work: `image::kvm` runs flushes
@@ -187,6 +187,8 @@ mod shares {
 pub(crate) struct Flush {
     pages: Vec<usize>,
     all: bool,
+    /// Other vCPUs that have the space loaded must forget everything, but not this one.
+    others: bool,
     freed: Vec<usize>,
 }
 
@@ -207,8 +209,15 @@ impl Flush {
         if self.all { None } else { Some(&self.pages) }
     }
 
+    /// Whether this vCPU must forget something.
     pub(crate) fn is_needed(&self) -> bool {
         self.all || !self.pages.is_empty()
+    }
+
+    /// Whether others must.
+    #[cfg(husk_image)]
+    pub(crate) fn concerns_others(&self) -> bool {
+        self.others || self.is_needed()
     }
 
     /// To be called when no processor holds an old entry any more.
@@ -399,18 +408,9 @@ impl AddressSpace {
         protection: u32,
         backing: Backing,
         flush: &mut Flush,
-    ) -> Result<(), OutOfMemory> {
+    ) {
         self.unmap(range.clone(), flush);
         self.insert(range.start, Region { end: range.end, protection, backing });
-        if backing == Backing::Anonymous || protection == 0 {
-            return Ok(());
-        }
-        for address in range.clone().step_by(PAGE_SIZE) {
-            let entry = self.make(address)?;
-            write(entry, Self::borrowed(protection, backing.advance(address - range.start)));
-            self.resident += 1;
-        }
-        Ok(())
     }
 
     /// Entry of a page that the space does not own.
@@ -527,9 +527,8 @@ impl AddressSpace {
         if value & bit::USED == 0 {
             match region.backing {
                 Backing::Anonymous => return self.bring_in(page, start, region).map(|()| true),
-                backing => write(entry, Self::borrowed(region.protection, backing.advance(page - start))),
+                _ => self.enter_around(page, start, region)?,
             }
-            self.resident += 1;
         }
         let value = read(entry);
         if access != Access::Write || value & bit::WRITE != 0 {
@@ -545,13 +544,30 @@ impl AddressSpace {
         let exclusive = value & bit::OWNED != 0 && !shares::shared(source);
         let frame = if exclusive { source } else { allocate_copy(source)? };
         if !exclusive {
-            flush.page(page);
+            // This vCPU has lost its old entry by the fault itself.
+            flush.others = true;
             if value & bit::OWNED != 0 {
                 shares::remove(source);
             }
         }
         write(entry, Self::owned(frame, region.protection));
         Ok(true)
+    }
+
+    /// Enters all pages of a region that the table of `page` can hold.
+    fn enter_around(&mut self, page: usize, start: usize, region: Region) -> Result<(), OutOfMemory> {
+        let span = ENTRIES * PAGE_SIZE;
+        let first = (page & !(span - 1)).max(start);
+        let end = ((page & !(span - 1)) + span).min(region.end);
+        let table = self.make(page)? & !(PAGE_SIZE - 1);
+        for address in (first..end).step_by(PAGE_SIZE) {
+            let entry = table + index(address, 0) * 8;
+            if read(entry) & bit::USED == 0 {
+                write(entry, Self::borrowed(region.protection, region.backing.advance(address - start)));
+                self.resident += 1;
+            }
+        }
+        Ok(())
     }
 
     /// Brings in zero pages from `page` on: one, or a run where faults follow each other.

@@ -25,8 +25,7 @@ use syscalls::{Errno, Sysno};
 /// What the kvm tender needs to know beyond `husk_tender::config::Config`.
 #[derive(Clone, Copy)]
 pub struct Machine<'a> {
-    /// The read-only part of the kernel image, whole pages. The mapping itself moves into the guest: nothing may use it at
-    /// its old place once `run` was called.
+    /// The read-only part of the kernel image.
     pub text: &'a [u8],
     /// Control socket: the guest's descriptor 3.
     pub control: Option<i32>,
@@ -112,17 +111,16 @@ fn start(config: &Config<'_>, machine: &Machine<'_>) -> Result<core::convert::In
         }
     };
     let vcpus = vcpu::create(kvm, vm, cpuid, &image.header, &memory, cpus)?;
-    let used = memory.used();
     let mut clock = Clock::default();
     let written = config::write_boot(memory.boot(), config, |boot| {
         boot.tender = husk_abi::boot::TENDER_KVM;
         boot.arena_len = arena_len as u64;
-        boot.arena_used = used as u64;
         boot.arena_fd = -1;
         boot.root_fd = -1;
         boot.xsave_mask = vcpu::xsave_mask(cpuid);
         clock = Clock::from_boot(boot);
     });
     written.map_err(|_| Error::Config("arguments and environment do not fit into the boot block"))?;
+    memory.close_boot()?;
     vcpu::enter(vcpus, memory, clock, machine.control)
 }

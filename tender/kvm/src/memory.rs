@@ -1,13 +1,13 @@
 //! Guest-physical memory and the page tables with which a guest starts.
 //!
-//! Guest-physical memory is one stretch of the tender's: the arena, the root image and the kernel's read-only part, the last
-//! two straight from their files and read-only there (a guest that maps them writable gets an error of KVM_RUN). The tables built here map
+//! Guest-physical memory is one stretch of the tender's: the arena, and behind it the root image, straight from its file and
+//! read-only (a guest that maps it writable gets an error of KVM_RUN). The tables built here map
 //! `layout`'s ranges; they lie in the arena, where the guest goes on with them, so nothing in them is ever trusted.
 
 use crate::Error;
 use crate::host;
 use core::sync::atomic::{AtomicU32, Ordering};
-use husk_abi::boot::{KERNEL_MAGIC, KernelHeader};
+use husk_abi::boot::{Boot, KERNEL_MAGIC, KernelHeader};
 use husk_abi::layout::{self, PAGE_SIZE};
 use husk_abi::vcpu::ROOT_TABLE;
 use linux_raw_sys::general as raw;
@@ -17,11 +17,6 @@ use syscalls::Sysno;
 pub(crate) const LARGE_PAGE: usize = husk_abi::vcpu::LARGE_PAGE as usize;
 /// Address space behind the arena that nothing uses, so that no length a filter lets pass reaches beyond.
 const GUARD: usize = 4 << 30;
-/// Bytes at the start of the arena that are backed at once, a few large faults in place of many small ones.
-const POPULATE: usize = 512 << 10;
-/// Bytes at the start of the arena that keep small pages, so that an idle guest stays small.
-const SMALL_PAGES: usize = 4 << 20;
-
 /// Page-table bits. ACCESSED and DIRTY are set from the start: KVM's shadow tables then take in neighbours as well.
 mod bit {
     pub(super) const PRESENT: u64 = 1;
@@ -67,11 +62,6 @@ impl<'a> Image<'a> {
             return Err(Error::KernelImage);
         }
         Ok(Self { text, data: &data[..filled - start], header, writable_len: zeroed - start })
-    }
-
-    /// The read-only part in the tender's memory: address and bytes.
-    pub(crate) fn text(&self) -> (usize, usize) {
-        (self.text.as_ptr() as usize, self.text.len())
     }
 }
 
@@ -122,12 +112,9 @@ impl Memory {
         if root_len > layout::ROOT_MAX {
             return Err(Error::Config("the root image is too large"));
         }
-        // Arena, root image and kernel text lie in one stretch, because each further memory slot of KVM waits for a grace
-        // period: 0.1 ms, and milliseconds on a busy host.
-        let (text, text_len) = image.text();
-        let (text_len, root_room) =
-            (text_len.next_multiple_of(PAGE_SIZE), root_len.next_multiple_of(LARGE_PAGE));
-        let room = arena_len + root_room + text_len;
+        // Arena and root image lie in one stretch, because each further memory slot of KVM waits for a grace period: 0.1 ms,
+        // and milliseconds on a busy host.
+        let room = arena_len + root_len.next_multiple_of(LARGE_PAGE);
         let nothing = raw::MAP_PRIVATE | raw::MAP_ANONYMOUS | raw::MAP_NORESERVE;
         let arena =
             map_host(0, room + GUARD + LARGE_PAGE, raw::PROT_NONE, nothing, -1)?.next_multiple_of(LARGE_PAGE);
@@ -139,22 +126,13 @@ impl Memory {
             let flags = raw::MAP_PRIVATE | raw::MAP_NORESERVE | raw::MAP_FIXED;
             map_host(arena + arena_len, root_len, raw::PROT_READ, flags, root_fd)?;
         }
-        let text_at = arena + arena_len + root_room;
-        let moved =
-            [text, text_len, text_len, (raw::MREMAP_MAYMOVE | raw::MREMAP_FIXED) as usize, text_at, 0];
-        // SAFETY: the kernel's text moves; the tender does not use it at its old place, see `Machine::text`.
-        unsafe { host::call(Sysno::mremap, moved) }
-            .map_err(|errno| Error::Host("mremap of the kernel", errno))?;
-        // SAFETY: reads what was just mapped. Present pages spare the guest a fault each.
-        let _ = unsafe {
-            host::call(Sysno::madvise, [text_at, text_len, raw::MADV_POPULATE_READ as usize, 0, 0, 0])
-        };
-        let advise = |start: usize, len: usize, advice: u32| {
+        let advise = |len: usize, advice: u32| {
             // SAFETY: inside the arena. Advice is only advice: without it everything is slower and right.
-            let _ = unsafe { host::call(Sysno::madvise, [arena + start, len, advice as usize, 0, 0, 0]) };
+            let _ = unsafe { host::call(Sysno::madvise, [arena, len, advice as usize, 0, 0, 0]) };
         };
-        advise(0, POPULATE, raw::MADV_POPULATE_WRITE);
-        advise(SMALL_PAGES, arena_len - SMALL_PAGES, raw::MADV_HUGEPAGE);
+        // The kernel's first two megabytes as one page of the host: 0.2 ms, in place of some hundred faults of 7 us and more.
+        advise(arena_len, raw::MADV_HUGEPAGE);
+        advise(LARGE_PAGE, raw::MADV_POPULATE_WRITE);
         // Page 0 stays unused, so that no table or buffer has the address 0.
         let mut memory = Self {
             arena,
@@ -168,7 +146,7 @@ impl Memory {
         };
         memory.root_table = memory.take(1)?;
         debug_assert!(memory.root_table == ROOT_TABLE);
-        memory.map_kernel(image, text_at)?;
+        memory.map_kernel(image)?;
         memory.windows[2] = Window { guest: layout::ARENA, len: arena_len, host: arena, writable: true };
 
         let write = bit::READ | bit::WRITE | bit::NO_EXECUTE;
@@ -192,17 +170,19 @@ impl Memory {
             let guest_physical = (arena_len + at) as u64;
             memory.map(layout::ROOT + at, guest_physical, bit::READ | bit::NO_EXECUTE | bit::LARGE)?;
         }
-        // Last, since most of its pages are never touched.
-        let boot = memory.take(layout::BOOT_LEN / PAGE_SIZE)?;
-        memory.boot = arena + boot as usize;
-        memory.map_run(layout::BOOT, boot, layout::BOOT_LEN / PAGE_SIZE, bit::READ | bit::NO_EXECUTE)?;
+        memory.boot = memory.used;
         Ok(memory)
     }
 
-    fn map_kernel(&mut self, image: &Image<'_>, host: usize) -> Result<(), Error> {
-        let (_, len) = image.text();
-        self.windows[0] = Window { guest: layout::KERNEL, len, host, writable: false };
-        self.map_run(layout::KERNEL, (host - self.arena) as u64, len.div_ceil(PAGE_SIZE), bit::READ)?;
+    fn map_kernel(&mut self, image: &Image<'_>) -> Result<(), Error> {
+        // A copy, though the file's own pages could be mapped: KVM takes neighbours in only where the host may write, and
+        // so a start takes a hundred faults less.
+        let pages = image.text.len().div_ceil(PAGE_SIZE);
+        let start = self.take(pages)?;
+        self.bytes_mut(start, image.text.len())?.copy_from_slice(image.text);
+        let host = self.arena + start as usize;
+        self.windows[0] = Window { guest: layout::KERNEL, len: image.text.len(), host, writable: false };
+        self.map_run(layout::KERNEL, start, pages, bit::READ)?;
 
         let (guest, pages) = (image.header.data_start as usize, image.writable_len / PAGE_SIZE);
         let start = self.take(pages)?;
@@ -272,10 +252,6 @@ impl Memory {
         (self.arena + table as usize + ((address >> shift) & 511) * 8) as *mut u64
     }
 
-    pub(crate) fn used(&self) -> usize {
-        self.used
-    }
-
     /// Guest-physical memory in the tender's: address and bytes.
     pub(crate) fn all(&self) -> (usize, usize) {
         (self.arena, self.room)
@@ -286,10 +262,33 @@ impl Memory {
         (self.arena, self.arena_len)
     }
 
-    /// The boot block, zero until somebody writes it.
+    /// Where the boot block goes: the rest of the arena, as far as a boot block may be long.
     pub(crate) fn boot(&mut self) -> &mut [u8] {
-        // SAFETY: pages taken by `new`; no vCPU runs yet.
-        unsafe { core::slice::from_raw_parts_mut(self.boot as *mut u8, layout::BOOT_LEN) }
+        let len = layout::BOOT_LEN.min(self.arena_len - self.boot);
+        // SAFETY: inside the arena, where nothing is yet; no vCPU runs.
+        unsafe { core::slice::from_raw_parts_mut((self.arena + self.boot) as *mut u8, len) }
+    }
+
+    /// Maps the boot block, whose text has been written, and says in it how much of the arena is used.
+    pub(crate) fn close_boot(&mut self) -> Result<(), Error> {
+        let end = {
+            let boot = self.boot_header();
+            let texts = [boot.program, boot.args, boot.env, boot.cwd, boot.hostname, boot.cpu_model];
+            texts
+                .iter()
+                .map(|text| text.offset as usize + text.len as usize)
+                .fold(size_of::<Boot>(), usize::max)
+        };
+        let pages = end.div_ceil(PAGE_SIZE);
+        let start = self.take(pages)?;
+        self.map_run(layout::BOOT, start, pages, bit::READ | bit::NO_EXECUTE)?;
+        self.boot_header().arena_used = self.used as u64;
+        Ok(())
+    }
+
+    fn boot_header(&mut self) -> &mut Boot {
+        // SAFETY: page-aligned, and written as a `Boot` before this is called; plain integers.
+        unsafe { &mut *((self.arena + self.boot) as *mut Boot) }
     }
 
     /// A vCPU's part of `layout::PRIVATE` in the tender's memory.

@@ -48,10 +48,6 @@ impl Handle {
     }
 }
 
-fn kvm_result(result: Result<(), OutOfMemory>) -> Result<(), HostError> {
-    result.map_err(|OutOfMemory| linux_raw_sys::errno::ENOMEM as i32)
-}
-
 fn check(start: usize, len: usize) {
     assert!(
         start >= GUEST_START && start <= GUEST_END && len <= GUEST_END - start,
@@ -64,7 +60,8 @@ fn check(start: usize, len: usize) {
 pub fn map_anonymous(start: usize, len: usize, protection: Protection) -> Result<(), HostError> {
     check(start, len);
     if kvm::is_tender() {
-        return kvm_result(kvm::space::map(start..start + len, protection, kvm::space::Backing::Anonymous));
+        kvm::space::map(start..start + len, protection, kvm::space::Backing::Anonymous);
+        return Ok(());
     }
     gate::map(start, len, protection, PRIVATE | raw::MAP_ANONYMOUS | raw::MAP_NORESERVE, -1, 0)
 }
@@ -73,11 +70,12 @@ pub fn map_anonymous(start: usize, len: usize, protection: Protection) -> Result
 pub fn map_image(start: usize, len: usize, protection: Protection, offset: usize) -> Result<(), HostError> {
     check(start, len);
     if kvm::is_tender() {
-        return kvm_result(kvm::space::map(
+        kvm::space::map(
             start..start + len,
             protection,
             kvm::space::Backing::Image { offset },
-        ));
+        );
+        return Ok(());
     }
     gate::map(start, len, protection, PRIVATE | raw::MAP_NORESERVE, boot().root_fd, offset)
 }
@@ -93,11 +91,12 @@ pub fn map_pages(
     check(start, len);
     assert!(address >= ARENA && address - ARENA <= boot().arena_len as usize - len, "not in the arena");
     if kvm::is_tender() {
-        return kvm_result(kvm::space::map(
+        kvm::space::map(
             start..start + len,
             protection,
             kvm::space::Backing::Pages { address, shared },
-        ));
+        );
+        return Ok(());
     }
     let flags = if shared { SHARED } else { PRIVATE | raw::MAP_NORESERVE };
     gate::map(start, len, protection, flags, boot().arena_fd, address - ARENA)
@@ -106,7 +105,8 @@ pub fn map_pages(
 pub fn unmap(start: usize, len: usize) -> Result<(), HostError> {
     check(start, len);
     if kvm::is_tender() {
-        return Ok(kvm::space::unmap(start..start + len));
+        kvm::space::unmap(start..start + len);
+        return Ok(());
     }
     gate::unmap(start, len)
 }
@@ -114,7 +114,8 @@ pub fn unmap(start: usize, len: usize) -> Result<(), HostError> {
 /// Empties the whole guest range.
 pub fn unmap_all() -> Result<(), HostError> {
     if kvm::is_tender() {
-        return Ok(kvm::space::unmap_all());
+        kvm::space::unmap_all();
+        return Ok(());
     }
     gate::unmap(GUEST_START, GUEST_END - GUEST_START)
 }
@@ -122,7 +123,8 @@ pub fn unmap_all() -> Result<(), HostError> {
 pub fn protect(start: usize, len: usize, protection: Protection) -> Result<(), HostError> {
     check(start, len);
     if kvm::is_tender() {
-        return Ok(kvm::space::protect(start..start + len, protection));
+        kvm::space::protect(start..start + len, protection);
+        return Ok(());
     }
     gate::protect(start, len, protection)
 }
@@ -131,7 +133,8 @@ pub fn protect(start: usize, len: usize, protection: Protection) -> Result<(), H
 pub fn discard(start: usize, len: usize) -> Result<(), HostError> {
     check(start, len);
     if kvm::is_tender() {
-        return Ok(kvm::space::discard(start..start + len));
+        kvm::space::discard(start..start + len);
+        return Ok(());
     }
     gate::advise(start, len, raw::MADV_DONTNEED)
 }
@@ -141,7 +144,7 @@ pub fn relocate(from: usize, len: usize, to: usize) -> Result<(), HostError> {
     check(from, len);
     check(to, len);
     if kvm::is_tender() {
-        return kvm_result(kvm::space::relocate(from, len, to));
+        return kvm::space::relocate(from, len, to).map_err(|OutOfMemory| linux_raw_sys::errno::ENOMEM as i32);
     }
     gate::relocate(from, len, to)
 }

@@ -50,7 +50,7 @@ fn store(space: &mut AddressSpace, address: usize, value: u8) -> bool {
 
 fn map(space: &mut AddressSpace, range: Range<usize>, protection: u32, backing: Backing) {
     let mut flush = Flush::default();
-    space.map(range, protection, backing, &mut flush).unwrap();
+    space.map(range, protection, backing, &mut flush);
     flush.free_frames();
 }
 
@@ -221,7 +221,7 @@ fn agrees_with_a_model() {
                     0 => (Backing::Anonymous, |_| 0),
                     _ => (Backing::Image { offset: 0 }, |at| at as u8 + 1),
                 };
-                space.map(range, protection, backing, &mut flush).unwrap();
+                space.map(range, protection, backing, &mut flush);
                 (0..count).for_each(|at| {
                     model.insert(first + at, (content(at), protection));
                 });

@@ -69,9 +69,11 @@ fn loaded() -> Option<Arc<Tables>> {
 
 /// Makes every vCPU that has the space loaded forget old entries, then frees what was waiting for that.
 fn run(flush: Flush, root: usize) {
+    let me = cpu::index();
     if flush.is_needed() {
-        let me = cpu::index();
         forget(&VCPUS[me], root, &flush);
+    }
+    if flush.concerns_others() {
         let others = || (0..boot().cpus as usize).filter(|index| *index != me);
         for index in others().filter(|index| VCPUS[*index].root.load(Ordering::SeqCst) == root) {
             let other = &VCPUS[index];
@@ -132,12 +134,8 @@ pub(in crate::image) fn fork(tables: &Tables, stack: usize) -> Result<Arc<Tables
     Ok(Arc::new(Tables { space: KCell::new(child) }))
 }
 
-pub(in crate::image) fn map(
-    range: Range<usize>,
-    protection: u32,
-    backing: Backing,
-) -> Result<(), OutOfMemory> {
-    change(|space, flush| space.map(range, protection, backing, flush))
+pub(in crate::image) fn map(range: Range<usize>, protection: u32, backing: Backing) {
+    change(|space, flush| space.map(range, protection, backing, flush));
 }
 
 pub(in crate::image) fn unmap(range: Range<usize>) {
