@@ -49,7 +49,7 @@ struct Place {
     husk: PathBuf,
     /// Compiled cases.
     out: PathBuf,
-    /// Folders in which programs run; a tmpfs where the host has one, as it is what a guest writes to.
+    /// TMPDIR of native runs; a tmpfs where the host has one, as it is what a guest writes to.
     scratch: PathBuf,
     /// Sources of the programs suite.
     sources: PathBuf,
@@ -138,11 +138,12 @@ impl Place {
         Ok(Place { husk, out: target.join("husk-tests"), scratch, sources: folder.join("programs") })
     }
 
-    /// A new empty folder for one run.
+    /// A new empty folder for one run, not below one that a guest mounts over.
     fn fresh(&self) -> Result<PathBuf, String> {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let folder = self.scratch.join(COUNT.fetch_add(1, Ordering::Relaxed).to_string());
-        fs::create_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let folder = self.out.join(format!("run-{}-{count}", std::process::id()));
+        fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         Ok(folder)
     }
 

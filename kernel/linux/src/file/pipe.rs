@@ -679,8 +679,11 @@ impl File for PipeEnd {
         format!("pipe:[{}]", self.pipe.identity.ino())
     }
 
+    /// A pipe without a name: nobody waits for the other side, as fifo(7) would have it.
     fn reopen(&self, flags: u32) -> Result<Arc<dyn File>, Errno> {
-        Ok(Self::open(&self.pipe, flags)?)
+        let end = Self::join(&self.pipe, flags);
+        self.pipe.wake_everybody();
+        Ok(Arc::new(end))
     }
 }
 
