@@ -52,8 +52,10 @@ fn host_calls() -> String {
     text
 }
 
-const FILES: &[(&str, fn() -> String)] =
-    &[("docs/system-calls.md", system_calls), ("docs/host-calls.md", host_calls)];
+/// A generated file and what makes it.
+type Generated = (&'static str, fn() -> String);
+
+const FILES: &[Generated] = &[("docs/system-calls.md", system_calls), ("docs/host-calls.md", host_calls)];
 
 /// Writes the files.
 pub(crate) fn write(root: &Path) -> Result<(), String> {

@@ -402,13 +402,7 @@ impl AddressSpace {
     }
 
     /// Maps `range`, replacing what was there.
-    pub(crate) fn map(
-        &mut self,
-        range: Range<usize>,
-        protection: u32,
-        backing: Backing,
-        flush: &mut Flush,
-    ) {
+    pub(crate) fn map(&mut self, range: Range<usize>, protection: u32, backing: Backing, flush: &mut Flush) {
         self.unmap(range.clone(), flush);
         self.insert(range.start, Region { end: range.end, protection, backing });
     }

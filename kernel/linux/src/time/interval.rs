@@ -275,8 +275,8 @@ impl ProcessTimers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::vec::Vec;
     use crate::task::test::enter;
+    use alloc::vec::Vec;
 
     #[test]
     fn deadlines_advance_by_whole_intervals() {

@@ -70,11 +70,7 @@ pub fn map_anonymous(start: usize, len: usize, protection: Protection) -> Result
 pub fn map_image(start: usize, len: usize, protection: Protection, offset: usize) -> Result<(), HostError> {
     check(start, len);
     if kvm::is_tender() {
-        kvm::space::map(
-            start..start + len,
-            protection,
-            kvm::space::Backing::Image { offset },
-        );
+        kvm::space::map(start..start + len, protection, kvm::space::Backing::Image { offset });
         return Ok(());
     }
     gate::map(start, len, protection, PRIVATE | raw::MAP_NORESERVE, boot().root_fd, offset)
@@ -91,11 +87,7 @@ pub fn map_pages(
     check(start, len);
     assert!(address >= ARENA && address - ARENA <= boot().arena_len as usize - len, "not in the arena");
     if kvm::is_tender() {
-        kvm::space::map(
-            start..start + len,
-            protection,
-            kvm::space::Backing::Pages { address, shared },
-        );
+        kvm::space::map(start..start + len, protection, kvm::space::Backing::Pages { address, shared });
         return Ok(());
     }
     let flags = if shared { SHARED } else { PRIVATE | raw::MAP_NORESERVE };
@@ -144,7 +136,8 @@ pub fn relocate(from: usize, len: usize, to: usize) -> Result<(), HostError> {
     check(from, len);
     check(to, len);
     if kvm::is_tender() {
-        return kvm::space::relocate(from, len, to).map_err(|OutOfMemory| linux_raw_sys::errno::ENOMEM as i32);
+        return kvm::space::relocate(from, len, to)
+            .map_err(|OutOfMemory| linux_raw_sys::errno::ENOMEM as i32);
     }
     gate::relocate(from, len, to)
 }
