@@ -3,11 +3,11 @@
 use core::ffi::CStr;
 
 /// Most `--env` and `--with` options.
-pub const LIST_MAX: usize = 64;
+pub(crate) const LIST_MAX: usize = 64;
 
 /// A list of strings from options that may be given several times.
 #[derive(Clone, Copy)]
-pub struct List {
+pub(crate) struct List {
     items: [*const u8; LIST_MAX],
     len: usize,
 }
@@ -23,40 +23,40 @@ impl List {
         Ok(())
     }
 
-    pub fn as_slice(&self) -> &[*const u8] {
+    pub(crate) fn as_slice(&self) -> &[*const u8] {
         &self.items[..self.len]
     }
 }
 
 /// Which tender the user wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tender {
+pub(crate) enum Tender {
     Default,
     Kvm,
     Process,
 }
 
 /// What `husk run` was asked for.
-pub struct Options {
-    pub tender: Tender,
-    pub rootfs: Option<&'static CStr>,
-    pub memory: Option<u64>,
-    pub cpus: Option<u32>,
-    pub env: List,
-    pub with: List,
-    pub workdir: Option<&'static CStr>,
-    pub user: Option<(u32, u32)>,
-    pub terminal: bool,
-    pub may_fork: bool,
-    pub trace: bool,
-    pub patch: bool,
+pub(crate) struct Options {
+    pub(crate) tender: Tender,
+    pub(crate) rootfs: Option<&'static CStr>,
+    pub(crate) memory: Option<u64>,
+    pub(crate) cpus: Option<u32>,
+    pub(crate) env: List,
+    pub(crate) with: List,
+    pub(crate) workdir: Option<&'static CStr>,
+    pub(crate) user: Option<(u32, u32)>,
+    pub(crate) terminal: bool,
+    pub(crate) may_fork: bool,
+    pub(crate) trace: bool,
+    pub(crate) patch: bool,
     /// Index of the program among the process's arguments.
-    pub program: usize,
+    pub(crate) program: usize,
 }
 
 /// Why a command line is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Problem {
+pub(crate) enum Problem {
     Unknown,
     NoValue,
     BadValue,
@@ -65,7 +65,7 @@ pub enum Problem {
 }
 
 impl Problem {
-    pub fn text(self) -> &'static str {
+    pub(crate) fn text(self) -> &'static str {
         match self {
             Self::Unknown => "unknown option",
             Self::NoValue => "the option needs a value",
@@ -110,7 +110,7 @@ fn user(text: &[u8]) -> Option<(u32, u32)> {
 }
 
 /// Parses `args` from index `at` on. The error names the argument it is about.
-pub fn parse(args: &'static [*const u8], mut at: usize) -> Result<Options, (Problem, &'static CStr)> {
+pub(crate) fn parse(args: &'static [*const u8], mut at: usize) -> Result<Options, (Problem, &'static CStr)> {
     let mut options = Options {
         tender: Tender::Default,
         rootfs: None,

@@ -8,7 +8,7 @@ use husk_tender::host;
 const PATH_MAX: usize = 4096;
 
 /// The path of a program in the folder of this executable.
-pub fn beside<'a>(name: &[u8], buffer: &'a mut [u8; PATH_MAX]) -> Option<&'a CStr> {
+pub(crate) fn beside<'a>(name: &[u8], buffer: &'a mut [u8; PATH_MAX]) -> Option<&'a CStr> {
     let args = [
         c"/proc/self/exe".as_ptr() as usize,
         buffer.as_mut_ptr() as usize,
@@ -26,7 +26,7 @@ pub fn beside<'a>(name: &[u8], buffer: &'a mut [u8; PATH_MAX]) -> Option<&'a CSt
 }
 
 /// Becomes `husk-cli` with the same arguments.
-pub fn exec(process: &Process) -> ! {
+pub(crate) fn exec(process: &Process) -> ! {
     let mut buffer = [0; PATH_MAX];
     if let Some(path) = beside(b"husk-cli", &mut buffer) {
         // SAFETY: arguments and environment are the host's own arrays, which end with NULL.

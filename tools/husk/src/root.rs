@@ -10,10 +10,10 @@ use linux_raw_sys::general as raw;
 use syscalls::{Errno, Sysno};
 
 /// An open root image and the program in it.
-pub struct Root {
-    pub fd: i32,
-    pub len: u64,
-    pub program: &'static CStr,
+pub(crate) struct Root {
+    pub(crate) fd: i32,
+    pub(crate) len: u64,
+    pub(crate) program: &'static CStr,
 }
 
 const PATH_MAX: usize = 4096;
@@ -62,11 +62,12 @@ struct Kept {
 static mut KEPT: Kept = Kept { program: PathBuffer::new(), plan: [0; SIZE_MAX] };
 
 /// Finds or packs what the options ask for.
-pub fn open(process: &Process, options: &Options) -> Root {
+pub(crate) fn open(process: &Process, options: &Options) -> Root {
     // SAFETY: the host gives C strings.
     let named = unsafe { CStr::from_ptr(process.args[options.program].cast()) };
+    let kept_at = &raw mut KEPT;
     // SAFETY: called once, by the only thread.
-    let kept = unsafe { &mut *(&raw mut KEPT) };
+    let kept = unsafe { &mut *kept_at };
     if let Some(path) = options.rootfs {
         return open_rootfs(process, path, named, &mut kept.program);
     }
@@ -74,7 +75,7 @@ pub fn open(process: &Process, options: &Options) -> Root {
         return root;
     }
     // SAFETY: as above; `find_packed` let go of what it had.
-    let kept = unsafe { &mut *(&raw mut KEPT) };
+    let kept = unsafe { &mut *kept_at };
     let mut arguments = [core::ptr::null::<u8>(); 2 * crate::args::LIST_MAX + 3];
     let mut count = 1;
     for with in options.with.as_slice() {
@@ -254,7 +255,7 @@ fn find_packed(process: &Process, options: &Options, named: &CStr, kept: &'stati
 }
 
 /// The host's name.
-pub fn hostname(buffer: &mut [u8; 65]) -> &CStr {
+pub(crate) fn hostname(buffer: &mut [u8; 65]) -> &CStr {
     let mut names = [[0_u8; 65]; 6];
     // SAFETY: `struct new_utsname` is six arrays of 65 bytes.
     let _ = unsafe { host::call(Sysno::uname, [names.as_mut_ptr() as usize, 0, 0, 0, 0, 0]) };
@@ -263,7 +264,7 @@ pub fn hostname(buffer: &mut [u8; 65]) -> &CStr {
 }
 
 /// CPUs that this process may use.
-pub fn host_cpus() -> u32 {
+pub(crate) fn host_cpus() -> u32 {
     let mut mask = [0_u64; 16];
     let args = [0, size_of_val(&mask), mask.as_mut_ptr() as usize, 0, 0, 0];
     // SAFETY: the mask has room for the given length.

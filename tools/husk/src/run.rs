@@ -17,7 +17,7 @@ const FAILURE: i32 = 125;
 const ENV_MAX: usize = 1024;
 
 /// Prints one line on stderr from parts.
-pub fn say(parts: &[&[u8]]) {
+pub(crate) fn say(parts: &[&[u8]]) {
     let mut line = [0_u8; 1024];
     let mut len = 0;
     for part in [b"husk: ".as_slice()].iter().chain(parts).chain(&[b"\n".as_slice()]) {
@@ -48,7 +48,7 @@ fn fail(parts: &[&[u8]]) -> ! {
     host::exit(FAILURE)
 }
 
-pub fn main(process: &Process) -> ! {
+pub(crate) fn main(process: &Process) -> ! {
     let clock = clock::sample();
     // SAFETY: the host gives C strings.
     let verb = process.args.get(1).map(|verb| unsafe { CStr::from_ptr(verb.cast()) }.to_bytes());

@@ -36,7 +36,7 @@ unsafe extern "C" {
 }
 
 /// The kernel's read-only part, where the host mapped it.
-pub fn kernel_text() -> &'static [u8] {
+pub(crate) fn kernel_text() -> &'static [u8] {
     let start = husk_abi::layout::KERNEL;
     // SAFETY: the linker script puts the image there, header first; its writable part begins at the next page.
     unsafe {
@@ -46,7 +46,7 @@ pub fn kernel_text() -> &'static [u8] {
 }
 
 /// Initial contents of the kernel's writable part.
-pub fn kernel_data() -> &'static [u8] {
+pub(crate) fn kernel_data() -> &'static [u8] {
     // SAFETY: the two labels enclose the bytes.
     unsafe {
         let (begin, end) = (&raw const husk_kernel_data, &raw const husk_kernel_data_end);
@@ -56,15 +56,15 @@ pub fn kernel_data() -> &'static [u8] {
 
 /// Arguments, environment and auxiliary vector of this process.
 #[derive(Clone, Copy)]
-pub struct Process {
-    pub args: &'static [*const u8],
-    pub env: &'static [*const u8],
+pub(crate) struct Process {
+    pub(crate) args: &'static [*const u8],
+    pub(crate) env: &'static [*const u8],
     auxv: *const [usize; 2],
 }
 
 impl Process {
     /// A value of the auxiliary vector, or 0.
-    pub fn aux(&self, key: u32) -> usize {
+    pub(crate) fn aux(&self, key: u32) -> usize {
         let mut at = self.auxv;
         loop {
             // SAFETY: the vector ends with AT_NULL.
@@ -79,7 +79,7 @@ impl Process {
     }
 
     /// A variable of the environment.
-    pub fn variable(&self, name: &[u8]) -> Option<&'static CStr> {
+    pub(crate) fn variable(&self, name: &[u8]) -> Option<&'static CStr> {
         self.env.iter().find_map(|entry| {
             // SAFETY: the host gives C strings.
             let entry = unsafe { CStr::from_ptr(entry.cast()) };
