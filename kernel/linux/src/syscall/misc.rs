@@ -761,3 +761,63 @@ pub(super) fn setns(t: &Arc<Task>, fd: i32, _nstype: u32) -> SysResult {
     t.files().get(fd)?;
     Err(Errno::EINVAL)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::cred::Cred;
+    use crate::task::test::{another, enter};
+
+    #[test]
+    fn groups_are_joined_within_a_session_only() {
+        let t = enter();
+        let (child, stranger) = (another(Cred::new(0, 0)), another(Cred::new(0, 0)));
+        child.process().parent.replace(Arc::downgrade(t.process()));
+        child.process().session.replace(t.process().session.borrow().clone());
+        child.process().pgid.set(t.pid());
+        assert_eq!(setpgid(&t, child.pid(), 0), Ok(0));
+        assert_eq!(child.process().pgid.get(), child.pid());
+        assert_eq!(setpgid(&t, child.pid(), t.pid()), Ok(0));
+        assert_eq!(setpgid(&t, child.pid(), stranger.pid()), Err(Errno::EPERM), "a group of another session");
+        assert_eq!(setpgid(&t, child.pid(), -1), Err(Errno::EINVAL));
+        assert_eq!(setpgid(&t, stranger.pid(), 0), Err(Errno::ESRCH), "not a child");
+        assert_eq!(setpgid(&t, 0, 0), Err(Errno::EPERM), "a session leader");
+        child.process().did_exec.set(true);
+        assert_eq!(setpgid(&t, child.pid(), 0), Err(Errno::EACCES));
+        // A process that leads no group leaves for a session of its own, once.
+        assert_eq!(setsid(&child), Ok(child.pid() as usize));
+        assert_eq!(getsid(&t, child.pid()), Ok(child.pid() as usize));
+        assert_eq!(setsid(&child), Err(Errno::EPERM));
+    }
+
+    #[test]
+    fn favour_costs_a_right_and_can_be_given_away() {
+        let _root = enter();
+        let user = another(Cred::new(7, 7));
+        assert_eq!(setpriority(&user, raw::PRIO_PROCESS, 0, 5), Ok(0));
+        assert_eq!(getpriority(&user, raw::PRIO_PROCESS, 0), Ok(15));
+        assert_eq!(setpriority(&user, raw::PRIO_PROCESS, 0, 4), Err(Errno::EACCES));
+        assert_eq!(setpriority(&user, raw::PRIO_PROCESS, 1, 19), Err(Errno::EPERM));
+        assert_eq!(setpriority(&user, 9, 0, 19), Err(Errno::EINVAL));
+        user.process().set_rlimit(raw::RLIMIT_NICE, rlimit64 { rlim_cur: 20, rlim_max: 20 });
+        assert_eq!(setpriority(&user, raw::PRIO_PROCESS, 0, 0), Ok(0));
+        assert_eq!(setpriority(&user, raw::PRIO_PROCESS, 0, -1), Err(Errno::EACCES));
+    }
+
+    #[test]
+    fn real_time_policies_need_a_limit_or_a_capability() {
+        let root = enter();
+        let user = another(Cred::new(7, 7));
+        let wish = |policy, priority| Wish { policy, priority, reset_on_fork: false, nice: None };
+        assert_eq!(set_policy(&root, &user, wish(raw::SCHED_RR, 5)), Ok(0));
+        assert_eq!(set_policy(&user, &user, wish(raw::SCHED_NORMAL, 0)), Ok(0));
+        assert_eq!(set_policy(&user, &user, wish(raw::SCHED_RR, 5)), Err(Errno::EPERM));
+        user.process().set_rlimit(raw::RLIMIT_RTPRIO, rlimit64 { rlim_cur: 5, rlim_max: 5 });
+        assert_eq!(set_policy(&user, &user, wish(raw::SCHED_FIFO, 5)), Ok(0));
+        assert_eq!(set_policy(&user, &user, wish(raw::SCHED_FIFO, 6)), Err(Errno::EPERM));
+        assert_eq!(set_policy(&user, &root, wish(raw::SCHED_BATCH, 0)), Err(Errno::EPERM));
+        for (policy, priority) in [(raw::SCHED_NORMAL, 1), (raw::SCHED_RR, 0), (raw::SCHED_RR, 100), (6, 0)] {
+            assert_eq!(set_policy(&root, &root, wish(policy, priority)), Err(Errno::EINVAL));
+        }
+    }
+}

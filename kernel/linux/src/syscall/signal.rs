@@ -345,3 +345,68 @@ pub(super) fn pidfd_getfd(t: &Arc<Task>, pidfd: i32, targetfd: i32, flags: u32) 
     let of = leader.files().get(targetfd)?;
     Ok(t.files().install(of, true)? as usize)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::cred::Cred;
+    use crate::task::test::{another, enter};
+
+    fn pending(task: &Task) -> SigSet {
+        task.process().signals.pending()
+    }
+
+    #[test]
+    fn kill_finds_processes_groups_and_everybody() {
+        let first = enter();
+        let t = enter();
+        let (near, far) = (another(Cred::new(7, 7)), another(Cred::new(7, 7)));
+        near.process().pgid.set(t.pid());
+        assert_eq!(kill(&t, near.pid(), raw::SIGHUP as i32), Ok(0));
+        assert_eq!((pending(&near), pending(&far)), (bit(raw::SIGHUP), 0));
+        assert_eq!(kill(&t, -t.pid(), raw::SIGUSR1 as i32), Ok(0));
+        assert_eq!((pending(&near), pending(&t)), (bit(raw::SIGHUP) | bit(raw::SIGUSR1), bit(raw::SIGUSR1)));
+        // Everybody but the caller and process 1.
+        assert_eq!(kill(&t, -1, raw::SIGUSR2 as i32), Ok(0));
+        assert_eq!((pending(&far), pending(&first), pending(&t)), (bit(raw::SIGUSR2), 0, bit(raw::SIGUSR1)));
+    }
+
+    #[test]
+    fn kill_refuses_as_linux_does() {
+        let _first = enter();
+        let root = enter();
+        let user = another(Cred::new(7, 7));
+        let cases = [
+            (kill(&user, root.pid(), raw::SIGTERM as i32), Errno::EPERM),
+            (kill(&user, root.pid(), 0), Errno::EPERM),
+            (kill(&root, 4_000_000, 0), Errno::ESRCH),
+            (kill(&root, user.pid(), 65), Errno::EINVAL),
+            (kill(&root, -4_000_000, 0), Errno::ESRCH),
+            (kill(&root, i32::MIN, 0), Errno::ESRCH),
+            (tgkill(&root, root.pid(), user.tid(), 0), Errno::ESRCH),
+            (tkill(&root, 0, 0), Errno::EINVAL),
+            (tgkill(&root, user.pid(), user.tid(), -1), Errno::EINVAL),
+        ];
+        for (index, (result, error)) in cases.into_iter().enumerate() {
+            assert_eq!(result, Err(error), "case {index}");
+        }
+        assert_eq!(kill(&root, user.pid(), 0), Ok(0));
+        assert_eq!(pending(&user), 0, "signal 0 only asks");
+    }
+
+    #[test]
+    fn a_pidfd_outlives_its_process_but_not_as_a_target() {
+        let t = enter();
+        let child = another(Cred::new(0, 0));
+        let fd = pidfd::open(&t, child.process(), false).expect("a descriptor");
+        assert_eq!(pidfd_send_signal(&t, fd, raw::SIGUSR1 as i32, 0, 0), Ok(0));
+        assert_eq!(pending(&child), bit(raw::SIGUSR1));
+        assert_eq!(pidfd_send_signal(&t, fd, 0, 0, 1), Err(Errno::EINVAL));
+        assert_eq!(pidfd_open(&t, -1, 0), Err(Errno::EINVAL));
+        assert_eq!(pidfd_open(&t, 4_000_000, 0), Err(Errno::ESRCH));
+        let of = t.files().get(fd).expect("open");
+        assert_eq!(of.object.poll(&of), 0);
+        child.process().zombie.set(Some(0));
+        assert_ne!(of.object.poll(&of), 0, "it tells of the end");
+    }
+}
