@@ -3,6 +3,7 @@
 use super::inet::{self, Description, tcp, udp};
 use super::{interface, unix};
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt::Write;
 use core::net::{IpAddr, SocketAddr};
 use linux_raw_sys::net::{AF_INET, AF_INET6};

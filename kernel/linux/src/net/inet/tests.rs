@@ -480,6 +480,9 @@ fn options_that_do_nothing_here_are_refused() {
     let one = 1i32.to_ne_bytes();
     tcp.0.set_option(raw::SOL_TCP, raw::TCP_NODELAY, &one).expect("an option");
     assert_eq!(tcp.0.option(raw::SOL_TCP, raw::TCP_NODELAY), Ok(one.to_vec()));
+    let congestion = |name: &[u8]| tcp.0.set_option(raw::SOL_TCP, raw::TCP_CONGESTION, name);
+    assert_eq!((congestion(b"reno"), congestion(b"nothing")), (Ok(()), Err(Errno::ENOENT)));
+    assert_eq!(tcp.0.option(raw::SOL_TCP, raw::TCP_CONGESTION), Ok(b"reno\0\0\0\0\0\0\0\0\0\0\0\0".to_vec()));
     assert_eq!(tcp.0.set_option(raw::SOL_TCP, raw::TCP_FASTOPEN, &one), Err(Errno::ENOPROTOOPT));
     assert_eq!(tcp.0.set_option(SOL_IP, raw::IP_ADD_MEMBERSHIP, &[0; 8]), Err(Errno::ENOPROTOOPT));
     assert_eq!(tcp.0.set_option(raw::SOL_IPV6, raw::IPV6_V6ONLY, &one), Err(Errno::ENOPROTOOPT));
