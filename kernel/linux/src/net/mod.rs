@@ -35,8 +35,8 @@ use linux_raw_sys::general::{
     S_IFSOCK, SIGPIPE,
 };
 use linux_raw_sys::net::{
-    AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, MSG_DONTWAIT, MSG_NOSIGNAL, MSG_PEEK, MSG_WAITALL,
-    SOCK_DGRAM, SOCK_RAW, SOCK_SEQPACKET, SOCK_STREAM,
+    AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, MSG_DONTWAIT, MSG_ERRQUEUE, MSG_NOSIGNAL, MSG_PEEK,
+    MSG_WAITALL, SOCK_DGRAM, SOCK_RAW, SOCK_SEQPACKET, SOCK_STREAM,
 };
 use message::{Outgoing, Received};
 use option::Options;
@@ -335,6 +335,10 @@ impl Socket {
         flags: u32,
         received: &mut Received,
     ) -> SysResult {
+        if flags & MSG_ERRQUEUE != 0 && matches!(self.common().domain, AF_INET | AF_INET6) {
+            // Errors are told by the calls themselves; the queue of them is always empty, and never waited for.
+            return Err(Errno::EAGAIN);
+        }
         let stream = self.common().kind == SOCK_STREAM;
         let mut wanted = 1;
         if stream && flags & MSG_PEEK == 0 {

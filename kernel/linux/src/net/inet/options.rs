@@ -56,6 +56,71 @@ impl Default for IpOptions {
     }
 }
 
+/// What the control data of one message asks of its packet.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wishes {
+    /// The source address.
+    pub source: Option<IpAddr>,
+    ttl: Option<u8>,
+    tos: Option<u8>,
+}
+
+impl Wishes {
+    /// Reads control data; EINVAL for what is not understood.
+    pub fn read(control: Vec<Control>) -> Result<Self, Errno> {
+        let mut wishes = Self::default();
+        for control in control {
+            let Control::Other { level, kind, data } = control else { return Err(Errno::EINVAL) };
+            let number = || byte(int(&data)?, 0);
+            match (level, kind) {
+                (SOL_IP, raw::IP_PKTINFO) => wishes.set_source(check(&data, 12)?, data.get(4..8))?,
+                (SOL_IPV6, raw::IPV6_PKTINFO) => {
+                    check(&data, 20)?;
+                    wishes.set_source(data.get(16..20).unwrap_or_default(), data.get(..16))?;
+                }
+                (SOL_IP, raw::IP_TTL) => wishes.ttl = Some(number()?),
+                (SOL_IP, raw::IP_TOS) => wishes.tos = Some(short(&data)? as u8),
+                (SOL_IPV6, raw::IPV6_HOPLIMIT) => wishes.ttl = Some(number()?),
+                (SOL_IPV6, raw::IPV6_TCLASS) => wishes.tos = Some(number()?),
+                _ => return Err(Errno::EINVAL),
+            }
+        }
+        Ok(wishes)
+    }
+
+    /// `interface` begins with its index; the address may be "any".
+    fn set_source(&mut self, interface: &[u8], address: Option<&[u8]>) -> Result<(), Errno> {
+        let index = int(interface)?;
+        if index != 0 && index != LOOPBACK as i32 {
+            return Err(Errno::ENODEV);
+        }
+        let address = address.unwrap_or_default();
+        let ip = match (<[u8; 4]>::try_from(address), <[u8; 16]>::try_from(address)) {
+            (Ok(v4), _) => IpAddr::from(v4),
+            (_, Ok(v6)) => IpAddr::from(v6).to_canonical(),
+            _ => return Err(Errno::EINVAL),
+        };
+        if ip.is_unspecified() {
+            return Ok(());
+        }
+        if !super::is_local(ip) {
+            return Err(Errno::EINVAL);
+        }
+        self.source = Some(ip);
+        Ok(())
+    }
+
+    pub fn apply(&self, header: &mut Header) {
+        header.ttl = self.ttl.unwrap_or(header.ttl);
+        header.tos = self.tos.unwrap_or(header.tos);
+    }
+}
+
+/// The data if it has at least `len` bytes.
+fn check(data: &[u8], len: usize) -> Result<&[u8], Errno> {
+    if data.len() < len { Err(Errno::EINVAL) } else { Ok(data) }
+}
+
 /// What the header of a delivered packet said, for the receiver's control messages.
 #[derive(Clone, Copy, Debug)]
 pub struct Header {

@@ -113,7 +113,14 @@ struct TcpOptions {
     keep_count: i32,
     user_timeout: i32,
     quick_ack: bool,
+    /// The name of a congestion control: on a loopback that loses nothing all of them do the same.
+    congestion: &'static str,
 }
+
+/// net.ipv4.tcp_available_congestion_control; the first is the default.
+const CONGESTION_CONTROLS: [&str; 2] = ["cubic", "reno"];
+/// Bytes of such a name in getsockopt(2): TCP_CA_NAME_MAX.
+const CONGESTION_NAME: usize = 16;
 
 impl Default for TcpOptions {
     fn default() -> Self {
@@ -125,6 +132,7 @@ impl Default for TcpOptions {
             keep_count: 9,
             user_timeout: 0,
             quick_ack: true,
+            congestion: CONGESTION_CONTROLS[0],
         }
     }
 }
@@ -598,6 +606,11 @@ impl Protocol for Tcp {
             raw::TCP_KEEPIDLE => tcp.keep_idle = within(32767)?,
             raw::TCP_KEEPINTVL => tcp.keep_interval = within(32767)?,
             raw::TCP_KEEPCNT => tcp.keep_count = within(127)?,
+            raw::TCP_CONGESTION => {
+                let name = value.split(|byte| *byte == 0).next().unwrap_or_default();
+                let mut known = CONGESTION_CONTROLS.into_iter();
+                tcp.congestion = known.find(|known| known.as_bytes() == name).ok_or(Errno::ENOENT)?;
+            }
             raw::TCP_USER_TIMEOUT => match number()? {
                 ..0 => return Err(Errno::EINVAL),
                 timeout => tcp.user_timeout = timeout,
@@ -628,6 +641,11 @@ impl Protocol for Tcp {
             raw::TCP_KEEPCNT => int_value(tcp.keep_count),
             raw::TCP_USER_TIMEOUT => int_value(tcp.user_timeout),
             raw::TCP_MAXSEG => int_value(MSS),
+            raw::TCP_CONGESTION => {
+                let mut name = tcp.congestion.as_bytes().to_vec();
+                name.resize(CONGESTION_NAME, 0);
+                name
+            }
             raw::TCP_INFO => self.info(),
             _ => return Err(Errno::ENOPROTOOPT),
         })

@@ -429,6 +429,34 @@ fn a_connected_datagram_socket_learns_that_nobody_is_there() {
 }
 
 #[test]
+fn a_message_may_choose_its_source_and_hops() {
+    task::test::enter();
+    let server = socket(AF_INET, SOCK_DGRAM);
+    let to = encode(&bind(&server, "127.0.0.1:0").expect("a port").to_string());
+    server.0.set_option(SOL_IP, raw::IP_RECVTTL, &1i32.to_ne_bytes()).expect("an option");
+    let client = socket(AF_INET, SOCK_DGRAM);
+    let send_with = |kind, data: &[u8]| {
+        let control = alloc::vec![Control::Other { level: SOL_IP, kind, data: data.to_vec() }];
+        let mut message = Outgoing { to: &to, control, ..Outgoing::default() };
+        let socket = Socket::of(&client.1).expect("a socket");
+        socket.send(&client.1, &mut Source::Kernel(b"x"), &mut message)
+    };
+    assert_eq!(send_with(raw::IP_PKTINFO, &[1, 0, 0, 0, 127, 0, 0, 9, 0, 0, 0, 0]), Ok(1));
+    let from = receive_all(&server.1, 9).expect("a datagram").1.from;
+    assert!(matches!(from, Some(Address::Inet(from)) if from.ip().to_string() == "127.0.0.9"));
+    assert_eq!(send_with(raw::IP_TTL, &5i32.to_ne_bytes()), Ok(1));
+    let control = receive_all(&server.1, 9).expect("a datagram").1.control;
+    assert!(matches!(&control[..], [Control::Other { kind: raw::IP_TTL, data, .. }] if data[0] == 5));
+    assert_eq!(send_with(raw::IP_PKTINFO, &[0, 0, 0, 0, 192, 0, 2, 1, 0, 0, 0, 0]), Err(Errno::EINVAL));
+    assert_eq!(send_with(9999, &[0; 4]), Err(Errno::EINVAL));
+    // Nothing ever waits in the queue of errors.
+    let socket = Socket::of(&client.1).expect("a socket");
+    let result =
+        socket.receive(&client.1, &mut Sink::Kernel(&mut [0]), raw::MSG_ERRQUEUE, &mut Received::default());
+    assert_eq!(result, Err(Errno::EAGAIN));
+}
+
+#[test]
 fn a_group_is_heard_by_those_who_joined_it() {
     task::test::enter();
     let on = 1i32.to_ne_bytes();
@@ -480,6 +508,9 @@ fn options_that_do_nothing_here_are_refused() {
     let one = 1i32.to_ne_bytes();
     tcp.0.set_option(raw::SOL_TCP, raw::TCP_NODELAY, &one).expect("an option");
     assert_eq!(tcp.0.option(raw::SOL_TCP, raw::TCP_NODELAY), Ok(one.to_vec()));
+    let congestion = |name: &[u8]| tcp.0.set_option(raw::SOL_TCP, raw::TCP_CONGESTION, name);
+    assert_eq!((congestion(b"reno"), congestion(b"nothing")), (Ok(()), Err(Errno::ENOENT)));
+    assert_eq!(tcp.0.option(raw::SOL_TCP, raw::TCP_CONGESTION), Ok(b"reno\0\0\0\0\0\0\0\0\0\0\0\0".to_vec()));
     assert_eq!(tcp.0.set_option(raw::SOL_TCP, raw::TCP_FASTOPEN, &one), Err(Errno::ENOPROTOOPT));
     assert_eq!(tcp.0.set_option(SOL_IP, raw::IP_ADD_MEMBERSHIP, &[0; 8]), Err(Errno::ENOPROTOOPT));
     assert_eq!(tcp.0.set_option(raw::SOL_IPV6, raw::IPV6_V6ONLY, &one), Err(Errno::ENOPROTOOPT));

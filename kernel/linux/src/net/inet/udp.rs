@@ -4,7 +4,7 @@
 //! has is told to a connected sender, as its ICMP message would.
 
 use super::multicast::{self, Multicast};
-use super::options::{Header, IpOptions};
+use super::options::{Header, IpOptions, Wishes};
 use super::ports::Table;
 use super::{Description, any, decode, decode_to_bind, is_broadcast, is_local, present, route};
 use crate::errno::{Errno, SysResult};
@@ -152,7 +152,13 @@ impl Datagram {
         if to.is_ipv4() { 65507 } else { 65527 }
     }
 
-    fn send_udp(&self, payload: Payload, to: SocketAddr, from: SocketAddr) -> Result<(), Errno> {
+    fn send_udp(
+        &self,
+        payload: Payload,
+        to: SocketAddr,
+        from: SocketAddr,
+        wishes: Wishes,
+    ) -> Result<(), Errno> {
         let mut header = self.ip.borrow().header(to.ip());
         let group = to.ip().is_multicast();
         if group {
@@ -161,6 +167,7 @@ impl Datagram {
                 return Ok(());
             }
         }
+        wishes.apply(&mut header);
         if group || is_broadcast(to.ip()) {
             let all: Vec<Arc<Self>> = PORTS.borrow().matches(to).map(|(_, endpoint)| endpoint).collect();
             let bytes = payload.to_vec();
@@ -293,14 +300,15 @@ impl Protocol for Datagram {
         if message.flags & MSG_OOB != 0 {
             return Err(Errno::EOPNOTSUPP);
         }
-        if !message.control.is_empty() {
-            return Err(Errno::EINVAL);
-        }
+        let wishes = Wishes::read(core::mem::take(&mut message.control))?;
         self.common.check_error()?;
         if self.state.borrow().shutdown.write {
             return Err(Errno::EPIPE);
         }
-        let (to, from) = self.addresses(message)?;
+        let (to, mut from) = self.addresses(message)?;
+        if let Some(source) = wishes.source {
+            from.set_ip(source);
+        }
         let len = source.left();
         if len > Self::most(to.ip()) {
             return Err(Errno::EMSGSIZE);
@@ -310,7 +318,7 @@ impl Protocol for Datagram {
         if self.is_ping() {
             self.send_ping(&payload, to, from)?;
         } else {
-            self.send_udp(payload, to, from)?;
+            self.send_udp(payload, to, from, wishes)?;
         }
         Ok(len)
     }
