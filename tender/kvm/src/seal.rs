@@ -377,19 +377,17 @@ mod tests {
     #[test]
     fn a_sealed_tender_dies_of_every_other_call() {
         for number in (0..512).chain([1 << 30, 0x4000_0000 | 1, usize::MAX]) {
+            if matches!(number, 335 | 336) {
+                // uretprobe and uprobe: Linux shows them to no filter. Outside of a probe they do nothing.
+                continue;
+            }
             let listed = TABLE.iter().find(|row| row.call.id() as usize == number);
             if listed.is_some_and(|row| row.rule == Rule::Any) {
                 continue;
             }
             // For the listed ones these are wrong arguments.
             let status = sealed_child_calls(number, [0, 0, 0, 0, 0]);
-            // uretprobe and uprobe pass by every filter, and end a process that calls them by hand.
-            let end = if matches!(number, 335 | 336) && status & 0x7f == libc::SIGILL {
-                libc::SIGILL
-            } else {
-                libc::SIGSYS
-            };
-            assert_eq!(status & 0x7f, end, "call {number}: status {status:#x}");
+            assert_eq!(status & 0x7f, libc::SIGSYS, "call {number}: status {status:#x}");
         }
     }
 
