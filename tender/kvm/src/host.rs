@@ -92,6 +92,17 @@ pub(crate) unsafe fn sealed(number: Sysno, args: [usize; 5]) -> isize {
     unsafe { husk_kvm_sealed(number.id() as usize, a, b, c, d, e) }
 }
 
+/// As `sealed`, with any number: for the test that tries them all.
+///
+/// # Safety
+/// As `sealed`.
+#[cfg(test)]
+pub(crate) unsafe fn sealed_number(number: usize, args: [usize; 5]) -> isize {
+    let [a, b, c, d, e] = args;
+    // SAFETY: as promised by the caller.
+    unsafe { husk_kvm_sealed(number, a, b, c, d, e) }
+}
+
 /// Starts a thread of this process on `stack` (its top, 16-byte aligned) and returns its id.
 ///
 /// # Safety
