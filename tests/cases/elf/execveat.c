@@ -39,6 +39,6 @@ int main(int argc, char **argv) {
     int reading = MUST(open(path, O_RDONLY | O_CLOEXEC));
     close(memory);
     try_it("memfd", reading, "", AT_EMPTY_PATH);
-    try_it("bad flag", fd, "", 0x10);
+    try_it("bad flag", fd, "", AT_EMPTY_PATH | 0x10);
     try_it("bad descriptor", 900, "", AT_EMPTY_PATH);
 }

@@ -17,7 +17,7 @@ int main(void) {
     say("state %c, %d fields", state, n + 3);
     IS(ppid == getppid() && pgrp == getpgrp() && session == getsid(0));
     IS(f[16] == 1);
-    IS(f[14] == 20 && f[15] == 0);
+    IS(f[14] == 20 + f[15] && f[15] == getpriority(PRIO_PROCESS, 0));
     IS(f[19] > 0 && f[20] > 0);
     IS(f[34] == SIGCHLD);
     for (int i = 0; i < 50; i++)

@@ -20,7 +20,7 @@ int main(void) {
     signal(SIGHUP, SIG_IGN);
     on(SIGTERM, (void (*)(int))exit);
     raise(SIGUSR1);
-    say("%s %s", field("SigBlk"), "blocked"), say("%s", field("SigIgn")), say("%s", field("SigPnd")), say("%s", field("ShdPnd"));
+    say("%s %s", field("SigBlk"), "blocked"), say("%lx", strtoul(field("SigIgn"), NULL, 16) & 0x7fffffff), say("%s", field("SigPnd")), say("%s", field("ShdPnd"));
     kill(getpid(), SIGRTMIN);
     say("%s", field("ShdPnd"));
     unsigned long caught = strtoul(field("SigCgt"), NULL, 16);

@@ -10,6 +10,8 @@ int main(int argc, char **argv) {
         NUM(n);
         return 11;
     }
+    if (argc == 1)
+        closefrom(3);
     char *args[60], text[16];
     sprintf(text, "n%d", argc);
     for (int i = 0; i < argc; i++)

@@ -18,7 +18,7 @@ int main(void) {
             waitpid(pid, &status, 0);
         }
     }
-    for (int sig = 32; sig <= 64; sig += 8) {
+    for (int sig = SIGRTMIN; sig <= 64; sig += 6) {
         pid_t pid = MUST(fork());
         if (!pid) {
             kill(getpid(), sig);
