@@ -114,6 +114,6 @@ pub struct KernelHeader {
     pub data_start: u64,
     pub data_end: u64,
     pub bss_end: u64,
-    /// What the kvm tender needs of the image; see `kvm` there.
+    /// Entry of upcalls (kvm tender, see `vcpu::Upcall`); the rest is reserved.
     pub kvm: [u64; 4],
 }

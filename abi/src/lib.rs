@@ -8,3 +8,4 @@
 pub mod boot;
 pub mod gate;
 pub mod layout;
+pub mod vcpu;

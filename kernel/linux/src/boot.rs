@@ -26,7 +26,8 @@ pub(crate) fn boot() {
     let thread = Thread::new().expect("memory for the first kernel stack");
     let cred = Cred::new(boot.uid, boot.gid);
     let entity = Entity::new(Some(thread), Some(group.clone()));
-    let task = process::first_task(cred, entity, Space::new(Some(group)));
+    let space = Space::new(Some(group)).expect("memory for the first address space");
+    let task = process::init_task(cred, entity, space);
     task.set_files(FdTable::new());
     sched::start(task);
 }

@@ -1,11 +1,13 @@
 //! The personality's entries: what the machine calls on system calls, faults and kicks, and the way out.
 
 use crate::boot;
+use crate::errno::SysResult;
 use crate::mem::Bad;
 use crate::signal::{self, Action};
 use crate::syscall::site::{self, Mended};
-use crate::syscall::{table, trace};
+use crate::syscall::{seccomp, table, trace};
 use crate::task::{self, Task, clone, exit, sched};
+use alloc::sync::Arc;
 use husk_machine::personality::Personality;
 use husk_machine::trap::{self, Trap};
 use husk_machine::user::Access;
@@ -38,8 +40,7 @@ impl Personality for Linux {
     fn trap(&self, trap: Trap) {
         if !mend(trap) {
             let t = task::current();
-            let bad = unmendable(&t, trap);
-            signal::fault(&t, trap.vector, trap.error, trap.address as usize, bad);
+            signal::fault(&t, trap, unmendable(&t, trap));
             cpu::request_work();
         }
         way_out();
@@ -74,11 +75,11 @@ fn serve() {
         let (number, args) = context::call();
         let result = if trace::enabled() {
             let line = trace::describe(&t, number, &args);
-            let result = table::dispatch(&t, number, &args);
+            let result = dispatch(&t, number, &args);
             trace::print(&line, result);
             result
         } else {
-            table::dispatch(&t, number, &args)
+            dispatch(&t, number, &args)
         };
         match signal::finish_call(&t, result) {
             Action::Return => return,
@@ -86,6 +87,17 @@ fn serve() {
             Action::Exit(status) => return exit::end_by_signal(&t, status),
         }
     }
+}
+
+/// Makes one call, if the task's seccomp filters let it.
+fn dispatch(t: &Arc<Task>, number: u64, args: &[usize; 6]) -> SysResult {
+    if t.seccomp.borrow().is_on()
+        && let Some(result) = seccomp::verdict(t, number, args)
+    {
+        return result;
+    }
+    // Linux takes the number for an int.
+    table::dispatch(t, u64::from(number as u32), args)
 }
 
 /// The way out to the application: ends the task if it must end, lets others run, delivers signals.
@@ -96,7 +108,6 @@ fn way_out() {
     loop {
         {
             let t = task::current();
-            sched::before_return();
             if let Some(status) = exit::must_end(&t) {
                 exit::finish(&t, status);
                 drop(t);
@@ -106,6 +117,8 @@ fn way_out() {
                 exit::end_by_signal(&t, status);
             }
         }
+        // A stop is slept through in `deliver`, so whose turn it is is asked after it.
+        sched::before_return();
         let t = task::current();
         if exit::must_end(&t).is_none() && !signal::interrupts(&t) {
             break;

@@ -11,6 +11,8 @@ pub mod cell;
 pub mod context;
 pub mod global;
 pub mod page;
+#[cfg(any(husk_image, test))]
+mod paging;
 pub mod pod;
 pub mod span;
 pub mod user;

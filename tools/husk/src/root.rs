@@ -1,9 +1,13 @@
-//! The root image of a guest: found, or made by `husk-cli`.
+//! The root image of a guest: found by its plan in the user's cache, or packed by `husk-pack`, which then leaves a plan.
 
 use crate::args::Options;
 use crate::start::Process;
+use crate::{cli, run};
 use core::ffi::CStr;
+use husk_plan::{FILE_NAME_LEN, Plan, Request, SIZE_MAX, Stamp, chooses_by_directory, device};
 use husk_tender::host;
+use linux_raw_sys::general as raw;
+use syscalls::{Errno, Sysno};
 
 /// An open root image and the program in it.
 pub struct Root {
@@ -12,29 +16,244 @@ pub struct Root {
     pub program: &'static CStr,
 }
 
-/// Opens the image of `--rootfs`.
+const PATH_MAX: usize = 4096;
+
+/// A path that is put together.
+#[derive(Clone, Copy)]
+struct PathBuffer {
+    bytes: [u8; PATH_MAX],
+    len: usize,
+}
+
+impl PathBuffer {
+    const fn new() -> Self {
+        Self { bytes: [0; PATH_MAX], len: 0 }
+    }
+
+    /// Adds `part`; what does not fit makes the path one that does not exist.
+    fn push(&mut self, part: &[u8]) {
+        let room = (PATH_MAX - 1 - self.len).min(part.len());
+        self.bytes[self.len..self.len + room].copy_from_slice(&part[..room]);
+        self.len += room;
+        self.bytes[self.len] = 0;
+    }
+
+    fn of(parts: &[&[u8]]) -> Self {
+        let mut path = Self::new();
+        parts.iter().for_each(|part| path.push(part));
+        path
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    fn as_c_str(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.bytes).unwrap_or(c"")
+    }
+}
+
+/// What outlives this module's functions: the fast path has no heap.
+struct Kept {
+    program: PathBuffer,
+    plan: [u8; SIZE_MAX],
+}
+
+static mut KEPT: Kept = Kept { program: PathBuffer::new(), plan: [0; SIZE_MAX] };
+
+/// Finds or packs what the options ask for.
 pub fn open(process: &Process, options: &Options) -> Root {
     // SAFETY: the host gives C strings.
-    let program = unsafe { CStr::from_ptr(process.args[options.program].cast()) };
-    let Some(path) = options.rootfs else {
-        crate::run::say(&[b"run: not packed"]);
-        host::exit(125)
-    };
+    let named = unsafe { CStr::from_ptr(process.args[options.program].cast()) };
+    // SAFETY: called once, by the only thread.
+    let kept = unsafe { &mut *(&raw mut KEPT) };
+    if let Some(path) = options.rootfs {
+        return open_rootfs(process, path, named, &mut kept.program);
+    }
+    if let Some(root) = find_packed(process, options, named, kept) {
+        return root;
+    }
+    // SAFETY: as above; `find_packed` let go of what it had.
+    let kept = unsafe { &mut *(&raw mut KEPT) };
+    let mut arguments = [core::ptr::null::<u8>(); 2 * crate::args::LIST_MAX + 3];
+    let mut count = 1;
+    for with in options.with.as_slice() {
+        arguments[count] = c"--with".as_ptr().cast();
+        arguments[count + 1] = *with;
+        count += 2;
+    }
+    arguments[count] = named.as_ptr().cast();
+    let len = pack(process, &mut arguments, &mut kept.plan);
+    let mut lines = kept.plan[..len].split(|byte| *byte == b'\n');
+    let image = PathBuffer::of(&[lines.next().unwrap_or_default()]);
+    kept.program = PathBuffer::of(&[lines.next().unwrap_or_default()]);
+    open_image(image.as_c_str(), kept.program.as_c_str())
+}
+
+/// `--rootfs`: an image, or a directory that becomes one.
+fn open_rootfs(process: &Process, path: &CStr, named: &'static CStr, buffer: &mut PathBuffer) -> Root {
+    let is_directory = host::stat(path).is_ok_and(|stat| stat.st_mode & raw::S_IFMT == raw::S_IFDIR);
+    if !is_directory {
+        return open_image(path, named);
+    }
+    let mut arguments = [core::ptr::null::<u8>(); 4];
+    arguments[1] = c"--rootfs".as_ptr().cast();
+    arguments[2] = path.as_ptr().cast();
+    let len = pack(process, &mut arguments, &mut buffer.bytes);
+    let line = buffer.bytes[..len].split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let image = PathBuffer::of(&[line]);
+    open_image(image.as_c_str(), named)
+}
+
+fn open_image(path: &CStr, program: &'static CStr) -> Root {
     match host::open_read(path).and_then(|fd| host::stat_fd(fd).map(|stat| (fd, stat))) {
         Ok((fd, stat)) => Root { fd, len: stat.st_size as u64, program },
         Err(error) => {
             let name = error.name().unwrap_or("error").as_bytes();
-            crate::run::say(&[b"run: ", path.to_bytes(), b": the root image cannot be opened: ", name]);
+            run::say(&[b"run: ", path.to_bytes(), b": the root image cannot be opened: ", name]);
             host::exit(125)
         }
     }
+}
+
+/// Runs `husk-pack` and returns how much it wrote to its stdout. Ends as it ended when it failed.
+fn pack(process: &Process, arguments: &mut [*const u8], out: &mut [u8]) -> usize {
+    let mut buffer = [0; PATH_MAX];
+    let Some(path) = cli::beside(b"husk-pack", &mut buffer) else {
+        run::say(&[b"run: the program husk-pack is not beside this one"]);
+        host::exit(125)
+    };
+    arguments[0] = path.as_ptr().cast();
+    let mut ends = [0_i32; 2];
+    // SAFETY: pipe2 writes two descriptors; this process has one thread; the arrays end with NULL.
+    let child = unsafe {
+        if host::call(Sysno::pipe2, [ends.as_mut_ptr() as usize, raw::O_CLOEXEC as usize, 0, 0, 0, 0]).is_err() {
+            host::exit(125)
+        }
+        match host::fork(0) {
+            Ok(0) => {
+                let _ = host::call(Sysno::dup2, [ends[1] as usize, 1, 0, 0, 0, 0]);
+                let _ = host::execve(path, arguments.as_ptr(), process.env.as_ptr());
+                run::say(&[b"run: ", path.to_bytes(), b" cannot be executed"]);
+                host::exit(125)
+            }
+            Ok(child) => child,
+            Err(_) => host::exit(125),
+        }
+    };
+    host::close(ends[1]);
+    let mut len = 0;
+    while let Ok(count @ 1..) = host::read(ends[0], &mut out[len..]) {
+        len += count;
+    }
+    host::close(ends[0]);
+    match host::wait(child) {
+        Ok(Some(0)) => len,
+        Ok(Some(status)) if status & 0x7f == 0 => host::exit((status >> 8) & 0xff),
+        _ => host::exit(125),
+    }
+}
+
+fn is_executable(path: &CStr) -> bool {
+    // SAFETY: the path is a C string.
+    let allowed = unsafe { host::call(Sysno::access, [path.as_ptr() as usize, raw::X_OK as usize, 0, 0, 0, 0]) };
+    allowed.is_ok() && host::stat(path).is_ok_and(|stat| stat.st_mode & raw::S_IFMT == raw::S_IFREG)
+}
+
+fn working_directory() -> PathBuffer {
+    let mut path = PathBuffer::new();
+    // SAFETY: the buffer has room for the given length.
+    let done = unsafe { host::call(Sysno::getcwd, [path.bytes.as_mut_ptr() as usize, PATH_MAX, 0, 0, 0, 0]) };
+    path.len = done.map_or(0, |len| len - 1);
+    path
+}
+
+/// The absolute path that `husk-pack` would find for a program.
+fn find(process: &Process, named: &[u8], directory: &PathBuffer) -> Option<PathBuffer> {
+    if named.starts_with(b"/") {
+        return Some(PathBuffer::of(&[named]));
+    }
+    if named.contains(&b'/') {
+        return Some(PathBuffer::of(&[directory.as_bytes(), b"/", named]));
+    }
+    let path = process.variable(b"PATH")?.to_bytes();
+    path.split(|byte| *byte == b':').find_map(|folder| {
+        let found = PathBuffer::of(&[folder, b"/", named]);
+        (folder.starts_with(b"/") && is_executable(found.as_c_str())).then_some(found)
+    })
+}
+
+/// The stamp of a file, following links; `None` when there is no such file.
+fn stamp(path: &CStr) -> Result<Option<Stamp>, Errno> {
+    // SAFETY: all-zero is a valid `statx`, which the call overwrites; the path is a C string.
+    let stat = unsafe {
+        let mut stat: raw::statx = core::mem::zeroed();
+        let mask = raw::STATX_BASIC_STATS;
+        let args = [raw::AT_FDCWD as usize, path.as_ptr() as usize, 0, mask as usize, (&raw mut stat) as usize, 0];
+        match host::call(Sysno::statx, args) {
+            Ok(_) => stat,
+            Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+    };
+    let nanoseconds = |time: raw::statx_timestamp| time.tv_sec * 1_000_000_000 + i64::from(time.tv_nsec);
+    Ok(Some(Stamp {
+        device: device(stat.stx_dev_major, stat.stx_dev_minor),
+        ino: stat.stx_ino,
+        size: stat.stx_size,
+        mtime_ns: nanoseconds(stat.stx_mtime),
+        ctime_ns: nanoseconds(stat.stx_ctime),
+    }))
+}
+
+/// The image of a request that was packed before, if nothing it was made from has changed.
+fn find_packed(process: &Process, options: &Options, named: &CStr, kept: &'static mut Kept) -> Option<Root> {
+    let directory = working_directory();
+    let program = find(process, named.to_bytes(), &directory)?;
+    let chooses = chooses_by_directory(program.as_bytes());
+    let variable = |name: &[u8]| process.variable(name).map_or(&b""[..], CStr::to_bytes);
+    let with = options.with.as_slice().iter().map(|with| {
+        // SAFETY: the host gives C strings.
+        unsafe { CStr::from_ptr(with.cast()) }.to_bytes()
+    });
+    // SAFETY: no pointers.
+    let uid = unsafe { host::call(Sysno::geteuid, [0; 6]) }.unwrap_or(0) as u32;
+    let request = Request {
+        program: program.as_bytes(),
+        with,
+        library_path: variable(b"LD_LIBRARY_PATH"),
+        uid,
+        directory: if chooses { directory.as_bytes() } else { b"" },
+        version: if chooses { variable(b"PYENV_VERSION") } else { b"" },
+    };
+    let name: [u8; FILE_NAME_LEN] = request.file_name();
+    let cache = variable(b"XDG_CACHE_HOME");
+    let path = if cache.starts_with(b"/") {
+        PathBuffer::of(&[cache, b"/husk/run/", &name])
+    } else {
+        PathBuffer::of(&[variable(b"HOME"), b"/.cache/husk/run/", &name])
+    };
+    let fd = host::open_read(path.as_c_str()).ok()?;
+    let mut len = 0;
+    while let Ok(count @ 1..) = host::read(fd, &mut kept.plan[len..]) {
+        len += count;
+    }
+    host::close(fd);
+    let plan = Plan::decode(&kept.plan[..len]).ok()?;
+    let unchanged = || plan.inputs().all(|input| stamp(input.path).is_ok_and(|found| found == input.stamp));
+    if !plan.answers(&request) || !unchanged() {
+        return None;
+    }
+    let fd = host::open_read(plan.image()).ok()?;
+    let len = host::stat_fd(fd).ok()?.st_size as u64;
+    (len == plan.image_size()).then_some(Root { fd, len, program: plan.program() })
 }
 
 /// The host's name.
 pub fn hostname(buffer: &mut [u8; 65]) -> &CStr {
     let mut names = [[0_u8; 65]; 6];
     // SAFETY: `struct new_utsname` is six arrays of 65 bytes.
-    let _ = unsafe { host::call(syscalls::Sysno::uname, [names.as_mut_ptr() as usize, 0, 0, 0, 0, 0]) };
+    let _ = unsafe { host::call(Sysno::uname, [names.as_mut_ptr() as usize, 0, 0, 0, 0, 0]) };
     *buffer = names[1];
     CStr::from_bytes_until_nul(buffer).unwrap_or(c"husk")
 }
@@ -44,6 +263,6 @@ pub fn host_cpus() -> u32 {
     let mut mask = [0_u64; 16];
     let args = [0, size_of_val(&mask), mask.as_mut_ptr() as usize, 0, 0, 0];
     // SAFETY: the mask has room for the given length.
-    let _ = unsafe { host::call(syscalls::Sysno::sched_getaffinity, args) };
+    let _ = unsafe { host::call(Sysno::sched_getaffinity, args) };
     mask.iter().map(|word| word.count_ones()).sum::<u32>().clamp(1, 64)
 }

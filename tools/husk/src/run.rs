@@ -1,7 +1,7 @@
 //! `husk run`: from the command line to the guest, and the wait for its end.
 
 use crate::args::{self, Options, Tender};
-use crate::start::{Process, kernel_data};
+use crate::start::{Process, kernel_data, kernel_text};
 use core::ffi::CStr;
 use husk_abi::boot::{FLAG_FORK, FLAG_NO_PATCH, FLAG_TERMINAL, FLAG_TRACE};
 use husk_tender::clock::{self, Sample};
@@ -28,6 +28,21 @@ pub fn say(parts: &[&[u8]]) {
     host::print(&line[..len]);
 }
 
+/// A message made by formatting; what does not fit is cut.
+struct Text {
+    bytes: [u8; 256],
+    len: usize,
+}
+
+impl core::fmt::Write for Text {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        let len = text.len().min(self.bytes.len() - self.len);
+        self.bytes[self.len..self.len + len].copy_from_slice(&text.as_bytes()[..len]);
+        self.len += len;
+        Ok(())
+    }
+}
+
 fn fail(parts: &[&[u8]]) -> ! {
     say(parts);
     host::exit(FAILURE)
@@ -50,8 +65,8 @@ pub fn main(process: &Process) -> ! {
 
 fn run(process: &Process, options: &Options, clock: Sample) -> ! {
     let root = crate::root::open(process, options);
-    let may_fork = options.may_fork;
-    if !may_fork {
+    // In the kvm tender guest processes are none of the host's.
+    if !options.may_fork || options.tender == Tender::Kvm {
         become_guest(process, options, clock, &root);
     }
     // A guest that may fork is process 1 of a PID namespace, so that nothing of it outlives it.
@@ -164,9 +179,12 @@ fn become_guest(process: &Process, options: &Options, clock: Sample, root: &crat
         hwcap: process.aux(AT_HWCAP) as u64,
         clock,
     };
-    match options.tender {
-        Tender::Default | Tender::Process => {}
-        Tender::Kvm => fail(&[b"run: this build has no kvm tender"]),
+    if options.tender == Tender::Kvm {
+        let machine = husk_tender_kvm::Machine { text: kernel_text(), control: None, cpuid: None };
+        let error = husk_tender_kvm::run(&config, &machine);
+        let mut text = Text { bytes: [0; 256], len: 0 };
+        let _ = core::fmt::write(&mut text, format_args!("{error}"));
+        fail(&[b"run: kvm: ", &text.bytes[..text.len]]);
     }
     let failure = husk_tender_process::run(&config);
     fail(&[

@@ -35,6 +35,16 @@ unsafe extern "C" {
     static husk_kernel_data_end: u8;
 }
 
+/// The kernel's read-only part, where the host mapped it.
+pub fn kernel_text() -> &'static [u8] {
+    let start = husk_abi::layout::KERNEL;
+    // SAFETY: the linker script puts the image there, header first; its writable part begins at the next page.
+    unsafe {
+        let header = &*(start as *const husk_abi::boot::KernelHeader);
+        core::slice::from_raw_parts(start as *const u8, header.data_start as usize - start)
+    }
+}
+
 /// Initial contents of the kernel's writable part.
 pub fn kernel_data() -> &'static [u8] {
     // SAFETY: the two labels enclose the bytes.

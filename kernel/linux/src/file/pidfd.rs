@@ -40,6 +40,16 @@ impl File for PidFd {
         Some(&self.process.own_events)
     }
 
+    fn link(&self) -> String {
+        anon::link("[pidfd]")
+    }
+
+    fn fdinfo(&self, out: &mut String) {
+        let pid = if self.process.zombie.get().is_some() { -1 } else { self.process.pid() };
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "Pid:\t{pid}\nNSpid:\t{pid}");
+    }
+
     fn stat(&self) -> Result<Stat, Errno> {
         Ok(self.identity.stat())
     }

@@ -2,7 +2,7 @@
 //!
 //! Who reads takes its own signals, not those of the task that made the descriptor.
 
-use super::anon::Identity;
+use super::anon::{self, Identity};
 use super::io::Sink;
 use super::{File, OpenFile};
 use crate::errno::{Errno, SysResult};
@@ -10,7 +10,9 @@ use crate::fs::Stat;
 use crate::signal::{self, SIGINFO_LEN, SigSet, UNBLOCKABLE, bit};
 use crate::task::wait::{WaitEnd, WaitLimit, WaitQueue, wait_event};
 use crate::task::{Task, current};
+use alloc::string::String;
 use alloc::sync::Arc;
+use core::fmt::Write;
 use husk_machine::cell::KCell;
 use linux_raw_sys::general::{EPOLLIN, EPOLLRDNORM};
 
@@ -85,6 +87,15 @@ impl File for SignalFd {
 
     fn wait_queue(&self, _of: &OpenFile) -> Option<&WaitQueue> {
         Some(&self.queue)
+    }
+
+    fn link(&self) -> String {
+        anon::link("[signalfd]")
+    }
+
+    fn fdinfo(&self, out: &mut String) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "sigmask:\t{:016x}", self.mask.get());
     }
 
     fn stat(&self) -> Result<Stat, Errno> {

@@ -60,6 +60,8 @@ pub struct Space {
     /// Pages of files that mappings refer to, by address: alive although the file may let go of them.
     held: KCell<BTreeMap<usize, Arc<Pages>>>,
     group: Option<Arc<Group>>,
+    /// Its page tables, where the kernel has such.
+    machine: space::Handle,
     /// Call sites that were seen to trap, and what became of them.
     pub(crate) sites: KCell<crate::syscall::site::Sites>,
 }
@@ -116,16 +118,23 @@ impl Area {
 
 impl Space {
     /// An empty space of a group.
-    pub fn new(group: Option<Arc<Group>>) -> Arc<Self> {
-        Arc::new(Self {
+    pub fn new(group: Option<Arc<Group>>) -> Result<Arc<Self>, Errno> {
+        let machine = space::Handle::new().map_err(|_| Errno::ENOMEM)?;
+        Ok(Arc::new(Self {
             map: KCell::default(),
             layout: KCell::default(),
             program_text: KCell::default(),
             auxv: KCell::default(),
             held: KCell::default(),
             group,
+            machine,
             sites: KCell::default(),
-        })
+        }))
+    }
+
+    /// Makes it the space of this vCPU.
+    pub fn activate(&self) {
+        self.machine.activate();
     }
 
     /// The vCPUs that can run tasks of this space.
@@ -133,17 +142,18 @@ impl Space {
         self.group.clone()
     }
 
-    /// A copy for a forked child; the machine has copied the contents.
-    pub fn duplicate(&self, group: Arc<Group>) -> Arc<Self> {
-        Arc::new(Self {
+    /// A copy for a forked child, contents included.
+    pub fn duplicate(&self, group: Arc<Group>) -> Result<Arc<Self>, Errno> {
+        Ok(Arc::new(Self {
             map: KCell::new(self.map.borrow().clone()),
             layout: KCell::new(self.layout.get()),
             program_text: KCell::new(self.current_program_text()),
             auxv: KCell::new(self.auxv.borrow().clone()),
             held: KCell::new(self.held.borrow().clone()),
             group: Some(group),
+            machine: self.machine.fork().map_err(|_| Errno::ENOMEM)?,
             sites: KCell::new(self.sites.borrow().clone()),
-        })
+        }))
     }
 
     /// `program_text` with the arguments as they are now: programs write over them to show what they do.

@@ -42,6 +42,9 @@ impl From<Credentials> for ucred {
     }
 }
 
+/// The user and group that stand for ids that cannot be told.
+const OVERFLOW_ID: u32 = 65534;
+
 /// One piece of control data, decoded where the socket layer itself must act on it.
 pub enum Control {
     /// SCM_RIGHTS.
@@ -77,8 +80,16 @@ pub struct Received {
 /// What a Unix message carries besides its bytes.
 pub struct Ancillary {
     pub from: Option<super::addr::UnixName>,
-    pub credentials: Credentials,
+    /// `None` when neither end wanted to know.
+    pub credentials: Option<Credentials>,
     pub rights: Vec<InFlight>,
     /// When it was sent, in realtime ns, where the receiver wants to know.
     pub time: Option<u64>,
+}
+
+impl Ancillary {
+    /// Who sent the message; process 0 and the overflow ids where that was not noted.
+    pub fn sender(&self) -> Credentials {
+        self.credentials.unwrap_or(Credentials { pid: 0, uid: OVERFLOW_ID, gid: OVERFLOW_ID })
+    }
 }

@@ -4,7 +4,7 @@ use super::action::effect_of;
 use super::frame::{self, Parts};
 use super::{AltStack, Effect, SIG_DFL, SIG_IGN, SigAction, SigInfo, SigSet, bit, fault, job, set_mask};
 use crate::errno::{Errno, SysResult};
-use crate::task::Task;
+use crate::task::{Task, exit};
 use alloc::sync::Arc;
 use husk_machine::context;
 use linux_raw_sys::general as raw;
@@ -16,7 +16,7 @@ pub enum Action {
     Return,
     /// Run the system call in the registers (`orig_rax` and the arguments) again.
     Restart,
-    /// End the process with this wait status, or, if it is ending already, this thread.
+    /// End the process with this wait status, unless this thread is ending already.
     Exit(i32),
 }
 
@@ -59,10 +59,10 @@ pub fn deliver(t: &Arc<Task>, result: Option<SysResult>) -> Action {
         context::set_regs(&regs);
     }
     loop {
-        if let Some(status) = t.process().exiting.get() {
+        if let Some(status) = exit::must_end(t) {
             return Action::Exit(status);
         }
-        if t.process().stopped.get() {
+        if t.process().stopped.get() && !super::killed(t) {
             job::stay_stopped(t);
             continue;
         }
@@ -298,7 +298,17 @@ mod tests {
     }
 
     #[test]
+    fn kill_ends_a_stopped_process() {
+        let t = enter();
+        job::begin_stop(&t, raw::SIGSTOP);
+        send_to_process(t.process(), SigInfo::kernel(raw::SIGKILL));
+        assert_eq!(deliver(&t, None), Action::Exit(raw::SIGKILL as i32));
+    }
+
+    #[test]
     fn terminal_stops_spare_orphaned_groups() {
+        // Process 1 is never orphaned.
+        let _first = enter();
         let t = enter();
         send_to_process(t.process(), SigInfo::kernel(raw::SIGTSTP));
         assert_eq!(deliver(&t, None), Action::Return);

@@ -6,48 +6,42 @@ use crate::task::Task;
 use alloc::sync::Arc;
 use alloc::vec;
 use husk_machine::context;
+use husk_machine::trap::{self, Trap};
 use linux_raw_sys::general as raw;
 
-// Exceptions of x86, by vector.
-const DIVIDE: u64 = 0;
-const DEBUG: u64 = 1;
-const BREAKPOINT: u64 = 3;
-const INVALID_OPCODE: u64 = 6;
+// Exceptions without a name in `trap`.
 const SEGMENT_NOT_PRESENT: u64 = 11;
 const STACK_SEGMENT: u64 = 12;
-const PAGE: u64 = 14;
-const X87: u64 = 16;
-const ALIGNMENT: u64 = 17;
-const SIMD: u64 = 19;
 
-/// The current task's program caused exception `trap`: sends the signal, which it takes even if it blocks or ignores it.
-/// `address` is CR2, `bad` says why for page faults (vector 14).
-pub fn fault(t: &Arc<Task>, trap: u64, error: u64, address: usize, bad: Bad) {
+/// The current task's program caused an exception: sends the signal, which it takes even if it blocks or ignores it. For
+/// page faults `bad` says why.
+pub fn fault(t: &Arc<Task>, trap: Trap, bad: Bad) {
     {
         let mut state = t.signals.state.borrow_mut();
-        state.last_fault[0] = trap;
-        state.last_fault[1] = error;
-        if trap == PAGE {
-            state.last_fault[2] = address as u64;
+        state.last_fault[0] = trap.vector;
+        state.last_fault[1] = trap.error;
+        if trap.vector == trap::PAGE_FAULT {
+            state.last_fault[2] = trap.address;
         }
     }
-    if let Some(info) = info_of(trap, address, bad) {
+    if let Some(info) = info_of(trap, bad) {
         force(t, info);
     }
 }
 
-fn info_of(trap: u64, address: usize, bad: Bad) -> Option<SigInfo> {
+fn info_of(trap: Trap, bad: Bad) -> Option<SigInfo> {
     let at = context::regs().rip as usize;
     let here = |signo: u32, code: u32| Some(SigInfo::fault(signo, code as i32, at));
-    match trap {
-        DIVIDE => here(raw::SIGFPE, raw::FPE_INTDIV),
-        DEBUG => here(raw::SIGTRAP, raw::TRAP_TRACE),
-        BREAKPOINT => Some(SigInfo::kernel(raw::SIGTRAP)),
-        INVALID_OPCODE => here(raw::SIGILL, raw::ILL_ILLOPN),
+    match trap.vector {
+        trap::DIVIDE_ERROR => here(raw::SIGFPE, raw::FPE_INTDIV),
+        trap::DEBUG => here(raw::SIGTRAP, raw::TRAP_TRACE),
+        trap::BREAKPOINT => Some(SigInfo::kernel(raw::SIGTRAP)),
+        trap::INVALID_OPCODE => here(raw::SIGILL, raw::ILL_ILLOPN),
         SEGMENT_NOT_PRESENT | STACK_SEGMENT => Some(SigInfo::kernel(raw::SIGBUS)),
-        PAGE => Some(page_info(address, bad)),
-        X87 | SIMD => here(raw::SIGFPE, float_code(trap)?),
-        ALIGNMENT => Some(SigInfo::fault(raw::SIGBUS, raw::BUS_ADRALN as i32, 0)),
+        trap::PAGE_FAULT => Some(page_info(trap.address as usize, bad)),
+        trap::X87_ERROR | trap::SIMD_ERROR if trap.code > 0 => here(raw::SIGFPE, trap.code as u32),
+        trap::X87_ERROR | trap::SIMD_ERROR => here(raw::SIGFPE, float_code(trap.vector)?),
+        trap::ALIGNMENT_CHECK => Some(SigInfo::fault(raw::SIGBUS, raw::BUS_ADRALN as i32, 0)),
         _ => Some(SigInfo::kernel(raw::SIGSEGV)),
     }
 }
@@ -61,11 +55,11 @@ fn page_info(address: usize, bad: Bad) -> SigInfo {
 }
 
 /// Which unmasked floating-point exception it was; `None` when there is none (any more).
-fn float_code(trap: u64) -> Option<u32> {
+fn float_code(vector: u64) -> Option<u32> {
     let mut area = vec![0; context::fpu_len()];
     context::save_fpu(&mut area);
     let half = |at: usize| u32::from(area[at]) | u32::from(area[at + 1]) << 8;
-    let raised = if trap == X87 {
+    let raised = if vector == trap::X87_ERROR {
         let (control, status) = (half(0), half(2));
         status & !control
     } else {
@@ -119,12 +113,16 @@ pub(super) fn force_after_bad_stack(t: &Arc<Task>, signo: u32) {
 
 #[cfg(test)]
 mod tests {
-    use super::{fault, float_code_of};
+    use super::{Trap, fault, float_code_of};
     use crate::mem::Bad;
     use crate::signal::{Action, SIG_IGN, SigAction, bit, deliver, set_mask, take};
     use crate::task::test::enter;
     use husk_machine::context::{Regs, set_regs};
     use linux_raw_sys::general as raw;
+
+    fn exception(vector: u64, address: u64) -> Trap {
+        Trap { vector, error: 0, address, beyond: false, code: 0 }
+    }
 
     #[test]
     fn exceptions_become_the_signals_of_linux() {
@@ -143,7 +141,7 @@ mod tests {
             (17, Bad::Unmapped, raw::SIGBUS, raw::BUS_ADRALN, 0),
         ];
         for (trap, bad, signo, code, address) in cases {
-            fault(&t, trap, 4, 0xbad0, bad);
+            fault(&t, Trap { error: 4, ..exception(trap, 0xbad0) }, bad);
             let info = take(&t, !0).expect("a fault sends a signal");
             assert_eq!(
                 (info.signo, info.code, info.fields[0]),
@@ -157,11 +155,11 @@ mod tests {
     fn a_fault_ends_a_process_that_blocks_or_ignores_its_signal() {
         let t = enter();
         set_mask(&t, bit(raw::SIGSEGV));
-        fault(&t, 14, 6, 0, Bad::Unmapped);
+        fault(&t, exception(14, 0), Bad::Unmapped);
         assert_eq!(deliver(&t, None), Action::Exit(raw::SIGSEGV as i32));
         let t = enter();
         t.handlers.borrow().set(raw::SIGFPE, SigAction { handler: SIG_IGN, ..SigAction::default() });
-        fault(&t, 0, 0, 0, Bad::Unmapped);
+        fault(&t, exception(0, 0), Bad::Unmapped);
         assert_eq!(deliver(&t, None), Action::Exit(raw::SIGFPE as i32));
     }
 

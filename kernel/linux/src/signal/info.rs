@@ -1,6 +1,8 @@
 //! `siginfo_t`: what a handler, sigtimedwait(2) and a signalfd learn about a signal.
 
 use super::bit;
+use crate::errno::Errno;
+use crate::mem::user;
 use crate::task::{Pid, Task, cred::Uid};
 use linux_raw_sys::general as raw;
 
@@ -88,6 +90,12 @@ impl SigInfo {
     /// A fault of the application at `address`.
     pub fn fault(signo: u32, code: i32, address: usize) -> Self {
         Self::new(signo, code, [address as u64, 0, 0, 0])
+    }
+
+    /// A system call that a seccomp filter trapped: the address after it, its number, the filter's data.
+    pub fn seccomp(address: usize, number: u32, data: u16) -> Self {
+        let fields = [address as u64, pair(number, crate::task::seccomp::ARCH), 0, 0];
+        Self { errno: i32::from(data), ..Self::new(raw::SIGSYS, raw::SYS_SECCOMP as i32, fields) }
     }
 
     /// A change of a child: `code` is CLD_*, `value` the exit code or signal.
@@ -178,6 +186,11 @@ impl SigInfo {
             bytes[16 + index * 8..24 + index * 8].copy_from_slice(&field.to_le_bytes());
         }
         bytes
+    }
+
+    /// Writes it to application memory.
+    pub fn write(&self, address: usize) -> Result<(), Errno> {
+        user::copy_out(address, &self.to_bytes())
     }
 
     /// From application memory; the number is `signo` whatever the bytes say.

@@ -4,12 +4,13 @@
 //! has, the parent learns of it. SIGCONT ends it, and SIGKILL ends everything.
 
 use super::info::SigInfo;
-use super::send::{handlers_of, send_to_process};
+use super::send::{handlers_of, send_to_group, send_to_process};
 use super::{SIG_IGN, killed};
 use crate::task::process::{self, JobReport, Process};
 use crate::task::wait::{WaitLimit, wait_event};
 use crate::task::{Pid, Task, sched};
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use linux_raw_sys::general as raw;
 
 /// A stop of a process.
@@ -20,14 +21,38 @@ pub(super) struct Stop {
     complete: bool,
 }
 
-/// Whether a process group has no member whose parent could take care of it: its default stop signals are ignored.
+/// Whether a process group has no member whose parent could take care of it: its default stop signals are ignored. Process
+/// 1 has such a parent: whoever runs the guest, and passes SIGCONT on.
 pub fn orphaned(pgid: Pid) -> bool {
     !process::in_group(pgid).iter().any(|member| {
         let parent = member.parent.borrow().upgrade();
-        parent.is_some_and(|parent| {
-            parent.pgid.get() != pgid && parent.session.borrow().id == member.session.borrow().id
-        })
+        let cared_for = member.pid() == 1
+            || parent.is_some_and(|parent| {
+                parent.pgid.get() != pgid && parent.session.borrow().id == member.session.borrow().id
+            });
+        cared_for && member.zombie.get().is_none()
     })
+}
+
+/// Groups that the end of `process` may orphan: its own and those of its children. Call it while they are not orphaned.
+pub fn groups_at_risk(process: &Process) -> Vec<Pid> {
+    let children = process.children.borrow().clone();
+    let mut groups: Vec<Pid> = children.iter().map(|child| child.pgid.get()).collect();
+    groups.push(process.pgid.get());
+    groups.sort_unstable();
+    groups.dedup();
+    groups.retain(|pgid| !orphaned(*pgid));
+    groups
+}
+
+/// Wakes groups that have just become orphaned with stopped members, whom nobody would continue: SIGHUP, SIGCONT.
+pub fn hang_up_orphans(groups: Vec<Pid>) {
+    for pgid in groups {
+        if orphaned(pgid) && process::in_group(pgid).iter().any(|member| member.stopped.get()) {
+            send_to_group(pgid, SigInfo::kernel(raw::SIGHUP));
+            send_to_group(pgid, SigInfo::kernel(raw::SIGCONT));
+        }
+    }
 }
 
 /// Begins to stop the process of `t` for `signo`, by default action.

@@ -18,7 +18,7 @@ pub use deliver::{Action, deliver, finish_call};
 pub use fault::{fault, force};
 pub use frame::{min_stack_len, sigreturn};
 pub use info::{SI_QUEUE, SI_TIMER, SI_TKILL, SIGINFO_KEPT, SIGINFO_LEN, SigInfo};
-pub use job::{ignores_children, orphaned};
+pub use job::{groups_at_risk, hang_up_orphans, ignores_children, orphaned};
 pub use queue::SIGRTMIN;
 pub use send::{
     drop_timer, may_signal, raise, send_timer, send_to_group, send_to_process, send_to_task, set_action,
@@ -26,12 +26,13 @@ pub use send::{
 };
 
 use crate::errno::{Errno, SysResult};
-use crate::task::Task;
 use crate::task::process::Process;
 use crate::task::wait::WaitQueue;
+use crate::task::{Task, exit};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use husk_machine::cell::KCell;
+use husk_machine::cpu;
 use linux_raw_sys::general as raw;
 use queue::Pending;
 
@@ -169,7 +170,7 @@ impl ProcessSignals {
     }
 }
 
-/// Blocks the signals in `mask`, and no others.
+/// Blocks the signals in `mask`, and no others, for the current task.
 pub fn set_mask(t: &Task, mask: SigSet) {
     let newly_blocked = {
         let mut state = t.signals.state.borrow_mut();
@@ -177,12 +178,13 @@ pub fn set_mask(t: &Task, mask: SigSet) {
         state.mask = mask & !UNBLOCKABLE;
         state.mask & !old
     };
+    if interrupts(t) {
+        // What was blocked is due on the way out.
+        cpu::request_work();
+    }
     // A signal of the process that this thread was woken for may now need another taker.
     if newly_blocked & t.process().signals.pending() != 0 {
         send::retarget(t, newly_blocked);
-    }
-    if interrupts(t) {
-        husk_machine::cpu::request_work();
     }
 }
 
@@ -209,17 +211,14 @@ pub fn interrupts(t: &Task) -> bool {
     let shared = process.signals.pending();
     let state = t.signals.state.borrow();
     (state.pending.set() | shared) & !state.mask != 0
-        || process.exiting.get().is_some()
+        || exit::must_end(t).is_some()
         || process.stopped.get() && !state.in_stop
-        || crate::task::exit::must_end(t).is_some()
 }
 
 /// Whether the task must end: even a wait that no signal interrupts ends then.
 pub fn killed(t: &Task) -> bool {
-    let process = t.process();
-    process.exiting.get().is_some()
-        || (t.signals.pending() | process.signals.pending()) & bit(raw::SIGKILL) != 0
-        || crate::task::exit::must_end(t).is_some()
+    let pending = t.signals.pending() | t.process().signals.pending();
+    pending & bit(raw::SIGKILL) != 0 || exit::must_end(t).is_some()
 }
 
 /// Arranges that the call goes on with `rest` if no handler runs, and gives its result: "return

@@ -1,5 +1,6 @@
 //! Identity: user and group ids, capabilities, prctl(2), arch_prctl(2), personality(2).
 
+use super::seccomp;
 use crate::errno::{Errno, SysResult};
 use crate::mem::user;
 use crate::task::cred::{CAP_ALL, CAP_SETGID, Cred};
@@ -9,6 +10,7 @@ use alloc::sync::Arc;
 use husk_machine::context;
 use linux_raw_sys::general as raw;
 use linux_raw_sys::prctl as pr;
+use linux_raw_sys::ptrace as bpf;
 
 /// Gives the task the credentials that a rule allows.
 fn change(t: &Arc<Task>, rule: impl FnOnce(&Cred) -> Result<Cred, Errno>) -> SysResult {
@@ -228,7 +230,14 @@ pub(super) fn prctl(t: &Arc<Task>, option: u32, arg2: u64, arg3: u64, arg4: u64,
             let comm = t.comm.get();
             user::write(to, &comm)?;
         }
-        pr::PR_GET_SECCOMP => return Ok(0),
+        pr::PR_GET_SECCOMP => return Ok(t.seccomp.borrow().mode() as usize),
+        pr::PR_SET_SECCOMP => {
+            return match u32::try_from(arg2).map_err(|_| Errno::EINVAL)? {
+                bpf::SECCOMP_MODE_STRICT => seccomp::set_strict(t),
+                bpf::SECCOMP_MODE_FILTER => seccomp::add_filter(t, 0, arg3 as usize),
+                _ => Err(Errno::EINVAL),
+            };
+        }
         pr::PR_CAPBSET_READ => return Ok((t.cred().cap_bounding >> identity::known(arg2)? & 1) as usize),
         pr::PR_CAPBSET_DROP => {
             return change(t, |cred| cred.drop_bounding(identity::known(arg2)?));

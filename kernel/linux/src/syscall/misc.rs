@@ -173,7 +173,7 @@ fn known_resource(resource: u32) -> Result<u32, Errno> {
     if resource < raw::RLIM_NLIMITS { Ok(resource) } else { Err(Errno::EINVAL) }
 }
 
-fn change_limit(t: &Task, process: &Process, resource: u32, new: rlimit64) -> Result<(), Errno> {
+fn change_limit(t: &Task, process: &Arc<Process>, resource: u32, new: rlimit64) -> Result<(), Errno> {
     /// The most that fs.nr_open allows.
     const NR_OPEN: u64 = 1 << 20;
     if new.rlim_cur > new.rlim_max {
@@ -186,6 +186,9 @@ fn change_limit(t: &Task, process: &Process, resource: u32, new: rlimit64) -> Re
         return Err(Errno::EPERM);
     }
     process.set_rlimit(resource, new);
+    if resource == raw::RLIMIT_CPU {
+        process.timers.watch_cpu_limit(process);
+    }
     Ok(())
 }
 
@@ -234,7 +237,7 @@ pub(super) fn getrusage(t: &Arc<Task>, who: i32, usage: usize) -> SysResult {
     const RUSAGE_THREAD: i32 = raw::RUSAGE_THREAD as i32;
     let (user_ns, system_ns) = match who {
         RUSAGE_SELF => t.process().cpu_time(),
-        raw::RUSAGE_CHILDREN => t.process().children_cpu_time.get(),
+        raw::RUSAGE_CHILDREN => t.process().children_time(),
         RUSAGE_THREAD => t.cpu_time(),
         _ => return Err(Errno::EINVAL),
     };
@@ -719,4 +722,42 @@ pub(super) fn swapon(_t: &Arc<Task>, _path: usize, _flags: u32) -> SysResult {
 
 pub(super) fn swapoff(_t: &Arc<Task>, _path: usize) -> SysResult {
     Err(Errno::EPERM)
+}
+
+/// Gives the caller files or directories of its own. There are no namespaces but the first.
+pub(super) fn unshare(t: &Arc<Task>, flags: u64) -> SysResult {
+    const THREADS: u64 = (raw::CLONE_THREAD | raw::CLONE_SIGHAND | raw::CLONE_VM) as u64;
+    const FS: u64 = raw::CLONE_FS as u64;
+    const FILES: u64 = raw::CLONE_FILES as u64;
+    const SYSVSEM: u64 = raw::CLONE_SYSVSEM as u64;
+    const NAMESPACES: u64 = (raw::CLONE_NEWNS
+        | raw::CLONE_NEWCGROUP
+        | raw::CLONE_NEWUTS
+        | raw::CLONE_NEWIPC
+        | raw::CLONE_NEWUSER
+        | raw::CLONE_NEWPID
+        | raw::CLONE_NEWNET
+        | raw::CLONE_NEWTIME) as u64;
+    if flags & !(THREADS | FS | FILES | SYSVSEM | NAMESPACES) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if flags & THREADS != 0 && t.process().living().len() > 1 {
+        return Err(Errno::EINVAL);
+    }
+    if flags & NAMESPACES != 0 {
+        return Err(Errno::EPERM);
+    }
+    if flags & FS != 0 {
+        t.set_fs(t.fs().duplicate());
+    }
+    if flags & FILES != 0 {
+        t.set_files(t.files().duplicate());
+    }
+    Ok(0)
+}
+
+pub(super) fn setns(t: &Arc<Task>, fd: i32, _nstype: u32) -> SysResult {
+    // No descriptor refers to a namespace.
+    t.files().get(fd)?;
+    Err(Errno::EINVAL)
 }

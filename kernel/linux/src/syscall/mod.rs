@@ -22,6 +22,7 @@ mod open;
 mod pipe;
 mod poll;
 mod process;
+pub(crate) mod seccomp;
 mod signal;
 pub(crate) mod site;
 mod socket;

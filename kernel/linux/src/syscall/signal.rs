@@ -113,7 +113,7 @@ pub(super) fn rt_sigtimedwait(
     };
     let taken = signal::wait_for(t, wanted, deadline)?;
     if info != 0 {
-        user::copy_out(info, &taken.to_bytes())?;
+        taken.write(info)?;
     }
     Ok(taken.signo as usize)
 }

@@ -239,22 +239,21 @@ pub(crate) fn trapped(space: &Space, rip: usize, number: u32, alone: bool) {
         return;
     }
     let site = rip - SYSCALL.len();
-    let seen = {
-        let mut sites = space.sites.borrow_mut();
-        let state = sites.states.entry(site).or_insert(State::Seen(0));
-        match state {
-            State::Seen(count) => {
-                *count += 1;
-                *count
+    let known = space.sites.borrow().states.get(&site).copied();
+    let seen = match known {
+        None => 1,
+        Some(State::Seen(count)) => count + 1,
+        Some(State::Unpatchable) => return,
+        Some(State::Slot | State::Jump { .. }) => {
+            // This thread trapped before another one patched the site, unless the application wrote its code anew.
+            let mut code = [0; SYSCALL.len()];
+            if user::copy_in(site, &mut code).is_ok() && code == SYSCALL {
+                space.sites.borrow_mut().states.insert(site, State::Unpatchable);
             }
-            State::Unpatchable => return,
-            // The application has written its code anew.
-            State::Slot | State::Jump { .. } => {
-                *state = State::Unpatchable;
-                return;
-            }
+            return;
         }
     };
+    space.sites.borrow_mut().states.insert(site, State::Seen(seen));
     if seen < TRAPS_BEFORE_PATCH {
         return;
     }

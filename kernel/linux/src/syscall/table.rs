@@ -227,7 +227,7 @@ syscalls! {
     152 munlockall() in mem Done;
     153 vhangup() in tty Done;
     155 pivot_root(new_root: usize, put_old: usize) in mounts Done;
-    157 prctl(option: u32, arg2: u64, arg3: u64, arg4: u64, arg5: u64) in cred Partial "no PR_SET_MM, PR_SET_VMA, seccomp, speculation or merging options (EINVAL)";
+    157 prctl(option: u32, arg2: u64, arg3: u64, arg4: u64, arg5: u64) in cred Partial "no PR_SET_MM, PR_SET_VMA, speculation or merging options (EINVAL)";
     158 arch_prctl(code: u32, addr: u64) in cred Partial "GS cannot be set (EINVAL)";
     159 adjtimex(buf: usize) in time Partial "reads only: the host steers the clock (EPERM)";
     160 setrlimit(resource: u32, rlim: usize) in misc Done;
@@ -308,6 +308,7 @@ syscalls! {
     269 faccessat(dirfd: i32, path: usize, mode: u32) in stat Done;
     270 pselect6(nfds: i32, readfds: usize, writefds: usize, exceptfds: usize, timeout: usize, sigmask: usize) in poll Done;
     271 ppoll(fds: usize, nfds: u32, timeout: usize, sigmask: usize, sigsetsize: usize) in poll Done;
+    272 unshare(flags: u64) in misc Partial "files and directories; no namespaces (EPERM)";
     273 set_robust_list(head: usize, len: usize) in misc Done;
     274 get_robust_list(pid: i32, head_ptr: usize, len_ptr: usize) in misc Done;
     275 splice(fd_in: i32, off_in: usize, fd_out: i32, off_out: usize, len: usize, flags: u32) in copy Done;
@@ -337,6 +338,7 @@ syscalls! {
     305 clock_adjtime(clockid: i32, buf: usize) in time Partial "reads only: the host steers the clock (EPERM)";
     306 syncfs(fd: i32) in space Done;
     307 sendmmsg(sockfd: i32, msgvec: usize, vlen: u32, flags: u32) in socket Done;
+    308 setns(fd: i32, nstype: u32) in misc Partial "no namespaces (EINVAL)";
     309 getcpu(cpu: usize, node: usize) in misc Done;
     310 process_vm_readv(pid: i32, lvec: usize, liovcnt: usize, rvec: usize, riovcnt: usize, flags: usize) in misc Partial "only memory the caller shares (ENOSYS)";
     311 process_vm_writev(pid: i32, lvec: usize, liovcnt: usize, rvec: usize, riovcnt: usize, flags: usize) in misc Partial "only memory the caller shares (ENOSYS)";
@@ -344,6 +346,7 @@ syscalls! {
     314 sched_setattr(pid: i32, attr: usize, flags: u32) in misc Partial "kept and told; no SCHED_DEADLINE";
     315 sched_getattr(pid: i32, attr: usize, size: u32, flags: u32) in misc Done;
     316 renameat2(olddirfd: i32, old_path: usize, newdirfd: i32, new_path: usize, flags: u32) in names Partial "no RENAME_WHITEOUT";
+    317 seccomp(operation: u32, flags: u32, args: usize) in seccomp Partial "no listener (SECCOMP_FILTER_FLAG_NEW_LISTENER)";
     318 getrandom(buf: usize, buflen: usize, flags: u32) in misc Done;
     319 memfd_create(name: usize, flags: u32) in space Partial "no huge pages";
     322 execveat(dirfd: i32, path: usize, argv: usize, envp: usize, flags: u32) in process Done;
@@ -405,16 +408,13 @@ absent! {
     249 request_key;
     250 keyctl;
     256 migrate_pages;
-    272 unshare;
     279 move_pages;
     298 perf_event_open;
     300 fanotify_init;
     301 fanotify_mark;
     303 name_to_handle_at;
     304 open_by_handle_at;
-    308 setns;
     313 finit_module;
-    317 seccomp;
     320 kexec_file_load;
     321 bpf;
     323 userfaultfd;

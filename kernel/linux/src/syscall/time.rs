@@ -85,7 +85,7 @@ pub(super) fn time(_t: &Arc<Task>, tloc: usize) -> SysResult {
 
 pub(super) fn times(t: &Arc<Task>, buf: usize) -> SysResult {
     if buf != 0 {
-        let (own, children) = (t.process().cpu_time(), t.process().children_cpu_time.get());
+        let (own, children) = (t.process().cpu_time(), t.process().children_time());
         let ticks = [own.0, own.1, children.0, children.1].map(|ns| ns / NS_PER_TICK);
         user::write(buf, &ticks)?;
     }

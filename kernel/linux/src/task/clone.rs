@@ -72,6 +72,9 @@ const KNOWN: u64 = VM
 fn check(request: &Request) -> Result<(), Errno> {
     let flags = request.flags;
     let has = |bits: u64| flags & bits != 0;
+    if has(raw::CLONE_NEWNS as u64) && has(FS) || has(raw::CLONE_NEWUSER as u64) && has(FS) {
+        return Err(Errno::EINVAL);
+    }
     if has(NAMESPACES) {
         return Err(Errno::EPERM);
     }
@@ -115,7 +118,7 @@ pub fn clone(t: &Arc<Task>, request: &Request) -> SysResult {
         } else {
             shared_group.clone().ok_or(Errno::EAGAIN)?
         };
-        (space.duplicate(group.clone()), Some(group))
+        (space.duplicate(group.clone())?, Some(group))
     };
     let process = if has(THREAD) {
         t.process().clone()
@@ -134,10 +137,10 @@ pub fn clone(t: &Arc<Task>, request: &Request) -> SysResult {
         comm: KCell::new(t.comm.get()),
         signals: signal::TaskSignals::for_child(t, has(VM) && !has(VFORK)),
         handlers: KCell::new(signal::Handlers::for_child(t, has(SIGHAND), has(CLEAR_SIGHAND))),
-        attributes: KCell::new(t.attributes.borrow().for_child()),
-        cpu_time: KCell::default(),
         clear_child_tid: KCell::new(if has(CHILD_CLEARTID) { request.child_tid } else { 0 }),
         robust_list: KCell::default(),
+        seccomp: KCell::new(t.seccomp.borrow().clone()),
+        attributes: KCell::new(t.attributes.borrow().for_child()),
         no_new_privs: KCell::new(t.no_new_privs.get()),
         vfork_done: KCell::new(vfork_done.clone()),
         ended: KCell::default(),

@@ -16,14 +16,12 @@ use alloc::vec::Vec;
 use husk_abi::layout::{GUEST_END, PAGE_SIZE};
 use husk_machine::{context, cpu, random, start};
 use linux_raw_sys::auxvec as aux;
-use linux_raw_sys::general::{PROT_EXEC, PROT_READ, PROT_WRITE, RLIMIT_STACK};
+use linux_raw_sys::general::{PROT_EXEC, PROT_READ, PROT_WRITE, RLIMIT_STACK, S_ISGID, S_ISUID, S_IXGRP};
 
 /// How deep `#!` may lead to `#!` (execve(2)).
 const SCRIPTS_MAX: usize = 5;
 /// Bytes of the first line that are looked at.
 const SCRIPT_LINE_MAX: usize = 256;
-/// AT_MINSIGSTKSZ beside the vector state: the fixed part of a signal frame.
-const SIGNAL_FRAME_FIXED: usize = 1168;
 
 /// A program that was found and understood, and its arguments.
 struct Program {
@@ -100,6 +98,7 @@ pub fn execve(
 
     // From here on the old program is gone: a failure ends the process.
     t.set_space(space.clone());
+    space.activate();
     clone::release_vfork_parent(t);
     let comm = program.name.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
     let mut name = [0; 16];
@@ -119,10 +118,29 @@ pub fn execve(
     let closed = t.files().remove_close_on_exec();
     drop(closed);
     signal::reset_for_exec(t);
+    take_identity(t, &program.image.file);
     if load(t, &space, &program, env).is_err() {
         super::exit::exit_group(t.process(), linux_raw_sys::general::SIGKILL as i32);
     }
     Ok(())
+}
+
+/// The identity that the file of the program gives: another one if it is a set-user-id or set-group-id file.
+fn take_identity(t: &Task, file: &OpenFile) {
+    let old = t.cred();
+    let stat = file.object.stat().unwrap_or_default();
+    let has = |bits: u32| !t.no_new_privs.get() && stat.mode & bits == bits;
+    let set_uid = has(S_ISUID).then_some(stat.uid);
+    // Without permission to execute, the bit means mandatory locking.
+    let set_gid = has(S_ISGID | S_IXGRP).then_some(stat.gid);
+    let new = old.for_program(set_uid, set_gid);
+    let own = old.uid == old.euid && old.gid == old.egid;
+    let same = new.euid == old.euid && new.egid == old.egid;
+    t.process().dumpable.set(u32::from(own && same));
+    if !same {
+        t.attributes.borrow_mut().death_signal = 0;
+    }
+    t.set_cred(Arc::new(new));
 }
 
 /// Only the calling thread survives an execve, and it takes the process's id.
@@ -158,11 +176,11 @@ fn new_space(t: &Arc<Task>) -> Result<Arc<Space>, Errno> {
         return Ok(old);
     }
     if !cpu::is_process_tender() {
-        return Ok(Space::new(old.group()));
+        return Space::new(old.group());
     }
     let group = Group::new_process(true).map_err(|error| Errno(error as u16))?;
     sched::migrate(&group);
-    Ok(Space::new(Some(group)))
+    Space::new(Some(group))
 }
 
 fn load(t: &Arc<Task>, space: &Arc<Space>, program: &Program, env: &[Vec<u8>]) -> Result<(), Errno> {
@@ -229,7 +247,7 @@ fn auxiliary_vector(
     let cred = t.cred();
     let secure = cred.uid != cred.euid || cred.gid != cred.egid;
     let pairs: [(u32, usize); 18] = [
-        (aux::AT_MINSIGSTKSZ, SIGNAL_FRAME_FIXED + context::fpu_len()),
+        (aux::AT_MINSIGSTKSZ, signal::min_stack_len()),
         (aux::AT_HWCAP, start::boot().hwcap as usize),
         (aux::AT_PAGESZ, PAGE_SIZE),
         (aux::AT_CLKTCK, 100),

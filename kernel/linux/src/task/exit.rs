@@ -23,7 +23,9 @@ pub fn exit_task(t: &Task, status: i32) {
 
 /// A signal ends the process, or, if that is ending already, this thread.
 pub fn end_by_signal(t: &Arc<Task>, status: i32) {
-    exit_group(t.process(), status);
+    if must_end(t).is_none() {
+        exit_group(t.process(), status);
+    }
     cpu::request_work();
 }
 
@@ -45,6 +47,7 @@ pub fn finish(t: &Arc<Task>, status: i32) {
         futex::wake_address(t, clear, 1);
     }
     process::unregister(t);
+    signal::task_leaves(t);
     // What the task alone refers to is let go of here, where releases may still run as this task.
     let files = t.files();
     t.set_files(crate::file::table::FdTable::new());
@@ -77,6 +80,7 @@ pub fn exit_group(process: &Arc<Process>, status: i32) {
 }
 
 fn end_process(process: &Arc<Process>, status: i32) {
+    let groups = signal::groups_at_risk(process);
     process.zombie.set(Some(status));
     signal::process_ended(process);
     crate::ipc::process_ends(process);
@@ -92,6 +96,7 @@ fn end_process(process: &Arc<Process>, status: i32) {
             }
         }
     }
+    signal::hang_up_orphans(groups);
     process.own_events.wake_all(!0);
     notify_parent(process);
 }
@@ -133,7 +138,7 @@ fn child_info(child: &Process, signo: u32, status: i32) -> SigInfo {
         _ if status & 0x80 != 0 => (raw::CLD_DUMPED, signal),
         _ => (raw::CLD_KILLED, signal),
     };
-    SigInfo::child(signo, code as i32, child.pid(), child.uid(), value)
+    SigInfo::child(signo, code as i32, child.pid(), child.uid(), value).with_times(child.cpu_time())
 }
 
 /// Which children a wait is for.

@@ -13,6 +13,7 @@ pub mod attributes;
 pub mod identity;
 pub mod process;
 pub mod sched;
+pub mod seccomp;
 pub mod wait;
 
 use crate::file::table::FdTable;
@@ -42,10 +43,10 @@ pub struct Task {
     pub signals: signal::TaskSignals,
     /// Signal handlers, shared by CLONE_SIGHAND.
     pub handlers: KCell<Arc<signal::Handlers>>,
+    /// The system calls it may make.
+    pub seccomp: KCell<seccomp::Seccomp>,
     /// Scheduling wishes, personality, prctl(2) settings.
     pub attributes: KCell<attributes::Attributes>,
-    /// Kept by the scheduler; see `cpu_time`.
-    pub(crate) cpu_time: KCell<(u64, u64)>,
     /// Address that exit clears and wakes (set_tid_address(2)).
     pub clear_child_tid: KCell<usize>,
     /// Head of the list of robust futexes (set_robust_list(2)).
@@ -115,9 +116,9 @@ impl Task {
         self.space.set_arc(space);
     }
 
-    /// Time on a vCPU: user and system ns.
+    /// Time on a vCPU: user and system ns, which the kernel does not tell apart.
     pub fn cpu_time(&self) -> (u64, u64) {
-        (self.sched.run_time() + self.cpu_time.get().0, self.cpu_time.get().1)
+        (self.sched.run_time(), 0)
     }
 
     /// A resource limit of the process: RLIMIT_*.
@@ -157,6 +158,7 @@ pub mod test {
 
     /// Makes a further process with one task.
     pub fn another(cred: Arc<super::Cred>) -> Arc<Task> {
-        process::first_task(cred, sched::Entity::new(None, None), super::Space::new(None))
+        let space = super::Space::new(None).expect("memory for a space");
+        process::init_task(cred, sched::Entity::new(None, None), space)
     }
 }

@@ -72,10 +72,6 @@ pub struct Process {
     pub start_time: u64,
     /// The process has called execve(2) since it was forked: setpgid(2) wants to know.
     pub did_exec: KCell<bool>,
-    /// CPU time of threads that have ended: user and system ns.
-    pub ended_cpu_time: KCell<(u64, u64)>,
-    /// CPU time of children that were waited for, and of theirs: user and system ns.
-    pub children_cpu_time: KCell<(u64, u64)>,
     /// prctl(PR_SET_DUMPABLE): 1 if its users may look into it.
     pub dumpable: KCell<u32>,
     /// The session whose controlling terminal this process has given up (TIOCNOTTY), 0 for none.
@@ -179,7 +175,7 @@ impl Process {
     /// CPU time of all threads, living and ended: user and system, in ns. The kernel does not tell the two apart, since its
     /// calls take so little time.
     pub fn cpu_time(&self) -> (u64, u64) {
-        let living: u64 = self.living().iter().map(|task| task.sched.run_time()).sum();
+        let living: u64 = self.living().iter().map(|task| task.cpu_time().0).sum();
         (self.ended_time.get() + living, 0)
     }
 
@@ -236,8 +232,6 @@ fn new_process(pid: Pid, session: Arc<Session>, pgid: Pid) -> Arc<Process> {
         exe: KCell::default(),
         start_time: crate::time::monotonic_ns(),
         did_exec: KCell::default(),
-        ended_cpu_time: KCell::default(),
-        children_cpu_time: KCell::default(),
         dumpable: KCell::new(1),
         left_terminal: KCell::default(),
         oom_score_adj: KCell::default(),
@@ -259,6 +253,7 @@ pub(super) fn new_child(parent: &Task, sibling: bool, exit_signal: u32) -> Arc<P
     for (limit, theirs) in child.rlimits.borrow_mut().iter_mut().zip(own.rlimits.borrow().iter()) {
         *limit = rlimit64 { rlim_cur: theirs.rlim_cur, rlim_max: theirs.rlim_max };
     }
+    child.timers.watch_cpu_limit(&child);
     child.exit_signal.set(exit_signal);
     child.left_terminal.set(own.left_terminal.get());
     child.oom_score_adj.set(own.oom_score_adj.get());
@@ -295,8 +290,8 @@ pub(super) fn take_leader_id(task: &Arc<Task>) {
     tasks.insert(task.tid(), Arc::downgrade(task));
 }
 
-/// Makes process 1 (or, in unit tests, a further process) with one task and nothing open.
-pub fn first_task(cred: Arc<Cred>, sched: super::sched::Entity, space: Arc<Space>) -> Arc<Task> {
+/// Makes process 1 with one task and nothing open.
+pub fn init_task(cred: Arc<Cred>, sched: super::sched::Entity, space: Arc<Space>) -> Arc<Task> {
     let pid = new_pid();
     let session = Arc::new(Session { id: pid, terminal: KCell::default() });
     let task = Arc::new(Task {
@@ -309,8 +304,8 @@ pub fn first_task(cred: Arc<Cred>, sched: super::sched::Entity, space: Arc<Space
         comm: KCell::default(),
         signals: signal::TaskSignals::default(),
         handlers: KCell::default(),
+        seccomp: KCell::default(),
         attributes: KCell::default(),
-        cpu_time: KCell::default(),
         clear_child_tid: KCell::default(),
         robust_list: KCell::default(),
         no_new_privs: KCell::default(),

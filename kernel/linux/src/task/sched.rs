@@ -19,6 +19,7 @@ use husk_machine::cpu;
 use husk_machine::global::Global;
 use husk_machine::start::boot;
 use husk_machine::thread::Thread;
+use linux_raw_sys::general as raw;
 
 /// How long a task may keep its vCPU while others wait for it.
 pub const SLICE_NS: u64 = 4_000_000;
@@ -87,6 +88,12 @@ impl Entity {
 
     fn group(&self) -> Arc<Group> {
         self.group.borrow().clone().expect("a scheduled task belongs to a group")
+    }
+
+    /// Lets time pass in a unit test.
+    #[cfg(test)]
+    pub fn add_run_time(&self, ns: u64) {
+        self.ran.set(self.ran.get() + ns);
     }
 
     pub fn state(&self) -> State {
@@ -375,6 +382,7 @@ pub(super) fn sleep(limit: WaitLimit) -> Result<(), WaitEnd> {
             break Ok(());
         }
         if must_end(&me) {
+            cpu::request_work();
             break Err(WaitEnd::Interrupted);
         }
         if limit.deadline.is_some_and(|deadline| monotonic_ns() >= deadline) {
@@ -403,7 +411,16 @@ fn block(me: &Arc<Task>) {
             break;
         }
     }
+    runs_again(me);
+}
+
+/// The task has its vCPU back. A signal that came meanwhile is due on the way out, and so is care for those who still
+/// wait for a vCPU: whoever queued them may have woken this one only.
+fn runs_again(me: &Arc<Task>) {
     me.sched.state.set(State::Running);
+    if signal::interrupts(me) || !my_group().queue.borrow().is_empty() {
+        cpu::request_work();
+    }
 }
 
 /// Whether a sleeper on whose stack this vCPU idles has a reason to look again.
@@ -444,7 +461,25 @@ fn idle_once() {
     with_cpu(me, |cpu| cpu.idle = false);
     account(true);
     crate::tty::console::look();
+    take_host_signals();
     timer::run_expired(monotonic_ns());
+}
+
+/// Hands signals from outside to whom they are meant for: those of the host's keyboard to the terminal's foreground
+/// group, others to process 1.
+fn take_host_signals() {
+    let mut set = husk_machine::host::take_signals();
+    while set != 0 {
+        let signo = set.trailing_zeros() + 1;
+        set &= set - 1;
+        let keyboard = matches!(signo, raw::SIGINT | raw::SIGQUIT | raw::SIGTSTP);
+        if keyboard && crate::tty::console::keyboard_signal(signo) {
+            continue;
+        }
+        if let Some(init) = super::process::find(1) {
+            signal::send_to_process(&init, signal::SigInfo::kernel(signo));
+        }
+    }
 }
 
 /// Starts or stops the clock of the task that runs on this vCPU.
@@ -466,6 +501,7 @@ fn choose(next: Arc<Task>) {
     next.sched.on_cpu.set(Some(cpu::index()));
     next.sched.state.set(State::Running);
     next.sched.since.set(monotonic_ns());
+    next.space().activate();
     cpu::choose(next.sched.thread());
     set_current(Some(next));
 }
@@ -536,6 +572,7 @@ pub fn before_return() {
     let me = current();
     let now = monotonic_ns();
     timer::run_expired(now);
+    take_host_signals();
     let group = my_group();
     if !group.queue.borrow().is_empty() {
         provide_cpu_here(&group);
@@ -548,8 +585,8 @@ pub fn before_return() {
 
 /// A queued task and no idle vCPU: starts a further vCPU if the guest may have one, else a ticker that ends slices.
 fn provide_cpu_here(group: &Arc<Group>) {
-    if group.idle_cpu().is_some() {
-        return;
+    if let Some(index) = group.idle_cpu() {
+        return cpu::notify(index);
     }
     if group.busy_cpus().len() < boot().cpus as usize {
         return provide_cpu(group);
@@ -559,6 +596,10 @@ fn provide_cpu_here(group: &Arc<Group>) {
 
 /// Makes sure that a ticker of the group sleeps no longer than it may.
 fn keep_time(group: &Arc<Group>) {
+    if !cpu::is_process_tender() {
+        // Busy vCPUs take ticks of their own.
+        return;
+    }
     match group.ticker() {
         Some(index) => cpu::notify(index),
         None => {
@@ -615,7 +656,7 @@ pub fn yield_now() {
     {
         switch(&me, next);
     }
-    me.sched.state.set(State::Running);
+    runs_again(&me);
 }
 
 /// Moves the current task to another group: it goes on on one of that group's vCPUs (execve after vfork).
@@ -639,7 +680,7 @@ fn leave(me: &Arc<Task>, to: &Arc<Group>) {
     to.queue.borrow_mut().push_back(me.clone());
     provide_cpu(to);
     cpu::leave(me.sched.thread());
-    me.sched.state.set(State::Running);
+    runs_again(me);
 }
 
 /// Ends the current task. Its stack is freed once the vCPU has left it.

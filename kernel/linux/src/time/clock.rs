@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn cpu_clocks_of_processes_and_threads_have_ids_of_their_own() {
         let t = enter();
-        t.cpu_time.set((7, 5));
+        t.sched.add_run_time(12);
         let of = |pid: i32, what: i32| (!pid << 3) | what;
         for id in [2, 3, of(0, 2), of(t.pid(), 2), of(0, 6), of(t.tid(), 6)] {
             assert_eq!(Clock::from_id(&t, id).ok().map(|clock| clock.now()), Some(12), "clock {id}");

@@ -16,6 +16,8 @@ use alloc::sync::{Arc, Weak};
 use husk_machine::cell::KCell;
 use linux_raw_sys::general as raw;
 
+const NS_PER_S: u64 = 1_000_000_000;
+
 /// Shorter intervals expire no more often; the overrun counts what was left out.
 const SHORTEST_NS: u64 = 50_000;
 
@@ -39,6 +41,8 @@ pub enum Notify {
 enum Effect {
     /// setitimer(2): a signal to the process.
     Itimer { signo: u32 },
+    /// RLIMIT_CPU: SIGXCPU each second above the soft limit, SIGKILL at the hard one.
+    CpuLimit,
     /// timer_create(2).
     Posix { id: i32, notify: Notify, signo: u32, value: u64 },
 }
@@ -140,6 +144,11 @@ impl Expire for IntervalTimer {
         }
         match self.effect {
             Effect::Itimer { signo } => signal::send_to_process(&owner, SigInfo::kernel(signo)),
+            Effect::CpuLimit => {
+                let hard = owner.rlimit(raw::RLIMIT_CPU).rlim_max.saturating_mul(NS_PER_S);
+                let signo = if self.clock.now() >= hard { raw::SIGKILL } else { raw::SIGXCPU };
+                signal::send_to_process(&owner, SigInfo::kernel(signo));
+            }
             Effect::Posix { id, notify, signo, value } => {
                 let overrun = u32::try_from(passed - 1).unwrap_or(u32::MAX).min(i32::MAX as u32);
                 let info = SigInfo::timer(signo, id, overrun, value);
@@ -162,6 +171,8 @@ impl Expire for IntervalTimer {
 pub struct ProcessTimers {
     /// By ITIMER_*, made when first set.
     itimers: KCell<[Option<Arc<IntervalTimer>>; 3]>,
+    /// Made when RLIMIT_CPU is first set.
+    cpu_limit: KCell<Option<Arc<IntervalTimer>>>,
     posix: KCell<BTreeMap<i32, Arc<IntervalTimer>>>,
     next_id: KCell<i32>,
 }
@@ -179,6 +190,25 @@ impl ProcessTimers {
         let slot = &mut itimers[which as usize];
         let timer = slot.get_or_insert_with(|| IntervalTimer::new(owner, clock, Effect::Itimer { signo }));
         Ok(timer.clone())
+    }
+
+    /// Takes over the RLIMIT_CPU of `owner`, whose timers these are: it was set, or inherited.
+    pub fn watch_cpu_limit(&self, owner: &Arc<Process>) {
+        let soft = owner.rlimit(raw::RLIMIT_CPU).rlim_cur;
+        if soft == u64::MAX {
+            drop(self.cpu_limit.take());
+            return;
+        }
+        let timer = self
+            .cpu_limit
+            .borrow_mut()
+            .get_or_insert_with(|| {
+                IntervalTimer::new(owner, Clock::Process(Arc::downgrade(owner)), Effect::CpuLimit)
+            })
+            .clone();
+        // Linux takes a limit of 0 for one second.
+        let value = soft.max(1).saturating_mul(NS_PER_S);
+        timer.set(Setting { value, interval: NS_PER_S }, true);
     }
 
     /// timer_create(2): the id. `value` of `None` is the id itself. EAGAIN when the process has as many timers as
@@ -229,6 +259,7 @@ impl ProcessTimers {
     /// Ends all timers: the process ends.
     pub fn clear(&self) {
         drop(self.itimers.take());
+        drop(self.cpu_limit.take());
         drop(self.posix.take());
     }
 
@@ -244,6 +275,7 @@ impl ProcessTimers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec::Vec;
     use crate::task::test::enter;
 
     #[test]
@@ -297,8 +329,24 @@ mod tests {
         profile.set(Setting { value: 1_000_000, interval: 0 }, false);
         profile.expire();
         assert_eq!(t.process().signals.pending(), 0);
-        t.cpu_time.set((1_000_000, 0));
+        t.sched.add_run_time(1_000_000);
         profile.expire();
         assert_eq!(t.process().signals.pending(), signal::bit(raw::SIGPROF));
+    }
+
+    #[test]
+    fn a_cpu_limit_warns_each_second_and_then_kills() {
+        let t = enter();
+        let process = t.process();
+        process.set_rlimit(raw::RLIMIT_CPU, raw::rlimit64 { rlim_cur: 2, rlim_max: 4 });
+        process.timers.watch_cpu_limit(process);
+        let timer = process.timers.cpu_limit.borrow().clone().expect("a timer");
+        let mut seen = Vec::new();
+        for _ in 0..4 {
+            t.sched.add_run_time(NS_PER_S);
+            timer.expire();
+            seen.push(signal::take(&t, !0).map(|info| info.signo));
+        }
+        assert_eq!(seen, [None, Some(raw::SIGXCPU), Some(raw::SIGXCPU), Some(raw::SIGKILL)]);
     }
 }

@@ -3,11 +3,31 @@
 pub type HostError = i32;
 pub type Protection = u32;
 
+/// No address space at all.
+pub struct Handle;
+
+impl Handle {
+    pub fn new() -> Result<Self, crate::page::OutOfMemory> {
+        Ok(Self)
+    }
+
+    pub fn fork(&self) -> Result<Self, crate::page::OutOfMemory> {
+        Ok(Self)
+    }
+
+    pub fn activate(&self) {}
+}
+
 pub fn map_anonymous(_start: usize, _len: usize, _protection: Protection) -> Result<(), HostError> {
     Ok(())
 }
 
-pub fn map_image(_start: usize, _len: usize, _protection: Protection, _offset: usize) -> Result<(), HostError> {
+pub fn map_image(
+    _start: usize,
+    _len: usize,
+    _protection: Protection,
+    _offset: usize,
+) -> Result<(), HostError> {
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use super::context::Frame;
 use super::gate;
 use super::start::boot;
 use super::thread::Thread;
-use super::{lock, personality};
+use super::{kvm, lock, personality};
 use core::arch::asm;
 use core::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering};
 use husk_abi::boot::TENDER_PROCESS;
@@ -16,6 +16,8 @@ pub(super) struct Cpu {
     pub(super) this: AtomicUsize,
     /// The application's stack pointer for the first instructions of an entry.
     pub(super) scratch: u64,
+    /// The application's instruction pointer in the first instructions after `syscall` (kvm tender).
+    pub(super) kvm_scratch: u64,
     /// Frame of the task that runs: where an entry saves the application's registers, and the top of its kernel stack.
     pub(super) frame: AtomicUsize,
     /// Not zero: the way out to the application must go through the personality's `work`.
@@ -48,6 +50,7 @@ impl Cpu {
         Self {
             this: AtomicUsize::new(0),
             scratch: 0,
+            kvm_scratch: 0,
             frame: AtomicUsize::new(0),
             kick: AtomicU32::new(0),
             index: AtomicU32::new(0),
@@ -60,6 +63,10 @@ impl Cpu {
             chosen: AtomicUsize::new(0),
             wipe: AtomicU32::new(0),
         }
+    }
+
+    pub(super) fn index(&self) -> usize {
+        self.index.load(Ordering::Relaxed) as usize
     }
 
     pub(super) fn get(index: usize) -> &'static Self {
@@ -172,7 +179,8 @@ pub fn sleep(deadline: Option<u64>, watch: [Watch; 3]) {
     let mut fds = [gate::PollFd::default(); 3];
     let mut watched = 0;
     for (fd, watch) in watch.iter().enumerate().filter(|(_, watch)| watch.input || watch.output) {
-        let events = if watch.input { gate::POLLIN } else { 0 } | if watch.output { gate::POLLOUT } else { 0 };
+        let events =
+            if watch.input { gate::POLLIN } else { 0 } | if watch.output { gate::POLLOUT } else { 0 };
         fds[watched] = gate::PollFd { fd: fd as i32, events, revents: 0 };
         watched += 1;
     }
@@ -244,14 +252,29 @@ pub(super) fn frame() -> *mut Frame {
 extern "C" fn cpu_main(index: usize) -> ! {
     let cpu = Cpu::get(index);
     cpu.install();
-    gate::prepare_thread(cpu);
+    if is_process_tender() {
+        gate::prepare_thread(cpu);
+    }
     lock::acquire();
     idle_loop()
+}
+
+/// Runs `cpu_main` on the vCPU's idle stack (kvm tender).
+pub(super) fn enter(index: usize) -> ! {
+    let stack = Cpu::get(index).idle_stack.load(Ordering::Relaxed);
+    // SAFETY: the idle stack is the vCPU's own and nothing on it is live.
+    unsafe {
+        asm!("mov rsp, {stack}", "xor ebp, ebp", "call {main}", "ud2", stack = in(reg) stack, in("rdi") index,
+            main = sym cpu_main, options(noreturn))
+    }
 }
 
 /// Starts a further vCPU in this host process. `slot` is its number there; `index` is free.
 pub fn start_thread(index: usize, slot: usize) -> Result<(), i32> {
     let cpu = Cpu::get(index);
+    if !is_process_tender() {
+        return kvm::start_cpu(cpu, index, slot);
+    }
     cpu.prepare(index, slot);
     cpu.host_pid.store(Cpu::current().host_pid.load(Ordering::Relaxed), Ordering::Relaxed);
     gate::clone_thread(cpu, cpu_main, index)
@@ -268,6 +291,9 @@ pub fn start_process(index: usize, wipe: bool) -> Result<(), i32> {
 
 /// Ends this vCPU's thread, giving up the big kernel lock as its last act. Its `Cpu` may be used again.
 pub fn exit_thread() -> ! {
+    if !is_process_tender() {
+        kvm::park();
+    }
     gate::exit_thread()
 }
 

@@ -4,7 +4,7 @@
 //! here are those of the filter's table and no others. The kvm tender's side is in `kvm`.
 
 use super::cpu::Cpu;
-use super::lock;
+use super::{kvm, lock};
 use core::arch::{asm, global_asm};
 use core::sync::atomic::{AtomicU32, Ordering};
 use husk_abi::gate::entry;
@@ -32,11 +32,17 @@ const FUTEX_WAKE: usize = raw::FUTEX_WAKE as usize;
 
 /// Sleeps while `word` holds `value`.
 pub(super) fn lock_wait(word: &AtomicU32, value: u32) {
+    if kvm::is_tender() {
+        return kvm::lock_wait(word, value);
+    }
     host(raw::__NR_futex, [word.as_ptr() as usize, FUTEX_WAIT, value as usize, 0, 0, 0]);
 }
 
 /// Wakes one sleeper.
 pub(super) fn lock_wake(word: &AtomicU32) {
+    if kvm::is_tender() {
+        return kvm::lock_wake();
+    }
     host(raw::__NR_futex, [word.as_ptr() as usize, FUTEX_WAKE, 1, 0, 0, 0]);
 }
 
@@ -46,6 +52,9 @@ fn timespec(nanoseconds: u64) -> [u64; 2] {
 
 /// Sleeps until `cpu_wake`, the deadline or a signal.
 pub(super) fn cpu_sleep(cpu: &Cpu, deadline: Option<u64>) {
+    if kvm::is_tender() {
+        return kvm::sleep(deadline);
+    }
     let timeout = deadline.map(|deadline| timespec(deadline.saturating_sub(super::clock::monotonic_ns())));
     let timeout = timeout.as_ref().map_or(0, |timeout| timeout.as_ptr() as usize);
     host(raw::__NR_futex, [cpu.wake.as_ptr() as usize, FUTEX_WAIT, 0, timeout, 0, 0]);
@@ -53,11 +62,18 @@ pub(super) fn cpu_sleep(cpu: &Cpu, deadline: Option<u64>) {
 
 /// Ends `cpu_sleep` of another vCPU.
 pub(super) fn cpu_wake(cpu: &Cpu) {
+    if kvm::is_tender() {
+        return kvm::wake(cpu.index());
+    }
     lock_wake(&cpu.wake);
 }
 
 /// Sleeps in ppoll(2) until a descriptor is ready, `cpu_wake` by a kick, or the deadline.
 pub(super) fn cpu_poll(fds: &mut [PollFd], deadline: Option<u64>) {
+    if kvm::is_tender() {
+        kvm::poll(fds, deadline.unwrap_or(u64::MAX));
+        return;
+    }
     let timeout = deadline.map(|deadline| timespec(deadline.saturating_sub(super::clock::monotonic_ns())));
     let timeout = timeout.as_ref().map_or(0, |timeout| timeout.as_ptr() as usize);
     let cpu = Cpu::current();
@@ -99,11 +115,15 @@ pub(super) fn abort_poll(cpu: &Cpu, rip: usize) -> Option<usize> {
     let (begin, end) = (husk_poll as *const () as usize, husk_poll_end as *const () as usize);
     let before_call = GATE + entry::SYSCALL..=GATE + entry::SYSCALL_INSTRUCTION;
     let polling = cpu.polling.load(Ordering::Relaxed) != 0;
-    ((begin..end).contains(&rip) || polling && before_call.contains(&rip)).then_some(husk_poll_abort as *const () as usize)
+    ((begin..end).contains(&rip) || polling && before_call.contains(&rip))
+        .then_some(husk_poll_abort as *const () as usize)
 }
 
 /// Sends the kick signal to a vCPU, so that it comes out of the application or of a sleep.
 pub(super) fn kick(cpu: &Cpu) {
+    if kvm::is_tender() {
+        return kvm::wake(cpu.index());
+    }
     let (pid, tid) = (cpu.host_pid.load(Ordering::Relaxed), cpu.host_tid.load(Ordering::Relaxed));
     host(raw::__NR_tgkill, [pid as usize, tid as usize, raw::SIGURG as usize, 0, 0, 0]);
 }
@@ -122,16 +142,30 @@ pub(super) struct PollFd {
 
 /// ppoll(2): number of ready descriptors; 0 at the deadline or after a signal.
 pub(super) fn poll(fds: &mut [PollFd], timeout: Option<u64>) -> usize {
+    if kvm::is_tender() {
+        let deadline =
+            timeout.map_or(
+                u64::MAX,
+                |timeout| if timeout == 0 { 0 } else { super::clock::monotonic_ns() + timeout },
+            );
+        return kvm::poll(fds, deadline);
+    }
     let timeout = timeout.map(timespec);
     let timeout = timeout.as_ref().map_or(0, |timeout| timeout.as_ptr() as usize);
     check(host(raw::__NR_ppoll, [fds.as_mut_ptr() as usize, fds.len(), timeout, 0, 0, 0])).unwrap_or(0)
 }
 
 pub(super) fn read(fd: i32, out: &mut [u8]) -> Result<usize, i32> {
+    if kvm::is_tender() {
+        return kvm::read(fd, out);
+    }
     check(host(raw::__NR_read, [fd as usize, out.as_mut_ptr() as usize, out.len(), 0, 0, 0]))
 }
 
 pub(super) fn write(fd: i32, data: &[u8]) -> Result<usize, i32> {
+    if kvm::is_tender() {
+        return kvm::write(fd, data);
+    }
     check(host(raw::__NR_write, [fd as usize, data.as_ptr() as usize, data.len(), 0, 0, 0]))
 }
 
@@ -191,7 +225,12 @@ const CLONE_THREAD_FLAGS: u32 = raw::CLONE_VM
     | raw::CLONE_PARENT_SETTID;
 const CLONE_PROCESS_FLAGS: u32 = raw::CLONE_PARENT_SETTID | raw::SIGCHLD;
 
-fn clone(cpu: &'static Cpu, flags: u32, main: extern "C" fn(usize) -> !, argument: usize) -> Result<usize, i32> {
+fn clone(
+    cpu: &'static Cpu,
+    flags: u32,
+    main: extern "C" fn(usize) -> !,
+    argument: usize,
+) -> Result<usize, i32> {
     let result: isize;
     let stack = cpu.idle_stack.load(Ordering::Relaxed);
     // SAFETY: the gate's entry returns here in the parent with no register but RAX, RCX and R11 changed, and in the child
@@ -216,12 +255,20 @@ fn clone(cpu: &'static Cpu, flags: u32, main: extern "C" fn(usize) -> !, argumen
 }
 
 /// A further vCPU thread in this host process.
-pub(super) fn clone_thread(cpu: &'static Cpu, main: extern "C" fn(usize) -> !, argument: usize) -> Result<(), i32> {
+pub(super) fn clone_thread(
+    cpu: &'static Cpu,
+    main: extern "C" fn(usize) -> !,
+    argument: usize,
+) -> Result<(), i32> {
     clone(cpu, CLONE_THREAD_FLAGS, main, argument).map(|_| ())
 }
 
 /// A copy of this host process with one vCPU.
-pub(super) fn clone_process(cpu: &'static Cpu, main: extern "C" fn(usize) -> !, argument: usize) -> Result<(), i32> {
+pub(super) fn clone_process(
+    cpu: &'static Cpu,
+    main: extern "C" fn(usize) -> !,
+    argument: usize,
+) -> Result<(), i32> {
     // Written before the child exists, since it may run first; its own id arrives by CLONE_PARENT_SETTID.
     let result = clone(cpu, CLONE_PROCESS_FLAGS, main, argument);
     result.map(|pid| cpu.host_pid.store(pid as i32, Ordering::Relaxed))
@@ -253,6 +300,9 @@ pub(super) fn exit_thread() -> ! {
 
 /// Ends all threads of this host process with an exit code.
 pub(crate) fn exit_guest(code: i32) -> ! {
+    if kvm::is_tender() {
+        kvm::exit_guest(code);
+    }
     loop {
         host(raw::__NR_exit_group, [code as usize, 0, 0, 0, 0, 0]);
     }

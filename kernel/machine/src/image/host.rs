@@ -1,8 +1,8 @@
 //! The guest's first three descriptors on the host.
 //!
 //! They are shared with the user's shell, so they are never made non-blocking: a read or write asks first whether it
-//! would block. What waits for them is told by
-//! an idle vCPU or the ticker, which sleep in ppoll(2) when there is someone to tell: `cpu::sleep`.
+//! would block. What waits for
+//! them is told by an idle vCPU or the ticker, which sleep in ppoll(2) when there is someone to tell: `cpu::sleep`.
 
 use super::gate::{self, POLLIN, POLLOUT, PollFd};
 
@@ -29,6 +29,15 @@ pub fn write(fd: i32, data: &[u8]) -> Result<usize, i32> {
     let file = super::start::boot().stdio.get(fd as usize).is_some_and(|stdio| stdio.mode & 0o170_000 == 0o100_000);
     let len = if file { data.len() } else { data.len().min(PIPE_BUF) };
     gate::write(fd, &data[..len])
+}
+
+/// Takes the signals that were sent to the guest from outside: bit n - 1 for signal n.
+pub fn take_signals() -> u64 {
+    if super::cpu::is_process_tender() {
+        super::host_signal::take_forwarded()
+    } else {
+        super::kvm::take_signals()
+    }
 }
 
 /// Whether a read or a write would not block now.

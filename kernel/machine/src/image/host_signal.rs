@@ -11,7 +11,7 @@ use super::{entry, personality, user};
 use crate::trap::Trap;
 use core::arch::global_asm;
 use core::mem::offset_of;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU64, Ordering};
 use husk_abi::layout::GUEST_END;
 use linux_raw_sys::general as raw;
 
@@ -84,6 +84,23 @@ global_asm!(
     in_kernel = sym in_kernel,
 );
 
+/// Host signals that are the processor's: everything else is a kick or meant for the guest.
+const TRAPS: [u32; 6] = [raw::SIGSYS, raw::SIGSEGV, raw::SIGBUS, raw::SIGFPE, raw::SIGILL, raw::SIGTRAP];
+
+/// Signals that `husk` passed on and nobody has taken yet: bit n - 1 for signal n.
+static FORWARDED: AtomicU64 = AtomicU64::new(0);
+
+fn note(signal: u32) {
+    if signal != raw::SIGURG {
+        FORWARDED.fetch_or(1 << (signal - 1), Ordering::Relaxed);
+    }
+}
+
+/// Takes the signals that were sent to the guest from outside: bit n - 1 for signal n.
+pub(super) fn take_forwarded() -> u64 {
+    if FORWARDED.load(Ordering::Relaxed) == 0 { 0 } else { FORWARDED.swap(0, Ordering::Relaxed) }
+}
+
 /// A host signal that found kernel code. `context` is the host's `ucontext_t`.
 extern "C" fn in_kernel(signal: u32, info: *const u8, context: *mut u8) {
     // SAFETY: the host's signal frame lies on this thread's signal stack, and the offsets are its layout.
@@ -95,7 +112,8 @@ extern "C" fn in_kernel(signal: u32, info: *const u8, context: *mut u8) {
         // SAFETY: as above; the new address is one of this kernel's recovery points.
         unsafe { *register(UC_RIP) = at as u64 }
     };
-    if signal == raw::SIGURG {
+    if !TRAPS.contains(&signal) {
+        note(signal);
         let cpu = Cpu::current();
         cpu.kick.store(1, Ordering::Relaxed);
         if let Some(at) = entry::restart_exit(rip).or_else(|| super::gate::abort_poll(cpu, rip)) {
@@ -133,7 +151,8 @@ pub(super) fn serve() {
             unsafe { (*cpu::frame()).regs.orig_rax = regs.rax };
             personality().syscall_trapped();
         }
-        raw::SIGURG => {
+        number if !TRAPS.contains(&number) => {
+            note(number);
             // SAFETY: as above.
             unsafe { (*cpu::frame()).regs.orig_rax = u64::MAX };
             cpu::take_work();

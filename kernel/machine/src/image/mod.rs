@@ -11,6 +11,7 @@ pub(crate) mod gate;
 mod heap;
 pub mod host;
 mod host_signal;
+mod kvm;
 pub mod lock;
 pub mod patch;
 pub mod random;

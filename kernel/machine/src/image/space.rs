@@ -1,10 +1,13 @@
 //! The application's address space as the processor sees it: ranges that are mapped.
 //!
-//! Process tender: each range is a mapping of the host, and all calls act on the host process that makes them. The memory
-//! map above decides what lies where; nothing here checks for overlaps. Ranges are page-aligned and inside the guest's.
+//! Process tender: each range is a mapping of the host, and all calls act on the host process that makes them. Kvm
+//! tender: page tables of the kernel's own, and all calls act on the space that the vCPU has loaded. The memory map above
+//! decides what lies where; nothing here checks for overlaps. Ranges are page-aligned and inside the guest's.
 
-use super::gate;
 use super::start::boot;
+use super::{cpu, gate, kvm};
+use crate::page::OutOfMemory;
+use alloc::sync::Arc;
 use husk_abi::layout::{ARENA, GUEST_END, GUEST_START};
 use linux_raw_sys::general as raw;
 
@@ -17,20 +20,65 @@ pub type Protection = u32;
 const PRIVATE: u32 = raw::MAP_PRIVATE;
 const SHARED: u32 = raw::MAP_SHARED;
 
+/// The address space of one guest process. In the process tender the host process is that, and this is empty.
+pub struct Handle {
+    tables: Option<Arc<kvm::space::Tables>>,
+}
+
+impl Handle {
+    /// An empty space.
+    pub fn new() -> Result<Self, OutOfMemory> {
+        let tables = if kvm::is_tender() { Some(kvm::space::new()?) } else { None };
+        Ok(Self { tables })
+    }
+
+    /// A space with the same contents, for a forked child of the current task.
+    pub fn fork(&self) -> Result<Self, OutOfMemory> {
+        let Some(tables) = &self.tables else { return Self::new() };
+        // SAFETY: the running task's frame.
+        let stack = unsafe { (*cpu::frame()).regs.rsp };
+        Ok(Self { tables: Some(kvm::space::fork(tables, stack as usize)?) })
+    }
+
+    /// Makes it the space of this vCPU.
+    pub fn activate(&self) {
+        if let Some(tables) = &self.tables {
+            kvm::space::activate(tables);
+        }
+    }
+}
+
+fn kvm_result(result: Result<(), OutOfMemory>) -> Result<(), HostError> {
+    result.map_err(|OutOfMemory| linux_raw_sys::errno::ENOMEM as i32)
+}
+
 fn check(start: usize, len: usize) {
-    assert!(start >= GUEST_START && start <= GUEST_END && len <= GUEST_END - start, "outside of the guest's range");
+    assert!(
+        start >= GUEST_START && start <= GUEST_END && len <= GUEST_END - start,
+        "outside of the guest's range"
+    );
     assert!(start.is_multiple_of(4096) && len.is_multiple_of(4096) && len > 0, "not whole pages");
 }
 
 /// Zero pages of the application's own, made when touched.
 pub fn map_anonymous(start: usize, len: usize, protection: Protection) -> Result<(), HostError> {
     check(start, len);
+    if kvm::is_tender() {
+        return kvm_result(kvm::space::map(start..start + len, protection, kvm::space::Backing::Anonymous));
+    }
     gate::map(start, len, protection, PRIVATE | raw::MAP_ANONYMOUS | raw::MAP_NORESERVE, -1, 0)
 }
 
 /// Pages of the root image, copied when written.
 pub fn map_image(start: usize, len: usize, protection: Protection, offset: usize) -> Result<(), HostError> {
     check(start, len);
+    if kvm::is_tender() {
+        return kvm_result(kvm::space::map(
+            start..start + len,
+            protection,
+            kvm::space::Backing::Image { offset },
+        ));
+    }
     gate::map(start, len, protection, PRIVATE | raw::MAP_NORESERVE, boot().root_fd, offset)
 }
 
@@ -44,28 +92,47 @@ pub fn map_pages(
 ) -> Result<(), HostError> {
     check(start, len);
     assert!(address >= ARENA && address - ARENA <= boot().arena_len as usize - len, "not in the arena");
+    if kvm::is_tender() {
+        return kvm_result(kvm::space::map(
+            start..start + len,
+            protection,
+            kvm::space::Backing::Pages { address, shared },
+        ));
+    }
     let flags = if shared { SHARED } else { PRIVATE | raw::MAP_NORESERVE };
     gate::map(start, len, protection, flags, boot().arena_fd, address - ARENA)
 }
 
 pub fn unmap(start: usize, len: usize) -> Result<(), HostError> {
     check(start, len);
+    if kvm::is_tender() {
+        return Ok(kvm::space::unmap(start..start + len));
+    }
     gate::unmap(start, len)
 }
 
 /// Empties the whole guest range.
 pub fn unmap_all() -> Result<(), HostError> {
+    if kvm::is_tender() {
+        return Ok(kvm::space::unmap_all());
+    }
     gate::unmap(GUEST_START, GUEST_END - GUEST_START)
 }
 
 pub fn protect(start: usize, len: usize, protection: Protection) -> Result<(), HostError> {
     check(start, len);
+    if kvm::is_tender() {
+        return Ok(kvm::space::protect(start..start + len, protection));
+    }
     gate::protect(start, len, protection)
 }
 
 /// Private pages are forgotten: anonymous ones read as zero again, file pages as the file.
 pub fn discard(start: usize, len: usize) -> Result<(), HostError> {
     check(start, len);
+    if kvm::is_tender() {
+        return Ok(kvm::space::discard(start..start + len));
+    }
     gate::advise(start, len, raw::MADV_DONTNEED)
 }
 
@@ -73,5 +140,8 @@ pub fn discard(start: usize, len: usize) -> Result<(), HostError> {
 pub fn relocate(from: usize, len: usize, to: usize) -> Result<(), HostError> {
     check(from, len);
     check(to, len);
+    if kvm::is_tender() {
+        return kvm_result(kvm::space::relocate(from, len, to));
+    }
     gate::relocate(from, len, to)
 }

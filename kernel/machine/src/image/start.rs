@@ -19,7 +19,7 @@ global_asm!(
     "  .quad husk_data_start",
     "  .quad husk_data_end",
     "  .quad husk_bss_end",
-    "  .quad 0, 0, 0, 0",
+    "  .quad husk_kvm_kick, 0, 0, 0",
     ".popsection",
     ".pushsection .text.start,\"ax\",@progbits",
     ".globl husk_start",
@@ -30,11 +30,15 @@ global_asm!(
     "  ud2",
     ".globl husk_start_cpu",
     "husk_start_cpu:",
+    "  xor ebp, ebp",
+    "  and rsp, -16",
+    "  call {start_cpu}",
     "  ud2",
     ".popsection",
     magic = const KERNEL_MAGIC,
     version = const ABI_VERSION,
     start = sym start,
+    start_cpu = sym super::kvm::first_start,
     cpu0_stack = sym BOOT_STACK,
     stack_len = const BOOT_STACK_LEN,
 );
@@ -70,6 +74,9 @@ pub fn root_image() -> &'static [u8] {
 extern "C" fn start() -> ! {
     assert!(boot().magic == BOOT_MAGIC && boot().version == ABI_VERSION, "boot block of another version");
     Cpu::start_first();
+    if super::kvm::is_tender() {
+        super::kvm::init_cpu(0);
+    }
     super::frames::init();
     super::lock::acquire();
     super::personality().boot();

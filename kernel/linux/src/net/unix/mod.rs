@@ -74,6 +74,8 @@ struct State {
     inbox: Queue<Ancillary>,
     shutdown: Shutdown,
     closed: bool,
+    /// The server's end of a connection that waits in the backlog.
+    unaccepted: bool,
     /// Endpoints that found this inbox full and are to be woken when there is room.
     starved: Vec<Weak<Endpoint>>,
     /// This process's identity when it called listen(2), for those who connect.
@@ -222,6 +224,7 @@ impl Endpoint {
             state.name.clone_from(&listening.name);
             state.link = Link::Peer(self.me());
             state.peer_identity = Some(PeerIdentity::of(task));
+            state.unaccepted = true;
         }
         {
             let mut state = self.state.borrow_mut();
@@ -376,6 +379,7 @@ impl Protocol for Endpoint {
                 _ => return Err(Errno::EINVAL),
             }
         };
+        server.state.borrow_mut().unaccepted = false;
         // Those who wait for room in the backlog sleep on the listener too.
         self.common.queue.wake_all(WRITABLE);
         Ok(server)

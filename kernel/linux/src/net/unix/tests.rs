@@ -288,6 +288,25 @@ fn credentials_come_with_bytes_when_asked_for() {
     let peer = option::get(&**protocol, raw::SO_PEERCRED).expect("a peer");
     assert_eq!(peer, [task.pid(), 0, 0].iter().flat_map(|field| field.to_ne_bytes()).collect::<Vec<u8>>());
     assert_eq!(option::get(&**protocol, 9999), Err(Errno::ENOPROTOOPT));
+    // What was sent while nobody asked has no sender; what was sent before accept(2) has.
+    let (a, b) = pair(SOCK_DGRAM);
+    send(&a, b"x").expect("room");
+    let ask = |file: &OpenFile| {
+        let protocol = &Socket::of(file).expect("a socket").protocol;
+        option::set(&**protocol, raw::SO_PASSCRED, &1i32.to_ne_bytes()).expect("an option");
+        match receive(file, 1, 0).expect("data").1.control[..] {
+            [Control::Credentials(credentials)] => credentials.pid,
+            _ => panic!("credentials"),
+        }
+    };
+    assert_eq!(ask(&b), 0);
+    let (listener, _file) = socket(SOCK_STREAM);
+    listener.bind(&task, &address(b"\0passcred")).expect("a free name");
+    listener.listen(1).expect("bound");
+    let (client, client_file) = socket(SOCK_STREAM);
+    client.connect(&task, &address(b"\0passcred"), crate::net::Patience::None).expect("room");
+    send(&client_file, b"x").expect("room");
+    assert_eq!(ask(&Socket::open(listener.accept().expect("a connection"), true)), task.pid());
 }
 
 #[test]

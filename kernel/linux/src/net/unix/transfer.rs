@@ -53,22 +53,29 @@ impl Endpoint {
         writable
     }
 
-    /// The control data of a message as it goes into the inbox.
+    /// The control data of a message as it goes into the inbox. Who sent it is noted only where either end asked for it
+    /// by SO_PASSCRED, as on Linux: most messages are spared the look at the task.
     fn ancillary(&self, target: &Self, message: &mut Outgoing<'_>) -> Result<Ancillary, Errno> {
-        let task = task::current();
-        let mut credentials = Credentials::real(&task);
+        let (asked, stamped) = {
+            let options = target.common.options.borrow();
+            (options.pass_credentials, options.timestamp.is_some())
+        };
+        // Who will accept a connection may ask then.
+        let asked =
+            asked || self.common.options.borrow().pass_credentials || target.state.borrow().unaccepted;
+        let mut credentials = asked.then(|| Credentials::real(&task::current()));
         let mut rights = Vec::new();
         for control in core::mem::take(&mut message.control) {
             match control {
                 Control::Rights(files) => {
-                    garbage::admit(&task)?;
+                    garbage::admit(&task::current())?;
                     rights.extend(files.into_iter().map(InFlight::new));
                 }
-                Control::Credentials(claimed) => credentials = claimed.check(&task)?,
+                Control::Credentials(claimed) => credentials = Some(claimed.check(&task::current())?),
                 Control::Other { .. } => return Err(Errno::EINVAL),
             }
         }
-        let time = target.common.options.borrow().timestamp.map(|_| realtime_ns());
+        let time = stamped.then(realtime_ns);
         Ok(Ancillary { from: self.state.borrow().name.clone(), credentials, rights, time })
     }
 
@@ -199,7 +206,7 @@ impl Endpoint {
             (options.pass_credentials, options.timestamp)
         };
         if pass_credentials {
-            received.control.push(Control::Credentials(ancillary.credentials));
+            received.control.push(Control::Credentials(ancillary.sender()));
         }
         if let (Some(kind), Some(time)) = (stamp, ancillary.time) {
             let (kind, data) = timestamp(kind, time);
@@ -365,7 +372,7 @@ fn continues(next: &Segment<Ancillary>, pass_credentials: bool, received: &Recei
     let mut delivered = received.control.iter();
     if pass_credentials
         && let Some(Control::Credentials(credentials)) = delivered.next()
-        && next.extra.credentials != *credentials
+        && next.extra.sender() != *credentials
     {
         return false;
     }

@@ -1,0 +1,145 @@
+//! The user's cache of root images: `images/SHA256.erofs`, and `recipes/HASH`, which names the image that a
+//! recipe gave.
+//!
+//! Files appear under their names whole, by renaming, so any number of packers may work at once; the worst is
+//! that two make the same image, and the second replaces the first with the same bytes. Nothing is synced to
+//! disk: after a crash of the machine a file may be cut off, so its size is part of what is noted.
+
+use std::fs;
+use std::io::{BufWriter, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
+
+use super::error::PackError;
+use super::root::{Root, hex};
+
+/// Temporary files begin so; what a killed packer left is removed after a day.
+const TEMPORARY: &str = ".packing-";
+const STALE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// An image in the cache.
+pub(super) struct Stored {
+    pub(super) path: PathBuf,
+    /// In bytes.
+    pub(super) size: u64,
+}
+
+/// Writes a root as an image, unless its recipe has been followed before. `label` is for the progress line.
+pub(super) fn store(cache: &Path, root: &Root, label: &str) -> Result<Stored, PackError> {
+    let images = cache.join("images");
+    let recipe = cache.join("recipes").join(root.recipe());
+    if let Some(stored) = recall(&images, &recipe) {
+        return Ok(stored);
+    }
+    fs::create_dir_all(&images).map_err(PackError::io(&images))?;
+    remove_stale(&images);
+    let mut file = temporary(&images)?;
+    let mut out = Hashed {
+        out: BufWriter::new(file.as_file_mut()),
+        hash: Sha256::new(),
+        progress: Progress::new(label),
+    };
+    let size = root.tree().write(&mut out)?;
+    let sum = hex(&out.hash.clone().finalize());
+    drop(out);
+    let path = images.join(format!("{sum}.erofs"));
+    file.persist(&path).map_err(|error| PackError::io(&path)(error.error))?;
+    put(&recipe, format!("{sum} {size}\n").as_bytes())?;
+    Ok(Stored { path, size })
+}
+
+/// The image that a recipe gave earlier.
+fn recall(images: &Path, recipe: &Path) -> Option<Stored> {
+    let text = fs::read_to_string(recipe).ok()?;
+    let (sum, size) = text.trim_end().split_once(' ')?;
+    let is_sum = sum.len() == 64 && sum.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let path = images.join(format!("{sum}.erofs"));
+    let size = size.parse().ok()?;
+    (is_sum && fs::metadata(&path).is_ok_and(|stat| stat.len() == size)).then_some(Stored { path, size })
+}
+
+/// Puts a small file in its place, whole.
+pub(super) fn put(path: &Path, bytes: &[u8]) -> Result<(), PackError> {
+    let dir = path.parent().unwrap_or(Path::new("/"));
+    fs::create_dir_all(dir).map_err(PackError::io(dir))?;
+    let mut file = temporary(dir)?;
+    file.write_all(bytes).map_err(PackError::io(path))?;
+    file.persist(path).map_err(|error| PackError::io(path)(error.error))?;
+    Ok(())
+}
+
+fn temporary(dir: &Path) -> Result<NamedTempFile, PackError> {
+    tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(dir).map_err(PackError::io(dir))
+}
+
+fn remove_stale(dir: &Path) {
+    let Ok(entries) = fs::read_dir(dir) else { return };
+    for entry in entries.flatten() {
+        let is_temporary = entry.file_name().as_encoded_bytes().starts_with(TEMPORARY.as_bytes());
+        let changed = entry.metadata().and_then(|stat| stat.modified());
+        let is_old =
+            changed.is_ok_and(|time| SystemTime::now().duration_since(time).is_ok_and(|age| age > STALE));
+        if is_temporary && is_old {
+            // Another packer may have removed it first.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Hashes what it passes on.
+struct Hashed<W> {
+    out: W,
+    hash: Sha256,
+    progress: Progress,
+}
+
+impl<W: Write> Write for Hashed<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let count = self.out.write(bytes)?;
+        self.hash.update(&bytes[..count]);
+        self.progress.add(count as u64);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// A line on stderr, if that is a terminal, for images big enough that one waits for them.
+struct Progress {
+    label: String,
+    is_shown: bool,
+    written: u64,
+    told: u64,
+}
+
+/// How often the line changes.
+const PROGRESS_STEP: u64 = 16 << 20;
+
+impl Progress {
+    fn new(label: &str) -> Self {
+        let printable = |character: char| if character.is_control() { '?' } else { character };
+        let label = label.chars().map(printable).collect();
+        Self { label, is_shown: std::io::stderr().is_terminal(), written: 0, told: 0 }
+    }
+
+    fn add(&mut self, count: u64) {
+        self.written += count;
+        if self.is_shown && self.written - self.told >= PROGRESS_STEP {
+            self.told = self.written;
+            eprint!("\r\x1b[Khusk: packing {}: {} MiB", self.label, self.written >> 20);
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.told > 0 {
+            eprint!("\r\x1b[K");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! What packing must know of an ELF file: who loads it, and which libraries it asks for.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use object::elf::{
+    DT_FLAGS_1, DT_NEEDED, DT_RPATH, DT_RUNPATH, DT_SONAME, DT_STRSZ, DT_STRTAB, EM_X86_64, ET_DYN, ET_EXEC,
+    FileHeader64, PT_LOAD,
+};
+use object::read::StringTable;
+use object::read::elf::{Dyn, FileHeader, ProgramHeader};
+use object::{Endianness, ReadCache};
+
+use super::error::PackError;
+
+/// DF_1_NODEFLIB of DT_FLAGS_1: neither the cache nor the default directories are searched.
+const DF_1_NODEFLIB: u64 = 0x800;
+
+/// An ELF file's demands on the dynamic linker.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Elf {
+    /// The program interpreter; none for a static program and for most libraries.
+    pub(super) interpreter: Option<PathBuf>,
+    pub(super) needed: Vec<String>,
+    pub(super) soname: Option<String>,
+    /// DT_RPATH and DT_RUNPATH, not yet split or expanded.
+    pub(super) rpath: Option<String>,
+    pub(super) runpath: Option<String>,
+    pub(super) no_default_directories: bool,
+}
+
+/// Whether a file that begins with these bytes is an ELF file.
+pub(super) fn is_elf(head: &[u8]) -> bool {
+    head.starts_with(b"\x7fELF")
+}
+
+impl Elf {
+    /// Reads the headers and the dynamic section.
+    pub(super) fn read(path: &Path) -> Result<Self, PackError> {
+        let file = File::open(path).map_err(PackError::io(path))?;
+        let data = ReadCache::new(file);
+        parse(&data).map_err(|refusal| match refusal {
+            Refusal::Architecture(found) => PackError::Architecture { path: path.to_path_buf(), found },
+            Refusal::Corrupt(why) => PackError::CorruptElf { path: path.to_path_buf(), why },
+        })
+    }
+}
+
+enum Refusal {
+    Architecture(String),
+    Corrupt(String),
+}
+
+impl From<object::read::Error> for Refusal {
+    fn from(error: object::read::Error) -> Self {
+        Self::Corrupt(error.to_string())
+    }
+}
+
+fn parse(data: &ReadCache<File>) -> Result<Elf, Refusal> {
+    use object::ReadRef;
+    let ident = data.read_bytes_at(0, 20).map_err(|()| Refusal::Corrupt("it is cut off".into()))?;
+    match (ident[4], ident[5]) {
+        (2, 1) => {}
+        (1, _) => return Err(Refusal::Architecture("a 32-bit program".into())),
+        (2, 2) => return Err(Refusal::Architecture("a big-endian program".into())),
+        _ => return Err(Refusal::Corrupt("its class is unknown".into())),
+    }
+    let machine = u16::from_le_bytes([ident[18], ident[19]]);
+    if machine != EM_X86_64.0 {
+        let name = match machine {
+            3 => "i386".into(),
+            40 => "32-bit ARM".into(),
+            183 => "ARM64".into(),
+            243 => "RISC-V".into(),
+            other => format!("ELF machine {other}"),
+        };
+        return Err(Refusal::Architecture(name));
+    }
+    let header = FileHeader64::<Endianness>::parse(data)?;
+    let endian = header.endian()?;
+    let kind = header.e_type(endian);
+    if kind != ET_EXEC && kind != ET_DYN {
+        return Err(Refusal::Corrupt("it is neither a program nor a shared library".into()));
+    }
+    let segments = header.program_headers(endian, data)?;
+    let mut elf = Elf::default();
+    for segment in segments {
+        if let Some(path) = segment.interpreter(endian, data)? {
+            elf.interpreter = Some(PathBuf::from(OsStr::from_bytes(path)));
+        }
+    }
+    for segment in segments {
+        let Some(entries) = segment.dynamic(endian, data)? else { continue };
+        let value =
+            |tag| entries.iter().find(|entry| entry.d_tag(endian) == tag).map(|entry| entry.val(endian));
+        let (Some(address), Some(size)) = (value(DT_STRTAB), value(DT_STRSZ)) else { continue };
+        // The string table is named by address; its place in the file is by the segment that holds it.
+        let offset = segments
+            .iter()
+            .filter(|load| load.p_type(endian) == PT_LOAD)
+            .find_map(|load| {
+                let within = address.checked_sub(load.p_vaddr(endian))?;
+                (within < load.p_filesz(endian)).then(|| load.p_offset(endian).checked_add(within))?
+            })
+            .ok_or_else(|| Refusal::Corrupt("its dynamic strings lie outside of its segments".into()))?;
+        let strings = StringTable::new(data, offset, offset.saturating_add(size));
+        for entry in entries {
+            let text = || -> Result<String, Refusal> {
+                let bytes = entry.string(endian, strings)?;
+                String::from_utf8(bytes.to_vec())
+                    .map_err(|_| Refusal::Corrupt("a library's name is not UTF-8".into()))
+            };
+            match entry.d_tag(endian) {
+                DT_NEEDED => elf.needed.push(text()?),
+                DT_SONAME => elf.soname = Some(text()?),
+                DT_RPATH => elf.rpath = Some(text()?),
+                DT_RUNPATH => elf.runpath = Some(text()?),
+                DT_FLAGS_1 => elf.no_default_directories = entry.val(endian) & DF_1_NODEFLIB != 0,
+                tag if tag.0 == 0 => break,
+                _ => {}
+            }
+        }
+    }
+    Ok(elf)
+}

@@ -1,0 +1,85 @@
+//! Hypercalls: `OUT` with the address of a `Call`. Each costs an exit, tens of microseconds on software KVM.
+
+use super::{catch_up, outside, this};
+use crate::image::cpu;
+use crate::image::gate::{POLLIN, POLLOUT, PollFd};
+use core::arch::asm;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use husk_abi::gate::{Call, Number, PORT};
+
+fn call(number: Number, a: usize, b: usize, c: usize) -> i64 {
+    let mut call = Call { number: number as u32, a: a as u64, b: b as u64, c: c as u64, ..Call::default() };
+    // SAFETY: the tender reads and writes the call, and the memory it names, which the callers below own.
+    unsafe {
+        asm!("out dx, eax", in("dx") PORT, in("eax") 0, in("rdi") &raw mut call, options(nostack));
+    }
+    call.result
+}
+
+fn check(result: i64) -> Result<usize, i32> {
+    usize::try_from(result).map_err(|_| -result as i32)
+}
+
+pub(in crate::image) fn read(fd: i32, out: &mut [u8]) -> Result<usize, i32> {
+    outside(|| check(call(Number::Read, out.as_mut_ptr() as usize, out.len(), fd as usize)))
+}
+
+pub(in crate::image) fn write(fd: i32, data: &[u8]) -> Result<usize, i32> {
+    outside(|| check(call(Number::Write, data.as_ptr() as usize, data.len(), fd as usize)))
+}
+
+/// Waits for descriptors until the deadline (monotonic ns; 0 only looks), a wake-up or a kick. Says how many are ready.
+pub(in crate::image) fn poll(fds: &mut [PollFd], deadline: u64) -> usize {
+    let mask = fds.iter().fold(0, |mask, poll| {
+        let input = usize::from(poll.events & POLLIN != 0 && poll.fd == 0);
+        let output = usize::from(poll.events & POLLOUT != 0 && poll.fd > 0);
+        mask | input << poll.fd | output << (16 + poll.fd)
+    });
+    let ready = outside(|| call(Number::Wait, deadline as usize, mask, 0)).max(0);
+    for poll in &mut *fds {
+        let input = ready >> poll.fd & 1 != 0;
+        let output = ready >> (16 + poll.fd) & 1 != 0;
+        poll.revents = if input { POLLIN } else { 0 } | if output { POLLOUT } else { 0 };
+    }
+    fds.iter().filter(|poll| poll.revents != 0).count()
+}
+
+/// Sleeps until the deadline, a wake-up or a kick. A wake-up since the last sleep ends it at once.
+pub(in crate::image) fn sleep(deadline: Option<u64>) {
+    outside(|| call(Number::Wait, deadline.unwrap_or(u64::MAX) as usize, 0, 0));
+}
+
+/// Ends the sleep of a vCPU, or interrupts it.
+pub(in crate::image) fn wake(index: usize) {
+    call(Number::Notify, index, 0, 0);
+}
+
+/// vCPUs that sleep for a lock word.
+static WAITERS: AtomicU64 = AtomicU64::new(0);
+
+/// Sleeps while `word` holds `value`. May return early.
+pub(in crate::image) fn lock_wait(word: &AtomicU32, value: u32) {
+    let me = 1 << cpu::index();
+    WAITERS.fetch_or(me, Ordering::SeqCst);
+    if word.load(Ordering::SeqCst) == value {
+        sleep(None);
+    } else {
+        catch_up(this());
+    }
+    WAITERS.fetch_and(!me, Ordering::SeqCst);
+}
+
+/// Wakes those who sleep for a lock word.
+pub(in crate::image) fn lock_wake() {
+    let mut waiters = WAITERS.load(Ordering::SeqCst);
+    while waiters != 0 {
+        wake(waiters.trailing_zeros() as usize);
+        waiters &= waiters - 1;
+    }
+}
+
+pub(in crate::image) fn exit_guest(code: i32) -> ! {
+    loop {
+        call(Number::Exit, (code as usize & 0xff) << 8, 0, 0);
+    }
+}

@@ -1,0 +1,121 @@
+//! The kvm tender's side of the machine: hypercalls, vCPU tables, ring-0 stubs, and page tables at work.
+//!
+//! All kernel code runs in ring 3. Ring 0 is some two dozen instructions (`stubs`), because software KVM emulates it at a
+//! microsecond an instruction: an exception goes straight on to ring 3, and `ud2` with a magic word is the gate for what
+//! only ring 0 can do: load CR3, invalidate pages.
+
+mod entry;
+mod hypercall;
+pub(super) mod space;
+mod stubs;
+
+pub(super) use hypercall::{exit_guest, lock_wait, lock_wake, poll, read, sleep, wake, write};
+pub(super) use stubs::init_cpu;
+
+use super::cpu::{self, Cpu};
+use super::lock;
+use super::start::boot;
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use husk_abi::boot::TENDER_KVM;
+use husk_abi::layout::{CPUS_MAX, PRIVATE, PRIVATE_PER_CPU};
+use husk_abi::vcpu::UPCALL;
+
+/// Whether the kvm tender is below.
+pub(super) fn is_tender() -> bool {
+    boot().tender == TENDER_KVM
+}
+
+/// What other vCPUs need to know of one.
+struct Vcpu {
+    /// Arena address of the top table in CR3.
+    root: AtomicUsize,
+    /// Counts requests of other vCPUs to forget old entries before the application's memory is touched again.
+    asked: AtomicU32,
+    /// The last request that was met.
+    met: AtomicU32,
+    /// Not zero: outside of the guest; it looks at `asked` before it goes on.
+    outside: AtomicU32,
+    /// Not zero: it was asked to run threads.
+    wanted: AtomicU32,
+}
+
+static VCPUS: [Vcpu; CPUS_MAX] = [const {
+    Vcpu {
+        root: AtomicUsize::new(0),
+        asked: AtomicU32::new(0),
+        met: AtomicU32::new(0),
+        outside: AtomicU32::new(1),
+        wanted: AtomicU32::new(0),
+    }
+}; CPUS_MAX];
+
+fn this() -> &'static Vcpu {
+    &VCPUS[cpu::index()]
+}
+
+/// Forgets old entries if another vCPU asked for it. True if it did.
+fn catch_up(vcpu: &Vcpu) -> bool {
+    let mut any = false;
+    loop {
+        let asked = vcpu.asked.load(Ordering::SeqCst);
+        if asked == vcpu.met.load(Ordering::Relaxed) {
+            return any;
+        }
+        // First the reload, then the word: who waits for it frees frames at once.
+        stubs::load_table(vcpu.root.load(Ordering::Relaxed));
+        vcpu.met.store(asked, Ordering::SeqCst);
+        any = true;
+    }
+}
+
+/// Runs `call`, which leaves the guest and may stay away for long.
+fn outside<R>(call: impl FnOnce() -> R) -> R {
+    let vcpu = this();
+    vcpu.outside.store(1, Ordering::SeqCst);
+    let result = call();
+    vcpu.outside.store(0, Ordering::SeqCst);
+    catch_up(vcpu);
+    result
+}
+
+/// Starts vCPU `index`, or fails with EAGAIN when the guest has no such vCPU.
+pub(super) fn start_cpu(cpu: &'static Cpu, index: usize, slot: usize) -> Result<(), i32> {
+    if index >= boot().cpus as usize || slot >= boot().cpus as usize {
+        return Err(linux_raw_sys::errno::EAGAIN as i32);
+    }
+    cpu.prepare(index, slot);
+    VCPUS[index].wanted.store(1, Ordering::SeqCst);
+    wake(index);
+    Ok(())
+}
+
+/// First Rust code of a further vCPU.
+pub(super) extern "C" fn first_start(index: usize) -> ! {
+    Cpu::get(index).install();
+    init_cpu(index);
+    VCPUS[index].wanted.store(0, Ordering::SeqCst);
+    cpu::enter(index)
+}
+
+/// Gives up the big kernel lock and waits until this vCPU is started again.
+pub(super) fn park() -> ! {
+    let index = cpu::index();
+    lock::release();
+    while VCPUS[index].wanted.swap(0, Ordering::SeqCst) == 0 {
+        sleep(None);
+    }
+    cpu::enter(index)
+}
+
+/// Takes the signals that the tender wrote into the vCPUs' upcall blocks: bit n - 1 for signal n.
+pub(super) fn take_signals() -> u64 {
+    (0..boot().cpus as usize)
+        .map(|index| {
+            let word = (PRIVATE + index * PRIVATE_PER_CPU + UPCALL) as *const AtomicU64;
+            // SAFETY: an aligned word of the vCPU's private area, the first of its upcall block, which tender and kernel
+            // access atomically.
+            let word = unsafe { &*word };
+            if word.load(Ordering::Relaxed) == 0 { 0 } else { word.swap(0, Ordering::SeqCst) }
+        })
+        .fold(0, |all, signals| all | signals)
+}

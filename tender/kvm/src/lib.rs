@@ -1,0 +1,128 @@
+//! The kvm tender: one guest in a hardware virtual machine.
+//!
+//! `run` creates the machine, gives up every right it does not need, and enters the guest, whose first instruction runs in
+//! ring 3 of 64-bit mode with page tables of the tender's making. From then on it only acts on exits: hypercalls
+//! (`calls`), kicks and ticks (`vcpu`). Everything a guest says is hostile: it is copied once and checked on the copy.
+//! There is no libc and no std below: the program that links this may be any static executable.
+#![cfg_attr(not(test), no_std)]
+
+mod calls;
+mod host;
+mod kvm;
+mod memory;
+pub mod seal;
+mod vcpu;
+
+pub use kvm::{CPUID_MAX, Cpuid, CpuidEntry};
+pub use vcpu::supported_cpuid;
+
+use calls::Clock;
+use core::fmt;
+use husk_tender::config::{self, Config};
+use memory::{Image, Memory};
+use syscalls::{Errno, Sysno};
+
+/// What the kvm tender needs to know beyond `husk_tender::config::Config`.
+#[derive(Clone, Copy)]
+pub struct Machine<'a> {
+    /// The read-only part of the kernel image, whole pages. The mapping itself moves into the guest: nothing may use it at
+    /// its old place once `run` was called.
+    pub text: &'a [u8],
+    /// Control socket: the guest's descriptor 3.
+    pub control: Option<i32>,
+    /// What `supported_cpuid` gave earlier on this host; asked again when absent, which takes KVM a third of a millisecond
+    /// where CPUID itself leaves to a hypervisor.
+    pub cpuid: Option<&'a Cpuid>,
+}
+
+/// Why a guest could not be started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// /dev/kvm cannot be opened.
+    NoKvm(Errno),
+    /// KVM lacks an extension.
+    KvmTooOld(&'static str),
+    /// A host call failed before sealing.
+    Host(&'static str, Errno),
+    /// The kernel image is none.
+    KernelImage,
+    /// The configuration cannot be met.
+    Config(&'static str),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoKvm(errno) => write!(out, "/dev/kvm: {errno}"),
+            Self::KvmTooOld(what) => write!(out, "this KVM has no {what}"),
+            Self::Host(what, errno) => write!(out, "{what}: {errno}"),
+            Self::KernelImage => write!(out, "the kernel image is damaged or of another version"),
+            Self::Config(what) => write!(out, "{what}"),
+        }
+    }
+}
+
+/// Opens KVM.
+fn open_kvm() -> Result<i32, Error> {
+    use linux_raw_sys::general::{AT_FDCWD, O_CLOEXEC, O_RDWR};
+    let path = c"/dev/kvm".as_ptr() as usize;
+    let flags = (O_RDWR | O_CLOEXEC) as usize;
+    // SAFETY: the path is a C string.
+    let result = unsafe { host::call(Sysno::openat, [AT_FDCWD as usize, path, flags, 0, 0, 0]) };
+    result.map(|fd| fd as i32).map_err(Error::NoKvm)
+}
+
+/// Runs a guest to its end: the process exits with the guest's code, or 125 when the guest's kernel breaks down. Returns
+/// only when the guest could not be started. The calling process must have a single thread; all of it becomes the guest.
+pub fn run(config: &Config<'_>, machine: &Machine<'_>) -> Error {
+    match start(config, machine) {
+        Ok(never) => match never {},
+        Err(error) => error,
+    }
+}
+
+fn start(config: &Config<'_>, machine: &Machine<'_>) -> Result<core::convert::Infallible, Error> {
+    let cpus = config.cpus as usize;
+    if !(1..=husk_abi::layout::CPUS_MAX).contains(&cpus) {
+        return Err(Error::Config("a guest has 1 to 64 vCPUs"));
+    }
+    let image = Image::new(machine.text, config.kernel.data)?;
+    let kvm = open_kvm()?;
+    vcpu::check_extensions(kvm)?;
+    // SAFETY: machine type 0, no pointer.
+    let vm = unsafe { host::ioctl(kvm, kvm::CREATE_VM, 0) }
+        .map_err(|errno| Error::Host("KVM_CREATE_VM", errno))? as i32;
+
+    let root = (config.root_len > 0).then_some((config.root_fd, config.root_len as usize));
+    let arena_len = (config.memory as usize).next_multiple_of(memory::LARGE_PAGE);
+    let mut memory = Memory::new(&image, arena_len, root, cpus)?;
+    let (all, len) = memory.all();
+    let region =
+        kvm::MemoryRegion { slot: 0, flags: 0, guest_physical: 0, len: len as u64, host: all as u64 };
+    // SAFETY: the region describes memory that stays mapped for the life of the process.
+    unsafe { host::ioctl(vm, kvm::SET_USER_MEMORY_REGION, &raw const region as usize) }
+        .map_err(|errno| Error::Host("KVM_SET_USER_MEMORY_REGION", errno))?;
+
+    let asked;
+    let cpuid = match machine.cpuid {
+        Some(cpuid) => cpuid,
+        None => {
+            asked = vcpu::ask_cpuid(kvm)?;
+            &asked
+        }
+    };
+    let vcpus = vcpu::create(kvm, vm, cpuid, &image.header, &memory, cpus)?;
+    let used = memory.used();
+    let mut clock = Clock::default();
+    let written = config::write_boot(memory.boot(), config, |boot| {
+        boot.tender = husk_abi::boot::TENDER_KVM;
+        boot.arena_len = arena_len as u64;
+        boot.arena_used = used as u64;
+        boot.arena_fd = -1;
+        boot.root_fd = -1;
+        boot.xsave_mask = vcpu::xsave_mask(cpuid);
+        clock = Clock::from_boot(boot);
+    });
+    written.map_err(|_| Error::Config("arguments and environment do not fit into the boot block"))?;
+    vcpu::enter(vcpus, memory, clock, machine.control)
+}

@@ -1,0 +1,336 @@
+//! Guest-physical memory and the page tables with which a guest starts.
+//!
+//! Guest-physical memory is one stretch of the tender's: the arena, the root image and the kernel's read-only part, the last
+//! two straight from their files and read-only there (a guest that maps them writable gets an error of KVM_RUN). The tables built here map
+//! `layout`'s ranges; they lie in the arena, where the guest goes on with them, so nothing in them is ever trusted.
+
+use crate::Error;
+use crate::host;
+use core::sync::atomic::{AtomicU32, Ordering};
+use husk_abi::boot::{KERNEL_MAGIC, KernelHeader};
+use husk_abi::layout::{self, PAGE_SIZE};
+use husk_abi::vcpu::ROOT_TABLE;
+use linux_raw_sys::general as raw;
+use syscalls::Sysno;
+
+/// Guest memory comes in units of this.
+pub(crate) const LARGE_PAGE: usize = husk_abi::vcpu::LARGE_PAGE as usize;
+/// Address space behind the arena that nothing uses, so that no length a filter lets pass reaches beyond.
+const GUARD: usize = 4 << 30;
+/// Bytes at the start of the arena that are backed at once, a few large faults in place of many small ones.
+const POPULATE: usize = 512 << 10;
+/// Bytes at the start of the arena that keep small pages, so that an idle guest stays small.
+const SMALL_PAGES: usize = 4 << 20;
+
+/// Page-table bits. ACCESSED and DIRTY are set from the start: KVM's shadow tables then take in neighbours as well.
+mod bit {
+    pub(super) const PRESENT: u64 = 1;
+    pub(super) const WRITE: u64 = 1 << 1;
+    pub(super) const USER: u64 = 1 << 2;
+    pub(super) const ACCESSED: u64 = 1 << 5;
+    pub(super) const DIRTY: u64 = 1 << 6;
+    pub(super) const LARGE: u64 = 1 << 7;
+    pub(super) const NO_EXECUTE: u64 = 1 << 63;
+    pub(super) const TABLE: u64 = PRESENT | WRITE | USER | ACCESSED;
+    pub(super) const READ: u64 = PRESENT | USER | ACCESSED | DIRTY;
+}
+const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+
+/// A kernel image: its read-only part, page-aligned in the tender's own memory, and what its writable part begins with.
+pub(crate) struct Image<'a> {
+    text: &'a [u8],
+    data: &'a [u8],
+    pub(crate) header: KernelHeader,
+    /// Bytes of the writable part.
+    writable_len: usize,
+}
+
+impl<'a> Image<'a> {
+    /// Checks that `text` and `data` are a kernel image of this version.
+    pub(crate) fn new(text: &'a [u8], data: &'a [u8]) -> Result<Self, Error> {
+        if text.len() < size_of::<KernelHeader>() || !(text.as_ptr() as usize).is_multiple_of(PAGE_SIZE) {
+            return Err(Error::KernelImage);
+        }
+        // SAFETY: long enough; the header is a C struct of integers.
+        let header = unsafe { text.as_ptr().cast::<KernelHeader>().read_unaligned() };
+        let end = layout::KERNEL + layout::KERNEL_MAX;
+        let (start, filled, zeroed) =
+            (header.data_start as usize, header.data_end as usize, header.bss_end as usize);
+        let right = header.magic == KERNEL_MAGIC
+            && header.version == husk_abi::boot::ABI_VERSION
+            && start == layout::KERNEL + text.len().next_multiple_of(PAGE_SIZE)
+            && (start..=zeroed).contains(&filled)
+            && zeroed <= end
+            && zeroed.is_multiple_of(PAGE_SIZE)
+            && data.len() >= filled - start;
+        if !right {
+            return Err(Error::KernelImage);
+        }
+        Ok(Self { text, data: &data[..filled - start], header, writable_len: zeroed - start })
+    }
+
+    /// The read-only part in the tender's memory: address and bytes.
+    pub(crate) fn text(&self) -> (usize, usize) {
+        (self.text.as_ptr() as usize, self.text.len())
+    }
+}
+
+/// Memory that the kernel may name in hypercalls, and where it lies in the tender.
+#[derive(Clone, Copy, Default)]
+struct Window {
+    guest: usize,
+    len: usize,
+    host: usize,
+    writable: bool,
+}
+
+/// All memory of one guest.
+pub(crate) struct Memory {
+    arena: usize,
+    arena_len: usize,
+    /// Bytes of guest-physical memory.
+    room: usize,
+    /// Bytes of the arena taken by the tender.
+    used: usize,
+    windows: [Window; 4],
+    /// Guest-physical address of the top page table.
+    pub(crate) root_table: u64,
+    private: usize,
+    boot: usize,
+}
+
+fn map_host(at: usize, len: usize, protection: u32, flags: u32, fd: i32) -> Result<usize, Error> {
+    let args = [at, len, protection as usize, flags as usize, fd as usize, 0];
+    // SAFETY: a new mapping where the host finds room, or inside of one that was made for it.
+    unsafe { host::call(Sysno::mmap, args) }.map_err(|errno| Error::Host("mmap", errno))
+}
+
+impl Memory {
+    /// Lays out a guest's memory.
+    pub(crate) fn new(
+        image: &Image<'_>,
+        arena_len: usize,
+        root: Option<(i32, usize)>,
+        cpus: usize,
+    ) -> Result<Self, Error> {
+        let fits =
+            arena_len.is_multiple_of(LARGE_PAGE) && (4 * LARGE_PAGE..=layout::ARENA_MAX).contains(&arena_len);
+        if !fits {
+            return Err(Error::Config("guest memory is not between 8 MiB and 256 GiB"));
+        }
+        let (root_fd, root_len) = root.unwrap_or((-1, 0));
+        if root_len > layout::ROOT_MAX {
+            return Err(Error::Config("the root image is too large"));
+        }
+        // Arena, root image and kernel text lie in one stretch, because each further memory slot of KVM waits for a grace
+        // period: 0.1 ms, and milliseconds on a busy host.
+        let (text, text_len) = image.text();
+        let (text_len, root_room) =
+            (text_len.next_multiple_of(PAGE_SIZE), root_len.next_multiple_of(LARGE_PAGE));
+        let room = arena_len + root_room + text_len;
+        let nothing = raw::MAP_PRIVATE | raw::MAP_ANONYMOUS | raw::MAP_NORESERVE;
+        let arena =
+            map_host(0, room + GUARD + LARGE_PAGE, raw::PROT_NONE, nothing, -1)?.next_multiple_of(LARGE_PAGE);
+        let writable = (raw::PROT_READ | raw::PROT_WRITE) as usize;
+        // SAFETY: inside the mapping just made.
+        unsafe { host::call(Sysno::mprotect, [arena, arena_len, writable, 0, 0, 0]) }
+            .map_err(|errno| Error::Host("mprotect of guest memory", errno))?;
+        if root_len > 0 {
+            let flags = raw::MAP_PRIVATE | raw::MAP_NORESERVE | raw::MAP_FIXED;
+            map_host(arena + arena_len, root_len, raw::PROT_READ, flags, root_fd)?;
+        }
+        let text_at = arena + arena_len + root_room;
+        let moved =
+            [text, text_len, text_len, (raw::MREMAP_MAYMOVE | raw::MREMAP_FIXED) as usize, text_at, 0];
+        // SAFETY: the kernel's text moves; the tender does not use it at its old place, see `Machine::text`.
+        unsafe { host::call(Sysno::mremap, moved) }
+            .map_err(|errno| Error::Host("mremap of the kernel", errno))?;
+        // SAFETY: reads what was just mapped. Present pages spare the guest a fault each.
+        let _ = unsafe {
+            host::call(Sysno::madvise, [text_at, text_len, raw::MADV_POPULATE_READ as usize, 0, 0, 0])
+        };
+        let advise = |start: usize, len: usize, advice: u32| {
+            // SAFETY: inside the arena. Advice is only advice: without it everything is slower and right.
+            let _ = unsafe { host::call(Sysno::madvise, [arena + start, len, advice as usize, 0, 0, 0]) };
+        };
+        advise(0, POPULATE, raw::MADV_POPULATE_WRITE);
+        advise(SMALL_PAGES, arena_len - SMALL_PAGES, raw::MADV_HUGEPAGE);
+        // Page 0 stays unused, so that no table or buffer has the address 0.
+        let mut memory = Self {
+            arena,
+            arena_len,
+            room,
+            used: PAGE_SIZE,
+            windows: [Window::default(); 4],
+            root_table: 0,
+            private: 0,
+            boot: 0,
+        };
+        memory.root_table = memory.take(1)?;
+        debug_assert!(memory.root_table == ROOT_TABLE);
+        memory.map_kernel(image, text_at)?;
+        memory.windows[2] = Window { guest: layout::ARENA, len: arena_len, host: arena, writable: true };
+
+        let write = bit::READ | bit::WRITE | bit::NO_EXECUTE;
+        let vdso = memory.take(layout::VDSO_LEN / PAGE_SIZE)?;
+        memory.map_run(layout::VDSO, vdso, layout::VDSO_LEN / PAGE_SIZE, bit::READ | bit::WRITE)?;
+        let private_pages = cpus * layout::PRIVATE_PER_CPU / PAGE_SIZE;
+        let private = memory.take(private_pages)?;
+        memory.private = arena + private as usize;
+        memory.windows[3] = Window {
+            guest: layout::PRIVATE,
+            len: private_pages * PAGE_SIZE,
+            host: memory.private,
+            writable: true,
+        };
+        memory.map_run(layout::PRIVATE, private, private_pages, bit::READ | bit::WRITE)?;
+
+        for at in (0..arena_len).step_by(LARGE_PAGE) {
+            memory.map(layout::ARENA + at, at as u64, write | bit::LARGE)?;
+        }
+        for at in (0..root_len).step_by(LARGE_PAGE) {
+            let guest_physical = (arena_len + at) as u64;
+            memory.map(layout::ROOT + at, guest_physical, bit::READ | bit::NO_EXECUTE | bit::LARGE)?;
+        }
+        // Last, since most of its pages are never touched.
+        let boot = memory.take(layout::BOOT_LEN / PAGE_SIZE)?;
+        memory.boot = arena + boot as usize;
+        memory.map_run(layout::BOOT, boot, layout::BOOT_LEN / PAGE_SIZE, bit::READ | bit::NO_EXECUTE)?;
+        Ok(memory)
+    }
+
+    fn map_kernel(&mut self, image: &Image<'_>, host: usize) -> Result<(), Error> {
+        let (_, len) = image.text();
+        self.windows[0] = Window { guest: layout::KERNEL, len, host, writable: false };
+        self.map_run(layout::KERNEL, (host - self.arena) as u64, len.div_ceil(PAGE_SIZE), bit::READ)?;
+
+        let (guest, pages) = (image.header.data_start as usize, image.writable_len / PAGE_SIZE);
+        let start = self.take(pages)?;
+        self.bytes_mut(start, image.data.len())?.copy_from_slice(image.data);
+        let host = self.arena + start as usize;
+        self.windows[1] = Window { guest, len: image.writable_len, host, writable: true };
+        self.map_run(guest, start, pages, bit::READ | bit::WRITE | bit::NO_EXECUTE)
+    }
+
+    /// The next `pages` pages of the arena, zero: their guest-physical address.
+    fn take(&mut self, pages: usize) -> Result<u64, Error> {
+        let start = self.used;
+        self.used += pages * PAGE_SIZE;
+        if self.used > self.arena_len {
+            return Err(Error::Config("memory too small for kernel and page tables"));
+        }
+        Ok(start as u64)
+    }
+
+    fn bytes_mut(&mut self, guest_physical: u64, len: usize) -> Result<&mut [u8], Error> {
+        let start = guest_physical as usize;
+        if start > self.arena_len || len > self.arena_len - start {
+            return Err(Error::Config("memory too small"));
+        }
+        // SAFETY: inside the arena, which no vCPU uses yet; the slice borrows the only handle to it.
+        Ok(unsafe { core::slice::from_raw_parts_mut((self.arena + start) as *mut u8, len) })
+    }
+
+    fn map_run(
+        &mut self,
+        address: usize,
+        guest_physical: u64,
+        pages: usize,
+        flags: u64,
+    ) -> Result<(), Error> {
+        for page in 0..pages {
+            let offset = page * PAGE_SIZE;
+            self.map(address + offset, guest_physical + offset as u64, flags)?;
+        }
+        Ok(())
+    }
+
+    /// Maps one page, large if `flags` says so.
+    fn map(&mut self, address: usize, guest_physical: u64, flags: u64) -> Result<(), Error> {
+        let mut table = self.root_table;
+        let last = if flags & bit::LARGE != 0 { 21 } else { 12 };
+        for shift in [39, 30, 21] {
+            if shift == last {
+                break;
+            }
+            let entry = self.entry(table, address, shift);
+            // SAFETY: an entry of a table in the arena, which no vCPU uses yet.
+            let mut value = unsafe { *entry };
+            if value == 0 {
+                value = self.take(1)? | bit::TABLE;
+                // SAFETY: as above.
+                unsafe { *entry = value };
+            }
+            table = value & ADDRESS;
+        }
+        // SAFETY: as above.
+        unsafe { *self.entry(table, address, last) = guest_physical | flags };
+        Ok(())
+    }
+
+    fn entry(&self, table: u64, address: usize, shift: usize) -> *mut u64 {
+        (self.arena + table as usize + ((address >> shift) & 511) * 8) as *mut u64
+    }
+
+    pub(crate) fn used(&self) -> usize {
+        self.used
+    }
+
+    /// Guest-physical memory in the tender's: address and bytes.
+    pub(crate) fn all(&self) -> (usize, usize) {
+        (self.arena, self.room)
+    }
+
+    /// The arena in the tender's memory: address and bytes.
+    pub(crate) fn arena(&self) -> (usize, usize) {
+        (self.arena, self.arena_len)
+    }
+
+    /// The boot block, zero until somebody writes it.
+    pub(crate) fn boot(&mut self) -> &mut [u8] {
+        // SAFETY: pages taken by `new`; no vCPU runs yet.
+        unsafe { core::slice::from_raw_parts_mut(self.boot as *mut u8, layout::BOOT_LEN) }
+    }
+
+    /// A vCPU's part of `layout::PRIVATE` in the tender's memory.
+    pub(crate) fn private(&self, cpu: usize) -> usize {
+        self.private + cpu * layout::PRIVATE_PER_CPU
+    }
+
+    /// Where guest address `address` lies in the tender, if all of `len` bytes from there on are memory that a hypercall
+    /// may name. The contents can change at any time.
+    pub(crate) fn translate(&self, address: u64, len: u64, write: bool) -> Option<*mut u8> {
+        let (address, len) = (usize::try_from(address).ok()?, usize::try_from(len).ok()?);
+        let window = self.windows.iter().find(|window| {
+            address >= window.guest
+                && address - window.guest <= window.len
+                && len <= window.len - (address - window.guest)
+                && (window.writable || !write)
+        })?;
+        Some((window.host + (address - window.guest)) as *mut u8)
+    }
+
+    /// A 32-bit word that guests and tender share.
+    pub(crate) fn word(&self, address: u64) -> Option<&AtomicU32> {
+        if !address.is_multiple_of(4) {
+            return None;
+        }
+        // SAFETY: aligned memory that lives as long as the guest; all sides access it atomically or as bytes.
+        self.translate(address, 4, true).map(|word| unsafe { &*word.cast::<AtomicU32>() })
+    }
+
+    /// Stores 1 to a guest's word, if there is one at `address`.
+    pub(crate) fn raise(&self, address: u64) {
+        if let Some(word) = self.word(address) {
+            word.store(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Where a run of whole pages of the arena, beyond the tender's own, lies in the tender.
+    pub(crate) fn pages(&self, guest_physical: u64, len: u64) -> Option<(usize, usize)> {
+        let (start, len) = (usize::try_from(guest_physical).ok()?, usize::try_from(len).ok()?);
+        let whole = start.is_multiple_of(PAGE_SIZE) && len.is_multiple_of(PAGE_SIZE) && len > 0;
+        let inside = start >= self.used && start <= self.arena_len && len <= self.arena_len - start;
+        (whole && inside).then(|| (self.arena + start, len))
+    }
+}

@@ -1,0 +1,50 @@
+// Flags of open: exclusive creation, truncation, directories, links, O_PATH, access modes.
+#include "../case.h"
+int main(void) {
+    scratch();
+    int fd = TRY(open("f", O_WRONLY | O_CREAT | O_EXCL, 0640));
+    NUM(write(fd, "hello", 5));
+    char c;
+    NUM(read(fd, &c, 1));
+    TRY(open("f", O_WRONLY | O_CREAT | O_EXCL, 0640));
+    TRY(open("missing", O_RDONLY));
+    TRY(open("f/below", O_RDONLY));
+    TRY(open(".", O_WRONLY));
+    TRY(open(".", O_RDONLY | O_CREAT, 0600));
+    TRY(open("f", O_RDONLY | O_DIRECTORY));
+    TRY(open("", O_RDONLY));
+    MUST(symlink("f", "link")), MUST(symlink("nowhere", "dangling")), MUST(symlink("loop", "loop"));
+    TRY(open("link", O_RDONLY | O_NOFOLLOW));
+    TRY(open("loop", O_RDONLY));
+    TRY(open("dangling", O_RDONLY));
+    TRY(open("dangling", O_WRONLY | O_CREAT | O_EXCL, 0600));
+    TRY(open("dangling", O_WRONLY | O_CREAT, 0600));
+    NUM(access("nowhere", F_OK));
+    int path = TRY(open("link", O_PATH | O_NOFOLLOW));
+    struct stat s;
+    fstat(path, &s);
+    IS(S_ISLNK(s.st_mode));
+    NUM(read(path, &c, 1));
+    NUM(fchmod(path, 0600));
+    NUM(ioctl(path, FIONREAD, &s));
+    NUM(fcntl(path, F_GETFL) & (O_PATH | O_NOFOLLOW));
+    fd = MUST(open("f", O_RDONLY | O_TRUNC));
+    fstat(fd, &s);
+    NUM(s.st_size);
+    NUM(write(fd, "x", 1));
+    fd = TRY(open("f", 3));
+    NUM(read(fd, &c, 1));
+    NUM(write(fd, &c, 1));
+    NUM(fcntl(MUST(open("f", O_RDWR | O_APPEND | O_NONBLOCK | O_CLOEXEC)), F_GETFL) & (O_ACCMODE | O_APPEND | O_NONBLOCK | O_CLOEXEC));
+    TRY(open("new/", O_WRONLY | O_CREAT, 0600));
+    TRY(open("f/", O_RDONLY));
+    char name[300];
+    memset(name, 'n', 256);
+    name[256] = 0;
+    TRY(open(name, O_RDONLY));
+    name[255] = 0;
+    TRY(open(name, O_WRONLY | O_CREAT, 0600));
+    TRY(openat(900, "f", O_RDONLY));
+    TRY(openat(fd, "f", O_RDONLY));
+    TRY(creat("f", 0600));
+}

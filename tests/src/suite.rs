@@ -1,0 +1,482 @@
+//! The flow: find the cases, run each natively and in guests, several at once, and report. Guests that try to
+//! outlive their tender run last and alone, so that every process found afterwards is theirs.
+
+use crate::case::Case;
+use crate::exec::{self, Outcome};
+use crate::gaps::Gaps;
+use crate::program::{self, Program, Refusal};
+use crate::report::{Report, Verdict, difference};
+use crate::{Options, TenderChoice, terminal};
+use std::collections::{BTreeMap, VecDeque};
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, OpenOptions};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// One test of whatever kind.
+enum Test {
+    Case(Case),
+    Program(Program),
+    Refusal(Refusal),
+    /// A hostile guest, and whether it ends by itself or its tender is killed.
+    Hostile(Case, Ending),
+}
+
+#[derive(Clone, Copy)]
+enum Ending {
+    Exit,
+    Kill,
+}
+
+impl Test {
+    fn id(&self) -> String {
+        match self {
+            Test::Case(case) => case.id(),
+            Test::Program(program) => format!("programs/{}", program.name),
+            Test::Refusal(refusal) => format!("errors/{}", refusal.name),
+            Test::Hostile(case, Ending::Exit) => format!("hostile/{}-exits", case.name),
+            Test::Hostile(case, Ending::Kill) => format!("hostile/{}-is-killed", case.name),
+        }
+    }
+}
+
+/// Where things are.
+struct Place {
+    husk: PathBuf,
+    /// Compiled cases.
+    out: PathBuf,
+    /// Folders in which programs run; a tmpfs where the host has one, as it is what a guest writes to.
+    scratch: PathBuf,
+    /// Sources of the programs suite.
+    sources: PathBuf,
+}
+
+/// Runs what the options ask for; true if nothing failed.
+pub(crate) fn run(options: &Options) -> Result<bool, String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let tests = find(folder)?;
+    let ids: Vec<String> = tests.iter().map(Test::id).collect();
+    let gaps = Gaps::read(&folder.join("gaps.toml"))?;
+    if let Some(stray) = gaps.strays(&ids).first() {
+        return Err(format!("gaps.toml names {}, and there is no such case", stray.case));
+    }
+    let chosen: Vec<Test> = tests.into_iter().filter(|test| is_chosen(&test.id(), options)).collect();
+    if options.list {
+        chosen.iter().for_each(|test| println!("{}", test.id()));
+        return Ok(true);
+    }
+    if chosen.is_empty() {
+        return Err("no case has such a name".into());
+    }
+
+    let place = Place::find(folder)?;
+    let tenders = tenders(options, &place)?;
+    // Orphans of a guest become children of this process, where they can be seen.
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+        .map_err(|error| format!("child subreaper: {error}"))?;
+    let report = Mutex::new(Report::default());
+    let (hostile, ordinary): (Vec<_>, Vec<_>) =
+        chosen.into_iter().partition(|test| matches!(test, Test::Hostile(..)));
+    let workers = options.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, Into::into));
+    let runner = Runner { options, place: &place, tenders: &tenders, gaps: &gaps, report: &report };
+    let queue = Mutex::new(VecDeque::from(ordinary));
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                while let Some(test) = next(&queue) {
+                    runner.run(&test);
+                }
+            });
+        }
+    });
+    for test in &hostile {
+        runner.run(test);
+    }
+    drop(fs::remove_dir_all(&place.scratch));
+
+    let report = report.into_inner().map_err(|_| "a worker ended early")?;
+    if let Some(path) = &options.write {
+        fs::write(path, report.markdown()).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    Ok(report.close())
+}
+
+fn next(queue: &Mutex<VecDeque<Test>>) -> Option<Test> {
+    queue.lock().ok()?.pop_front()
+}
+
+fn find(folder: &Path) -> Result<Vec<Test>, String> {
+    let mut tests: Vec<Test> = Case::find(&folder.join("cases"))?.into_iter().map(Test::Case).collect();
+    tests.extend(Program::read(&folder.join("programs.toml"))?.into_iter().map(Test::Program));
+    tests.extend(Refusal::read(&folder.join("errors.toml"))?.into_iter().map(Test::Refusal));
+    for ending in [Ending::Exit, Ending::Kill] {
+        let hostile = Case::in_family(&folder.join("hostile"))?;
+        tests.extend(hostile.into_iter().map(|case| Test::Hostile(case, ending)));
+    }
+    Ok(tests)
+}
+
+fn is_chosen(id: &str, options: &Options) -> bool {
+    let family = id.split('/').next().unwrap_or(id);
+    (options.family.is_empty() || options.family.iter().any(|wanted| wanted == family))
+        && (options.filter.is_empty() || options.filter.iter().any(|part| id.contains(part.as_str())))
+}
+
+impl Place {
+    fn find(folder: &Path) -> Result<Place, String> {
+        let this = std::env::current_exe().map_err(|error| format!("own path: {error}"))?;
+        let target = this.ancestors().nth(2).ok_or("the runner is not in a target directory")?;
+        let husk = std::env::var_os("HUSK_BIN").map_or_else(|| target.join("release/husk"), PathBuf::from);
+        let fast = Path::new("/dev/shm");
+        let base = if fast.is_dir() { fast.to_owned() } else { std::env::temp_dir() };
+        let scratch = base.join(format!("husk-tests-{}", std::process::id()));
+        fs::create_dir_all(&scratch).map_err(|error| format!("{}: {error}", scratch.display()))?;
+        Ok(Place { husk, out: target.join("husk-tests"), scratch, sources: folder.join("programs") })
+    }
+
+    /// A new empty folder for one run.
+    fn fresh(&self) -> Result<PathBuf, String> {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let folder = self.scratch.join(COUNT.fetch_add(1, Ordering::Relaxed).to_string());
+        fs::create_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        Ok(folder)
+    }
+
+    fn husk(&self, tender: &str) -> Command {
+        let mut command = Command::new(&self.husk);
+        command.args(["run", "--tender", tender]);
+        command
+    }
+}
+
+/// The tenders to test, each with the reason if it cannot be.
+fn tenders(options: &Options, place: &Place) -> Result<Vec<(&'static str, Option<String>)>, String> {
+    let kvm = || match OpenOptions::new().read(true).write(true).open("/dev/kvm") {
+        Ok(_) => None,
+        Err(error) => Some(format!("/dev/kvm cannot be used: {error}")),
+    };
+    let tenders = match options.tender {
+        Some(TenderChoice::Native) => Vec::new(),
+        Some(TenderChoice::Process) => vec![("process", None)],
+        Some(TenderChoice::Kvm) => vec![("kvm", kvm())],
+        None => vec![("process", None), ("kvm", kvm())],
+    };
+    if !tenders.is_empty() && !place.husk.exists() {
+        return Err(format!("{} is not there: build it, or set HUSK_BIN", place.husk.display()));
+    }
+    Ok(tenders)
+}
+
+struct Runner<'a> {
+    options: &'a Options,
+    place: &'a Place,
+    tenders: &'a [(&'static str, Option<String>)],
+    gaps: &'a Gaps,
+    report: &'a Mutex<Report>,
+}
+
+impl Runner<'_> {
+    fn run(&self, test: &Test) {
+        let id = test.id();
+        let verdicts = match test {
+            Test::Case(case) => self.case(case),
+            Test::Program(program) => self.program(program),
+            Test::Refusal(refusal) => self.each(|tender| self.refusal(refusal, tender)),
+            Test::Hostile(case, ending) => self.each(|tender| self.hostile(case, *ending, tender)),
+        };
+        let verdicts = verdicts.unwrap_or_else(|error| vec![("native", Verdict::Failed(error))]);
+        let Ok(mut report) = self.report.lock() else { return };
+        for (tender, verdict) in verdicts {
+            let verdict = match (verdict, self.gaps.find(&id, tender)) {
+                (Verdict::Passed, Some(_)) => {
+                    Verdict::Failed("passes now: take it out of gaps.toml".to_owned())
+                }
+                (Verdict::Failed(_), Some(gap)) => Verdict::Skipped(format!("known: {}", gap.reason)),
+                (verdict, _) => verdict,
+            };
+            report.add(&id, tender, verdict);
+        }
+    }
+
+    /// A verdict for each tender that can be used here.
+    fn each(
+        &self,
+        run: impl Fn(&str) -> Result<Verdict, String>,
+    ) -> Result<Vec<(&'static str, Verdict)>, String> {
+        let one = |tender: &str, unusable: &Option<String>| match unusable {
+            Some(reason) => Verdict::Skipped(reason.clone()),
+            None => run(tender).unwrap_or_else(Verdict::Failed),
+        };
+        Ok(self.tenders.iter().map(|(tender, unusable)| (*tender, one(tender, unusable))).collect())
+    }
+
+    /// Compares each guest with the native run; the native run is itself checked when it is repeated. Status 99
+    /// says that a case could not do what it needs on this host.
+    fn compare(
+        &self,
+        native: impl Fn() -> Result<Outcome, String>,
+        guest: impl Fn(&str) -> Result<Outcome, String>,
+    ) -> Result<Vec<(&'static str, Verdict)>, String> {
+        let reference = native()?;
+        for _ in 1..self.options.repeat {
+            let again = native()?;
+            if !reference.same_as(&again) {
+                return Err(format!("not deterministic natively:\n{}", difference(&reference, &again)));
+            }
+        }
+        if matches!(reference.end, exec::End::TimedOut | exec::End::Status(99)) {
+            return Err(format!("native run: {}\n{}", reference.end, reference.stdout));
+        }
+        if self.tenders.is_empty() {
+            return Ok(vec![("native", Verdict::Passed)]);
+        }
+        self.each(|tender| {
+            let outcome = guest(tender)?;
+            Ok(match reference.same_as(&outcome) {
+                true => Verdict::Passed,
+                false => Verdict::Failed(difference(&reference, &outcome)),
+            })
+        })
+    }
+
+    fn case(&self, case: &Case) -> Result<Vec<(&'static str, Verdict)>, String> {
+        let program = case.compile(&self.place.out)?;
+        let run = |mut command: Command| {
+            let folder = self.place.fresh()?;
+            command.args(case.args()).current_dir(&folder);
+            let outcome = exec::run(&command, b"", case.limit()).map_err(|error| error.to_string());
+            drop(fs::remove_dir_all(&folder));
+            outcome
+        };
+        self.compare(
+            || {
+                let mut command = native(&self.place.scratch, &BTreeMap::new());
+                command.arg(&program);
+                run(command)
+            },
+            |tender| {
+                let mut command = self.place.husk(tender);
+                self.name_program(&mut command, case, &program);
+                run(command)
+            },
+        )
+    }
+
+    /// Ends the options of `husk run` with the case: packed by itself, or in the root image that was asked for.
+    fn name_program(&self, command: &mut Command, case: &Case, program: &Path) {
+        match &self.options.rootfs {
+            Some(image) => {
+                command.arg("--rootfs").arg(image).arg("--").arg(format!("/cases/{}", case.id()));
+            }
+            None => {
+                command.arg("--").arg(program);
+            }
+        }
+    }
+
+    fn program(&self, program: &Program) -> Result<Vec<(&'static str, Verdict)>, String> {
+        if let Some(missing) = program::missing(&program.needs) {
+            return self.each(|_| Ok(Verdict::Skipped(format!("{missing} is not on this host"))));
+        }
+        let run = |mut command: Command| {
+            let folder = self.place.fresh()?;
+            program::build(&program.build, &folder, &self.place.sources)?;
+            command.args(&program.run).current_dir(&folder);
+            let outcome = match program.terminal.is_empty() {
+                true => exec::run(&command, program.stdin.as_bytes(), program.limit()),
+                false => terminal::run(&command, &program.terminal, program.limit()),
+            };
+            drop(fs::remove_dir_all(&folder));
+            outcome.map_err(|error| error.to_string())
+        };
+        self.compare(
+            || run(native(&self.place.scratch, &program.env)),
+            |tender| {
+                let mut command = self.place.husk(tender);
+                for (name, value) in &program.env {
+                    command.arg("--env").arg(format!("{name}={value}"));
+                }
+                if !program.terminal.is_empty() {
+                    command.arg("-it");
+                }
+                command.args(&program.husk).arg("--");
+                run(command)
+            },
+        )
+    }
+
+    fn refusal(&self, refusal: &Refusal, tender: &str) -> Result<Verdict, String> {
+        if refusal.tender.as_deref().is_some_and(|only| only != tender) {
+            return Ok(Verdict::Skipped(format!("not for the {tender} tender")));
+        }
+        if let Some(missing) = program::missing(&refusal.needs) {
+            return Ok(Verdict::Skipped(format!("{missing} is not on this host")));
+        }
+        let folder = self.place.fresh()?;
+        program::build(&refusal.build, &folder, &self.place.sources)?;
+        let husk = self.place.husk(tender);
+        let mut command = match refusal.under.split_first() {
+            None => husk,
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(husk.get_program()).args(husk.get_args());
+                command
+            }
+        };
+        command.args(&refusal.run).current_dir(&folder);
+        let outcome = exec::run(&command, b"", Duration::from_secs(30)).map_err(|error| error.to_string())?;
+        drop(fs::remove_dir_all(&folder));
+        let mut wrong = String::new();
+        if outcome.end != exec::End::Status(refusal.status) {
+            wrong += &format!("{} instead of exit status {}\n", outcome.end, refusal.status);
+        }
+        if let Some(phrase) = refusal.unsaid(&outcome.stderr) {
+            wrong += &format!("does not say {phrase:?}\n");
+        }
+        match wrong.is_empty() {
+            true => Ok(Verdict::Passed),
+            false => Err(format!("{wrong}standard error: {}", outcome.stderr)),
+        }
+    }
+
+    /// Runs a hostile guest until it says that it is ready and ends it; nothing of it may be alive then. Such a
+    /// guest is never run natively.
+    fn hostile(&self, case: &Case, ending: Ending, tender: &str) -> Result<Verdict, String> {
+        let program = case.compile(&self.place.out)?;
+        let mut command = self.place.husk(tender);
+        command.args(["--memory", "512M"]);
+        self.name_program(&mut command, case, &program);
+        command.arg(match ending {
+            Ending::Exit => "exit",
+            Ending::Kill => "stay",
+        });
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let before = descendants();
+        let mut child = command.spawn().map_err(|error| error.to_string())?;
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        if let Some(stdout) = child.stdout.take() {
+            std::thread::spawn(move || {
+                for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                    if ready.send(line).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        let deadline = Instant::now() + case.limit();
+        let mut said = Vec::new();
+        while said.last().is_none_or(|line| line != "ready") {
+            match is_ready.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => said.push(line),
+                Err(_) => break,
+            }
+        }
+        let was_ready = said.last().is_some_and(|line| line == "ready");
+        if matches!(ending, Ending::Kill) {
+            child.kill().map_err(|error| error.to_string())?;
+        }
+        let end = exec::wait(&mut child, case.limit()).map_err(|error| error.to_string())?;
+
+        // A killed process takes a moment to be gone.
+        let patience = Instant::now() + Duration::from_secs(2);
+        let survivors = loop {
+            let alive: Vec<Process> =
+                descendants().into_iter().filter(|process| !before.contains(process)).collect();
+            if alive.is_empty() || Instant::now() > patience {
+                break alive;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        for survivor in &survivors {
+            if let Some(pid) = rustix::process::Pid::from_raw(survivor.pid) {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+        }
+        if !was_ready {
+            return Err(format!("never said that it was ready; said {said:?}; {end}"));
+        }
+        if end == exec::End::TimedOut {
+            return Err("did not end".into());
+        }
+        match survivors.is_empty() {
+            true => Ok(Verdict::Passed),
+            false => {
+                let some = &survivors[..survivors.len().min(5)];
+                Err(format!("{} alive after its guest ended, among them {some:?}", survivors.len()))
+            }
+        }
+    }
+}
+
+/// What starts a program natively, with the environment that a guest has too, but for the scratch folder.
+fn native(scratch: &Path, variables: &BTreeMap<String, String>) -> Command {
+    let mut command = Command::new("env");
+    command.arg("-i").arg(variable("PATH", std::env::var_os("PATH").unwrap_or_default()));
+    command.arg("HOME=/root").arg(variable("TMPDIR", scratch));
+    command.args(variables.iter().map(|(name, value)| variable(name, value)));
+    command
+}
+
+fn variable(name: &str, value: impl AsRef<OsStr>) -> OsString {
+    let mut entry = OsString::from(name);
+    entry.push("=");
+    entry.push(value);
+    entry
+}
+
+/// A live process, named as the process table names it.
+#[derive(Debug, PartialEq, Eq)]
+struct Process {
+    pid: i32,
+    name: String,
+}
+
+/// Every live process below this one.
+fn descendants() -> Vec<Process> {
+    let mut table = Vec::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
+        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
+        // "pid (name) state parent …", and the name may hold anything.
+        let (Some(open), Some(close)) = (stat.find('('), stat.rfind(')')) else { continue };
+        let mut rest = stat[close + 1..].split_whitespace();
+        let (state, parent) = (rest.next(), rest.next().and_then(|word| word.parse::<i32>().ok()));
+        if let (Some(state), Some(parent)) = (state, parent)
+            && state != "Z"
+        {
+            table.push((parent, Process { pid, name: stat[open + 1..close].to_owned() }));
+        }
+    }
+    let mut below = vec![i32::try_from(std::process::id()).unwrap_or(0)];
+    let mut found = Vec::new();
+    while let Some(parent) = below.pop() {
+        let (children, others) = table.into_iter().partition(|(of, _)| *of == parent);
+        table = others;
+        for (_, child) in children {
+            below.push(child.pid);
+            found.push(child);
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_is_a_descendant_until_it_ends() {
+        let mut child = Command::new("sleep").arg("100").spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        assert!(descendants().iter().any(|process| process.pid == pid));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!descendants().iter().any(|process| process.pid == pid));
+    }
+}
