@@ -5,7 +5,7 @@ use super::{File, OpenFile};
 use crate::errno::Errno;
 use crate::fs::Stat;
 use crate::task::Task;
-use crate::task::process::{self, Process};
+use crate::task::process::Process;
 use crate::task::wait::WaitQueue;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -52,16 +52,5 @@ impl File for PidFd {
 
     fn stat(&self) -> Result<Stat, Errno> {
         Ok(self.identity.stat())
-    }
-
-    fn link(&self) -> String {
-        anon::link("[pidfd]")
-    }
-
-    fn fdinfo(&self, out: &mut String) {
-        // A process that was waited for has no id any more.
-        let pid = self.process.pid();
-        let pid = if process::find(pid).is_some_and(|own| Arc::ptr_eq(&own, &self.process)) { pid } else { -1 };
-        let _ = writeln!(out, "Pid:\t{pid}\nNSpid:\t{pid}");
     }
 }
