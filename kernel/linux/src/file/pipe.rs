@@ -679,8 +679,9 @@ impl File for PipeEnd {
         format!("pipe:[{}]", self.pipe.identity.ino())
     }
 
-    /// A pipe without a name: nobody waits for the other side, as fifo(7) would have it.
+    /// Only pipes without a name come here: a FIFO is opened by its inode.
     fn reopen(&self, flags: u32) -> Result<Arc<dyn File>, Errno> {
+        // Unlike a FIFO's, its opens do not wait for each other.
         let end = Self::join(&self.pipe, flags);
         self.pipe.wake_everybody();
         Ok(Arc::new(end))

@@ -36,7 +36,7 @@ pub trait File: Send + Sync {
     /// Takes what one write(2) brings; gives how much of it was used.
     fn write(&self, data: &[u8]) -> SysResult {
         let _ = data;
-        Err(Errno::EACCES)
+        Err(Errno::EINVAL)
     }
 
     /// A file that is more than its text opens as an object of its own.

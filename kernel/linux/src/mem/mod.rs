@@ -147,13 +147,25 @@ impl Space {
         Ok(Arc::new(Self {
             map: KCell::new(self.map.borrow().clone()),
             layout: KCell::new(self.layout.get()),
-            program_text: KCell::new(self.program_text.borrow().clone()),
+            program_text: KCell::new(self.current_program_text()),
             auxv: KCell::new(self.auxv.borrow().clone()),
             held: KCell::new(self.held.borrow().clone()),
             group: Some(group),
             machine: self.machine.fork().map_err(|_| Errno::ENOMEM)?,
             sites: KCell::new(self.sites.borrow().clone()),
         }))
+    }
+
+    /// `program_text` with the arguments as they are now: programs write over them to show what they do.
+    fn current_program_text(&self) -> ProgramText {
+        const MOST: usize = 4096;
+        let mut text = self.program_text.borrow().clone();
+        let (start, end) = self.layout.borrow().args;
+        let mut now = alloc::vec![0; end.saturating_sub(start).min(MOST)];
+        if now.len() == text.args.len() && user::copy_in(start, &mut now).is_ok() && *now != *text.args {
+            text.args = now.into();
+        }
+        text
     }
 
     /// Bytes of all mappings.

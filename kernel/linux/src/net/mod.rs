@@ -150,7 +150,11 @@ impl Patience {
         exclusive: bool,
         mut ready: impl FnMut() -> bool,
     ) -> Result<(), Errno> {
-        let Self::Until(deadline) = self else { return Err(Errno::EAGAIN) };
+        let Self::Until(deadline) = self else {
+            // To look is to ask for a wake-up: an edge-triggered poller hears of the next change.
+            let _ = ready();
+            return Err(Errno::EAGAIN);
+        };
         let limit = WaitLimit { deadline, exclusive, ..WaitLimit::default() };
         wait_event(&[queue], limit, || ready().then_some(())).map_err(|end| match end {
             WaitEnd::TimedOut => Errno::EAGAIN,

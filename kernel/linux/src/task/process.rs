@@ -74,6 +74,8 @@ pub struct Process {
     pub did_exec: KCell<bool>,
     /// prctl(PR_SET_DUMPABLE): 1 if its users may look into it.
     pub dumpable: KCell<u32>,
+    /// The session whose controlling terminal this process has given up (TIOCNOTTY), 0 for none.
+    pub left_terminal: KCell<Pid>,
     /// How willing it is to be ended when memory is short, -1000..=1000: /proc/PID/oom_score_adj.
     pub oom_score_adj: KCell<i32>,
     /// prctl(PR_SET_CHILD_SUBREAPER).
@@ -231,6 +233,7 @@ fn new_process(pid: Pid, session: Arc<Session>, pgid: Pid) -> Arc<Process> {
         start_time: crate::time::monotonic_ns(),
         did_exec: KCell::default(),
         dumpable: KCell::new(1),
+        left_terminal: KCell::default(),
         oom_score_adj: KCell::default(),
         child_subreaper: KCell::default(),
     });
@@ -252,6 +255,7 @@ pub(super) fn new_child(parent: &Task, sibling: bool, exit_signal: u32) -> Arc<P
     }
     child.timers.watch_cpu_limit(&child);
     child.exit_signal.set(exit_signal);
+    child.left_terminal.set(own.left_terminal.get());
     child.oom_score_adj.set(own.oom_score_adj.get());
     let exe = own.exe.borrow().clone();
     *child.exe.borrow_mut() = exe;

@@ -29,9 +29,17 @@ impl Tty {
 
     /// Whether it is the controlling terminal of the process.
     pub fn controls(&self, process: &Process) -> bool {
-        let session = process.session.borrow().clone();
-        session.terminal.borrow().as_ref().is_some_and(|tty| core::ptr::eq(Arc::as_ptr(tty), self))
+        terminal_of(process).is_some_and(|tty| core::ptr::eq(Arc::as_ptr(&tty), self))
     }
+}
+
+/// The controlling terminal of a process: its session's, unless the process has given it up.
+pub fn terminal_of(process: &Process) -> Option<Arc<Tty>> {
+    let session = process.session.borrow().clone();
+    if process.left_terminal.get() == session.id {
+        return None;
+    }
+    session.terminal.borrow().clone()
 }
 
 /// Sends a signal to the foreground group, as the terminal does.
@@ -86,15 +94,17 @@ pub(super) fn take_control(tty: &Arc<Tty>, steal: bool) -> Result<(), Errno> {
     Ok(())
 }
 
-/// TIOCNOTTY by a session leader: the session loses its terminal, and the foreground group hears of it.
+/// TIOCNOTTY. A session leader takes the terminal from its session, and the foreground group hears of it; any other
+/// process has it no more, nor will its children.
 pub(super) fn give_up(tty: &Tty) -> Result<(), Errno> {
     let t = task::current();
     if !tty.controls(t.process()) {
         return Err(Errno::ENOTTY);
     }
     if t.process().session.borrow().id != t.pid() {
-        // Control is the session's as a whole here; one member cannot leave it.
-        return Err(Errno::EPERM);
+        let session = t.process().session.borrow().id;
+        t.process().left_terminal.set(session);
+        return Ok(());
     }
     let group = tty.foreground();
     let_go(tty);
@@ -136,8 +146,7 @@ pub(super) fn hang_up(tty: &Tty) {
 
 /// vhangup(2): hangs up the caller's controlling terminal.
 pub fn hang_up_current() {
-    let terminal = task::current().process().session.borrow().terminal.borrow().clone();
-    if let Some(tty) = terminal {
+    if let Some(tty) = terminal_of(task::current().process()) {
         hang_up(&tty);
     }
 }

@@ -423,8 +423,7 @@ impl Drop for Terminal {
 
 /// Opens /dev/tty: the controlling terminal of the caller, or ENXIO.
 pub fn open_controlling(_minor: u32, flags: u32) -> Result<Arc<dyn File>, Errno> {
-    let terminal = task::current().process().session.borrow().terminal.borrow().clone();
-    let tty = terminal.ok_or(Errno::ENXIO)?;
+    let tty = job::terminal_of(task::current().process()).ok_or(Errno::ENXIO)?;
     Ok(tty.open(flags | raw::O_NOCTTY)?)
 }
 

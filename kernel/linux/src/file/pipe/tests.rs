@@ -176,3 +176,20 @@ fn chunks_move_between_pipes_without_a_copy() {
     rest.extend([2; 10]);
     assert_eq!(read(&from_read, 9000).unwrap(), rest);
 }
+
+#[test]
+fn a_pipe_opened_anew_does_not_wait_for_the_other_side() {
+    let _task = task::test::enter();
+    let (read_end, write_end) = create(0);
+    write(&write_end, b"left").unwrap();
+    drop(write_end);
+    let again = OpenFile::new(read_end.object.reopen(raw::O_RDONLY).unwrap(), raw::O_RDONLY, None);
+    assert_eq!(read(&again, 2).unwrap(), b"le");
+    assert_eq!(read(&read_end, 9).unwrap(), b"ft");
+    assert_eq!(read(&again, 9).unwrap(), b"");
+    let writer = OpenFile::new(read_end.object.reopen(raw::O_WRONLY).unwrap(), raw::O_WRONLY, None);
+    write(&writer, b"x").unwrap();
+    assert_eq!(read(&again, 9).unwrap(), b"x");
+    drop(writer);
+    assert_eq!(read_end.object.poll(&read_end), EPOLLHUP);
+}

@@ -94,6 +94,8 @@ pub(super) fn statm(subject: &Subject) -> Result<Vec<u8>, Errno> {
 /// The lines of /proc/PID/status about memory.
 pub(super) fn status(space: &Space, out: &mut String) {
     let totals = totals(space);
+    let (code, end) = space.layout.get().code;
+    let program = (end.next_multiple_of(PAGE_SIZE) - code / PAGE_SIZE * PAGE_SIZE).min(totals.code);
     let anonymous = totals.resident - totals.file - totals.shared;
     let lines = [
         ("VmPeak", totals.size),
@@ -107,8 +109,8 @@ pub(super) fn status(space: &Space, out: &mut String) {
         ("RssShmem", totals.shared),
         ("VmData", totals.data),
         ("VmStk", totals.stack),
-        ("VmExe", totals.code),
-        ("VmLib", 0),
+        ("VmExe", program),
+        ("VmLib", totals.code - program),
         ("VmPTE", totals.resident / 512),
         ("VmSwap", 0),
         ("HugetlbPages", 0),
@@ -357,6 +359,20 @@ fn in_pieces(at: u64, mut left: usize, mut piece: impl FnMut(usize, &mut [u8]) -
     Ok(done)
 }
 
+/// Writes to a private page that the program itself may not write, as debuggers do.
+fn force_out(address: usize, data: &[u8]) -> Result<(), Errno> {
+    let space = task::current().space();
+    let (_, area) = space.area_at(address).ok_or(Errno::EIO)?;
+    if area.shared {
+        return Err(Errno::EIO);
+    }
+    let page = address & !(PAGE_SIZE - 1);
+    space.protect(page, PAGE_SIZE, area.protection | PROT_READ | PROT_WRITE)?;
+    let done = user::copy_out(address, data);
+    space.protect(page, PAGE_SIZE, area.protection)?;
+    done
+}
+
 impl file::File for OpenMemory {
     fn read(&self, _of: &OpenFile, at: u64, sink: &mut Sink<'_>) -> SysResult {
         self.check()?;
@@ -370,7 +386,7 @@ impl file::File for OpenMemory {
         self.check()?;
         in_pieces(at, source.left(), |address, buffer| {
             let len = source.take(buffer)?;
-            user::copy_out(address, &buffer[..len])?;
+            user::copy_out(address, &buffer[..len]).or_else(|_| force_out(address, &buffer[..len]))?;
             Ok(len)
         })
     }

@@ -10,6 +10,7 @@ use crate::task::cred::{CAP_SYS_PTRACE, CAP_SYS_RESOURCE, Cred};
 use crate::task::process::{self, Process};
 use crate::task::sched::State;
 use crate::task::{self, Pid, Task};
+use crate::tty::job::terminal_of;
 use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -364,8 +365,7 @@ impl File for LoginUid {
 fn stat(subject: &Subject) -> Result<Vec<u8>, Errno> {
     let process = &subject.process;
     let session = process.session.borrow().clone();
-    let terminal = session.terminal.borrow().clone();
-    let (tty, foreground) = terminal.map_or((0, -1), |tty| (tty.device(), tty.foreground()));
+    let (tty, foreground) = terminal_of(process).map_or((0, -1), |tty| (tty.device(), tty.foreground()));
     let (user, system) = subject.cpu_time();
     let (child_user, child_system) = process.children_time();
     let attributes = subject.task.as_ref().map(|task| *task.attributes.borrow()).unwrap_or_default();
