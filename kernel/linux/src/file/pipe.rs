@@ -680,7 +680,10 @@ impl File for PipeEnd {
     }
 
     fn reopen(&self, flags: u32) -> Result<Arc<dyn File>, Errno> {
-        Ok(Self::open(&self.pipe, flags)?)
+        // A link in /proc/PID/fd leads here only from a pipe without a name: nobody waits for its other side.
+        let end = Self::join(&self.pipe, flags);
+        self.pipe.wake_everybody();
+        Ok(Arc::new(end))
     }
 }
 

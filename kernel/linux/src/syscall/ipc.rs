@@ -283,9 +283,8 @@ pub(super) fn shmat(t: &Arc<Task>, shmid: i32, shmaddr: usize, shmflg: u32) -> S
     let wanted = if writes { READ | WRITE } else { READ } | if executes { EXECUTE } else { 0 };
     let perm = *segment.perm().borrow();
     perm.check(wanted, &t.cred())?;
-    let protection = raw::PROT_READ
-        | if writes { raw::PROT_WRITE } else { 0 }
-        | if executes { raw::PROT_EXEC } else { 0 };
+    let protection =
+        raw::PROT_READ | if writes { raw::PROT_WRITE } else { 0 } | if executes { raw::PROT_EXEC } else { 0 };
     let mut area = Area::anonymous(protection, Name::None);
     area.shared = true;
     if !writes {

@@ -176,3 +176,17 @@ fn chunks_move_between_pipes_without_a_copy() {
     rest.extend([2; 10]);
     assert_eq!(read(&from_read, 9000).unwrap(), rest);
 }
+
+#[test]
+fn a_pipe_opened_anew_does_not_wait_for_a_writer() {
+    let _t = task::test::enter();
+    let (reader, writer) = create(0);
+    writer.write(&mut Source::Kernel(b"rest")).unwrap();
+    drop(writer);
+    let object = reader.object.reopen(raw::O_RDONLY).unwrap();
+    let again = OpenFile::new(object, raw::O_RDONLY, None);
+    drop(reader);
+    let mut bytes = [0; 8];
+    assert_eq!(again.read(&mut Sink::Kernel(&mut bytes)), Ok(4));
+    assert_eq!(again.read(&mut Sink::Kernel(&mut bytes)), Ok(0));
+}
