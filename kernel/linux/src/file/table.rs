@@ -17,6 +17,8 @@ struct Slot {
 #[derive(Default)]
 pub struct FdTable {
     slots: KCell<Vec<Option<Slot>>>,
+    /// Every descriptor below it is in use, so a search for a free one starts here.
+    full_below: KCell<usize>,
 }
 
 impl FdTable {
@@ -35,7 +37,10 @@ impl FdTable {
 
     /// A copy for a child process: the same open files.
     pub fn duplicate(&self) -> Arc<Self> {
-        Arc::new(Self { slots: KCell::new(self.slots.borrow().clone()) })
+        Arc::new(Self {
+            slots: KCell::new(self.slots.borrow().clone()),
+            full_below: KCell::new(self.full_below.get()),
+        })
     }
 
     /// The open file of a descriptor, or EBADF.
@@ -56,8 +61,10 @@ impl FdTable {
         limit: u64,
     ) -> Result<i32, Errno> {
         let mut slots = self.slots.borrow_mut();
-        let free = (min..slots.len()).find(|index| slots[*index].is_none());
-        let index = free.unwrap_or(slots.len().max(min));
+        let full_below = self.full_below.get();
+        let from = min.max(full_below);
+        let free = (from..slots.len()).find(|index| slots[*index].is_none());
+        let index = free.unwrap_or(slots.len().max(from));
         if index as u64 >= limit {
             return Err(Errno::EMFILE);
         }
@@ -65,6 +72,9 @@ impl FdTable {
             slots.resize(index + 1, None);
         }
         slots[index] = Some(Slot { file, close_on_exec });
+        if from == full_below {
+            self.full_below.set(index + 1);
+        }
         Ok(index as i32)
     }
 
@@ -99,10 +109,16 @@ impl FdTable {
         Ok(old.map(|slot| slot.file))
     }
 
+    /// Descriptors from `index` on may have become free.
+    fn freed(&self, index: usize) {
+        self.full_below.set(self.full_below.get().min(index));
+    }
+
     /// Takes a descriptor away; the caller drops the open file.
     pub fn remove(&self, fd: i32) -> Result<Arc<OpenFile>, Errno> {
         let index = usize::try_from(fd).map_err(|_| Errno::EBADF)?;
         let slot = self.slots.borrow_mut().get_mut(index).and_then(Option::take).ok_or(Errno::EBADF)?;
+        self.freed(index);
         self.unlocked(&slot.file);
         Ok(slot.file)
     }
@@ -135,6 +151,7 @@ impl FdTable {
             let range = slots.get_mut(first.min(end)..end).unwrap_or_default();
             range.iter_mut().filter_map(Option::take).map(|slot| slot.file).collect()
         };
+        self.freed(first);
         files.iter().for_each(|file| self.unlocked(file));
         files
     }
@@ -146,6 +163,7 @@ impl FdTable {
             let closing = slots.iter_mut().filter_map(|slot| slot.take_if(|slot| slot.close_on_exec));
             closing.map(|slot| slot.file).collect()
         };
+        self.freed(0);
         files.iter().for_each(|file| self.unlocked(file));
         files
     }
@@ -185,6 +203,64 @@ impl Drop for FdTable {
     fn drop(&mut self) {
         for slot in self.slots.take().into_iter().flatten() {
             self.unlocked(&slot.file);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FdTable;
+    use crate::errno::Errno;
+    use crate::fs::root;
+    use crate::task;
+    use alloc::collections::BTreeSet;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// The lowest free descriptor is given, whatever was closed, replaced or copied before.
+        #[test]
+        fn descriptors_agree_with_a_set(
+            steps in prop::collection::vec((0..5u8, 0..12usize, 0..12usize), 1..80),
+        ) {
+            const LIMIT: usize = 10;
+            let t = task::test::enter();
+            let file = root::memory_file(b"f", &t.cred(), 0o600, 0);
+            let mut table = FdTable::new();
+            let mut model = BTreeSet::new();
+            for (what, a, b) in steps {
+                match what {
+                    0 | 1 => {
+                        let min = if what == 0 { 0 } else { a };
+                        let free = (min..).find(|fd| !model.contains(fd)).unwrap();
+                        let given = table.install_from(file.clone(), b % 3 == 0, min, LIMIT as u64);
+                        if free < LIMIT {
+                            prop_assert_eq!(given, Ok(free as i32));
+                            model.insert(free);
+                        } else {
+                            prop_assert_eq!(given, Err(Errno::EMFILE));
+                        }
+                    }
+                    2 => {
+                        prop_assert_eq!(table.close(a as i32).is_ok(), model.remove(&a));
+                    }
+                    3 => {
+                        let replaced = table.replace(a as i32, file.clone(), false, LIMIT as u64);
+                        prop_assert_eq!(replaced.is_ok(), a < LIMIT);
+                        if a < LIMIT {
+                            model.insert(a);
+                        }
+                    }
+                    _ => {
+                        table.close_range(a, b);
+                        model.retain(|fd| !(a..=b).contains(fd));
+                        table = table.duplicate();
+                    }
+                }
+                let open: Vec<i32> = model.iter().map(|fd| *fd as i32).collect();
+                prop_assert_eq!(table.open_fds(), open);
+            }
         }
     }
 }
