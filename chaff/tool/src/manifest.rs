@@ -64,6 +64,8 @@ pub struct Bug {
 pub struct Manifest {
     /// Identifies the build: what of it is loaded.
     pub build: String,
+    /// Where the program was when it was profiled.
+    pub program: PathBuf,
     /// The command of the profile, `{}` standing for the input.
     pub command: Vec<String>,
     /// The seed that chose everything.
@@ -199,6 +201,7 @@ mod tests {
     fn sample() -> Manifest {
         Manifest {
             build: "00".into(),
+            program: "p".into(),
             command: vec!["p".into()],
             seed: 1,
             inputs: vec![Input { path: "i".into(), bytes: vec![1, 2, 3] }],

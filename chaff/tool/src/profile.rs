@@ -15,6 +15,9 @@ use serde::{Deserialize, Serialize};
 use crate::recipe::Recipe;
 use crate::toolchain;
 
+/// How many samples of one value are kept.
+const SAMPLES: usize = 12;
+
 /// A value as a function of input bytes and of constants of that run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Expression {
@@ -190,6 +193,8 @@ pub struct Input {
 pub struct Profile {
     /// The recipe that was profiled.
     pub digest: String,
+    /// Where the program was.
+    pub program: PathBuf,
     /// The command that was run for each input, `{}` standing for it.
     pub command: Vec<String>,
     /// The corpus.
@@ -263,6 +268,8 @@ impl Profile {
                     let (old_low, old_high) = value.range.unwrap_or((low, high));
                     value.range = Some((low.min(old_low), high.max(old_high)));
                 }
+                // A few show what a value is made of; all of them would fill the disk.
+                "S" if value.samples.len() >= SAMPLES => {}
                 "S" => {
                     let (ordinal, concrete, liveness) =
                         (next()?.parse()?, next()?.parse()?, next()?.parse()?);
@@ -306,21 +313,31 @@ impl fmt::Display for End {
     }
 }
 
-/// The command for one input: its path in place of `{}`, or the input on standard input where there is no `{}`.
+/// The command for one input: its path in place of `{}`, or the input on standard input where there is no `{}`. A word
+/// that names the file `instead_of` names `program` instead; a script finds it in `HUSK_CHAFF_PROGRAM`.
 ///
 /// # Errors
 /// When the input cannot be opened.
-pub fn command_for(command: &[String], input: &Path) -> Result<Command> {
-    let text = input.display().to_string();
-    let (program, arguments) = command.split_first().context("there is no command after --")?;
-    let mut result = Command::new(program);
-    result.args(arguments.iter().map(|argument| argument.replace("{}", &text)));
-    if !arguments.iter().any(|argument| argument.contains("{}")) {
-        result.stdin(fs::File::open(input)?);
-    } else {
-        result.stdin(Stdio::null());
-    }
+pub fn command_for(command: &[String], instead_of: &Path, program: &Path, input: &Path) -> Result<Command> {
+    let is_program = |word: &str| Path::new(word).canonicalize().is_ok_and(|path| path == instead_of);
+    let word = |word: &String| {
+        if is_program(word) {
+            program.display().to_string()
+        } else {
+            word.replace("{}", &input.display().to_string())
+        }
+    };
+    let (first, rest) = command.split_first().context("there is no command after --")?;
+    let mut result = Command::new(word(first));
+    result.args(rest.iter().map(word)).env("HUSK_CHAFF_PROGRAM", program);
+    result.stdin(if on_stdin(command) { fs::File::open(input)?.into() } else { Stdio::null() });
     Ok(result)
+}
+
+/// Whether a command reads its input from standard input.
+#[must_use]
+pub fn on_stdin(command: &[String]) -> bool {
+    !command.iter().skip(1).any(|word| word.contains("{}"))
 }
 
 /// Runs a command to its end, for `limit` at most.
@@ -390,33 +407,7 @@ pub fn corpus(directory: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Puts another program in the place of one for as long as it lives.
-struct Replaced {
-    program: PathBuf,
-    saved: PathBuf,
-}
-
-impl Replaced {
-    fn new(program: &Path, by: &Path) -> Result<Self> {
-        let mut saved = program.as_os_str().to_owned();
-        saved.push(".husk-saved");
-        let saved = PathBuf::from(saved);
-        fs::rename(program, &saved)?;
-        let replaced = Self { program: program.to_owned(), saved };
-        fs::copy(by, program)?;
-        Ok(replaced)
-    }
-}
-
-impl Drop for Replaced {
-    fn drop(&mut self) {
-        if let Err(error) = fs::rename(&self.saved, &self.program) {
-            eprintln!("husk-chaff: {} stays at {}: {error}", self.program.display(), self.saved.display());
-        }
-    }
-}
-
-/// Runs the instrumented form of `program` in its place over a corpus.
+/// Runs the instrumented form of `program` over a corpus.
 ///
 /// # Errors
 /// When the program has no recipe, the corpus is empty, or an input crashes the program.
@@ -425,22 +416,23 @@ pub fn profile(program: &Path, directory: &Path, command: &[String], limit: Dura
         program.canonicalize().with_context(|| format!("there is no program {}", program.display()))?;
     let recipe = Recipe::load(&program)?;
     let scratch = tempfile::tempdir()?;
-    let instrumented = scratch.path().join("instrumented");
+    // Under its own name, which it may print.
+    let instrumented = scratch.path().join(program.file_name().context("a program without a name")?);
     toolchain::run(
         Command::new(toolchain::pass()?).arg("instrument").arg(&program).arg("-o").arg(&instrumented),
     )?;
     let files = corpus(directory)?;
     let mut profile = Profile {
+        program: program.clone(),
         digest: recipe.digest(),
         command: command.to_vec(),
         inputs: Vec::new(),
         values: BTreeMap::new(),
     };
-    let _replaced = Replaced::new(&program, &instrumented)?;
     for (index, path) in files.iter().enumerate() {
         let records = tempfile::tempdir()?;
         let run = run_limited(
-            command_for(command, path)?
+            command_for(command, &program, &instrumented, path)?
                 .env("HUSK_CHAFF_INPUT", path)
                 .env("HUSK_CHAFF_RECORD", records.path()),
             limit,
@@ -465,7 +457,7 @@ pub fn profile(program: &Path, directory: &Path, command: &[String], limit: Dura
     }
     profile.values.retain(|_, value| value.count > 0);
     if profile.values.is_empty() {
-        bail!("the command never ran {}, or it ended without exit()", program.display());
+        bail!("the command never ran {}, or ended it by a signal", program.display());
     }
     Ok(profile)
 }

@@ -13,8 +13,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::toolchain;
 
-const BITCODE: &str = ".llvmbc";
-const FLAGS: &str = ".llvmcmd";
+// Not `.llvmbc`: the linker plugin of any LLVM would claim an object that has it.
+const BITCODE: &str = ".husk.bitcode";
+const FLAGS: &str = ".husk.flags";
 const RECIPE: &str = ".husk.recipe";
 
 /// One piece of the link command.

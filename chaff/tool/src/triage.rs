@@ -199,9 +199,10 @@ pub fn input(manifest: &Manifest, program: &Path, input: &Path, limit: Duration)
         }
     }
     let watch: Vec<u64> = owner.keys().copied().collect();
-    let command = profile::command_for(&manifest.command, input)?;
-    let on_stdin = !manifest.command.iter().skip(1).any(|word| word.contains("{}"));
-    let trace = trace::trace(&command, program, &watch, limit, on_stdin.then_some(input))?;
+    let program = &program.canonicalize()?;
+    let command = profile::command_for(&manifest.command, &manifest.program, program, input)?;
+    let stdin = profile::on_stdin(&manifest.command).then_some(input);
+    let trace = trace::trace(&command, program, &watch, limit, stdin)?;
     if !trace.started {
         bail!("the profiled command did not run {}", program.display());
     }
@@ -233,6 +234,7 @@ mod tests {
         };
         Manifest {
             build: String::new(),
+            program: "p".into(),
             command: Vec::new(),
             seed: 0,
             inputs: Vec::new(),
