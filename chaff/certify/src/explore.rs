@@ -335,7 +335,7 @@ impl<'a> Explorer<'a> {
 
     /// The distance from the entry stack pointer, where that is a constant.
     fn offset(&self, address: &BV) -> Option<i64> {
-        (address - &self.stack).simplify().as_i64()
+        (address - &self.stack).simplify().as_u64().map(u64::cast_signed)
     }
 
     fn signed(value: &BV, low: i64, high: i64) -> Bool {
@@ -380,7 +380,7 @@ impl<'a> Explorer<'a> {
                 self.crash(at)?;
                 self.solver.assert(faults.not());
             }
-            if let Some(offset) = distance.as_i64() {
+            if let Some(offset) = distance.as_u64().map(u64::cast_signed) {
                 return Ok(Place::Exact(space, offset));
             }
             let first = self.least(&distance, low, high)?;
