@@ -20,8 +20,13 @@ const USER_END: u64 = 1 << 47;
 const KERNEL_BEGIN: u64 = 0xffff_8000_0000_0000;
 /// The most bytes one store may be uncertain about.
 const SPREAD: i64 = 4096;
-const STEPS: usize = 60_000;
+/// The largest mask whose result a loop is followed for value by value.
+const SMALL: u64 = 63;
+const STEPS: usize = 100_000;
 const PATHS: usize = 3_000;
+const QUESTIONS: usize = 2_000;
+/// The effort that z3 may spend on one question, in its own unit: time would make the result depend on the machine.
+const EFFORT: u32 = 3_000_000;
 const KEPT: [Register; 6] =
     [Register::RBX, Register::RBP, Register::R12, Register::R13, Register::R14, Register::R15];
 const ARGUMENTS: [Register; 6] =
@@ -159,7 +164,7 @@ impl<'a> Explorer<'a> {
     fn new(image: &'a Image, claim: &'a Claim, goal: Option<(&'a Seed, &'a Certificate)>) -> Self {
         let solver = Solver::new_for_logic("QF_BV").unwrap_or_default();
         let mut parameters = Params::new();
-        parameters.set_u32("timeout", 5_000);
+        parameters.set_u32("rlimit", EFFORT);
         solver.set_params(&parameters);
         let (stack, bias) = (BV::fresh_const("stack", 64), BV::fresh_const("bias", 64));
         let room = 0x10_0000;
@@ -190,16 +195,18 @@ impl<'a> Explorer<'a> {
 
     /// Whether all that is assumed and `condition` can hold together.
     fn possible(&mut self, condition: &Bool) -> Checked<bool> {
+        // A path is only followed while it is possible, so what is always true is possible on it.
+        if let Some(known) = condition.simplify().as_bool() {
+            return Ok(known);
+        }
         self.questions += 1;
-        if let Some(known) = condition.simplify().as_bool()
-            && !known
-        {
-            return Ok(false);
+        if self.questions > QUESTIONS {
+            return Err(Refusal("too many questions".into()));
         }
         match self.solver.check_assumptions(std::slice::from_ref(condition)) {
             SatResult::Sat => Ok(true),
             SatResult::Unsat => Ok(false),
-            SatResult::Unknown => Err(Refusal("z3 gives no answer in time".into())),
+            SatResult::Unknown => Err(Refusal("z3 gives no answer with the effort it may spend".into())),
         }
     }
 
@@ -253,6 +260,9 @@ impl<'a> Explorer<'a> {
                         (true, false) => address = target,
                         (false, true) => address = next,
                         (false, false) => return Ok(()),
+                        (true, true) if target <= address && state.small.is_some() => {
+                            return self.split(&state, address, kept);
+                        }
                         (true, true) => {
                             self.solver.push();
                             self.solver.assert(&taken);
@@ -328,6 +338,28 @@ impl<'a> Explorer<'a> {
         }
     }
 
+    /// Follows a loop once for each value of the small number that it depends on, so that each of them is a path on
+    /// which nearly all is constant.
+    fn split(&mut self, state: &State, address: u64, kept: &[BV]) -> Checked<()> {
+        let Some(small) = &state.small else { return Ok(()) };
+        for value in 0..1_u64 << small.get_size() {
+            let value = constant(value, small.get_size());
+            self.solver.push();
+            let equal = small.eq(&value);
+            let result = match self.possible(&equal) {
+                Ok(true) => {
+                    self.solver.assert(&equal);
+                    self.follow(state.assuming(small, &value), address, kept)
+                }
+                Ok(false) => Ok(()),
+                Err(refusal) => Err(refusal),
+            };
+            self.solver.pop(1);
+            result?;
+        }
+        Ok(())
+    }
+
     fn end_path(&mut self) -> Checked<()> {
         self.paths += 1;
         if self.paths > PATHS { Err(Refusal("too many paths".into())) } else { Ok(()) }
@@ -350,7 +382,7 @@ impl<'a> Explorer<'a> {
 
     /// Finds where an access of `size` bytes can go, given all that the path assumes. The path goes on under the
     /// assumption that it did not fault.
-    fn place(&mut self, state: &State, at: &Instruction, address: &BV, size: i64) -> Checked<Place> {
+    fn place(&mut self, state: &mut State, at: &Instruction, address: &BV, size: i64) -> Checked<Place> {
         let stack_top = self.offset(&state.registers[Register::RSP.number()]).unwrap_or(0);
         // The red zone of a leaf function lies below its stack pointer.
         let floor = stack_top - 128;
@@ -360,6 +392,14 @@ impl<'a> Explorer<'a> {
         if let Some(link) = (address - &self.bias).simplify().as_u64().filter(|&link| self.image.holds(link))
         {
             return Ok(Place::Image(link));
+        }
+        for (index, block) in state.blocks.iter().enumerate().filter(|(_, block)| block.usable) {
+            if let Some(offset) = (address - &block.base).simplify().as_u64().map(u64::cast_signed)
+                && offset >= 0
+                && offset + size <= block.size.cast_signed()
+            {
+                return Ok(Place::Exact(Space::Block(index), offset));
+            }
         }
         let faults = Self::faults(address);
         if !self.possible(&faults.not())? {
@@ -379,6 +419,10 @@ impl<'a> Explorer<'a> {
             if self.possible(&faults)? {
                 self.crash(at)?;
                 self.solver.assert(faults.not());
+            }
+            if let Space::Block(index) = space {
+                // It is on the path now that the block is there.
+                state.blocks[index].usable = true;
             }
             if let Some(offset) = distance.as_u64().map(u64::cast_signed) {
                 return Ok(Place::Exact(space, offset));
@@ -436,6 +480,9 @@ impl<'a> Explorer<'a> {
         let Some((seed, _)) = self.goal else { return Ok(()) };
         if !self.possible(condition)? {
             return Ok(());
+        }
+        if self.solver.check_assumptions(std::slice::from_ref(condition)) != SatResult::Sat {
+            return Err(Refusal("z3 gives no answer with the effort it may spend".into()));
         }
         let model = self.solver.get_model().ok_or_else(|| Refusal("z3 gives no model".into()))?;
         let byte = |byte| model.eval(byte, true).and_then(|value: BV| value.as_u64()).unwrap_or(0);
@@ -709,6 +756,14 @@ impl<'a> Explorer<'a> {
     }
 
     fn arithmetic(&mut self, state: &mut State, at: &Instruction, a: &BV, b: &BV) -> Checked<bool> {
+        if at.mnemonic() == Mnemonic::And
+            && let Some(mask) = b.simplify().as_u64()
+            && (mask + 1).is_power_of_two()
+            && (1..=SMALL).contains(&mask)
+        {
+            let part = a.extract(mask.trailing_ones() - 1, 0).simplify();
+            state.small = part.as_u64().is_none().then_some(part);
+        }
         let result = state.compute(at.mnemonic(), a, b);
         let result = result.ok_or_else(|| Refusal::at(at, "this instruction is not modelled"))?;
         self.write(state, at, &result.simplify())
@@ -748,7 +803,7 @@ impl<'a> Explorer<'a> {
                 let usable = [base.bvuge(constant(NULL_GUARD, 64)), base.bvult(top)];
                 let null = base.eq(constant(0, 64));
                 self.solver.assert(Bool::or(&[&null, &Bool::and(&[&usable[0], &usable[1]])]));
-                state.blocks.push(Block { base: base.clone(), size });
+                state.blocks.push(Block { base: base.clone(), size, usable: false });
                 result = base;
             }
             "free" => {
@@ -762,6 +817,7 @@ impl<'a> Explorer<'a> {
                     return Err(Refusal::at(at, "frees a block twice"));
                 }
                 state.blocks[index].size = 0;
+                state.blocks[index].usable = false;
             }
             "memset" | "memcpy" | "memmove" => {
                 let room = BV::from_i64(SPREAD, 64);

@@ -14,7 +14,8 @@
 //! bugs, as long as the code itself is intact. Threads do not matter: everything that is written is the group's own.
 //! What the group returns is arbitrary; the injector makes it return nothing.
 //!
-//! The model errs towards refusal: unknown instructions, unbounded loops, and answers that z3 does not give in time.
+//! The model errs towards refusal: unknown instructions, unbounded loops, and answers that z3 does not give with the effort it may
+//! spend.
 #![forbid(unsafe_code)]
 
 mod explore;

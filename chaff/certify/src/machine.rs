@@ -43,6 +43,8 @@ pub(crate) struct Flags {
 pub(crate) struct Block {
     pub(crate) base: BV,
     pub(crate) size: u64,
+    /// On this path an access to it has succeeded, so it is there.
+    pub(crate) usable: bool,
 }
 
 /// Registers, flags and memory.
@@ -56,6 +58,8 @@ pub(crate) struct State {
     pub(crate) blocks: Vec<Block>,
     /// Addresses to which the calls in progress return.
     pub(crate) returns: Vec<u64>,
+    /// The last number that a mask made small: the bits it kept.
+    pub(crate) small: Option<BV>,
 }
 
 pub(crate) fn constant(value: u64, width: u32) -> BV {
@@ -106,6 +110,27 @@ impl State {
             bytes: BTreeMap::new(),
             blocks: Vec::new(),
             returns: Vec::new(),
+            small: None,
+        }
+    }
+
+    /// The same with `value` in place of `term` everywhere.
+    pub(crate) fn assuming(&self, term: &BV, value: &BV) -> Self {
+        let bits = |old: &BV| old.substitute(&[(term, value)]).simplify();
+        let truth = |old: &Bool| old.substitute(&[(term, value)]).simplify();
+        Self {
+            registers: self.registers.iter().map(bits).collect(),
+            vectors: self.vectors.iter().map(bits).collect(),
+            flags: self.flags.as_ref().map(|flags| Flags {
+                carry: truth(&flags.carry),
+                zero: truth(&flags.zero),
+                sign: truth(&flags.sign),
+                overflow: truth(&flags.overflow),
+            }),
+            bytes: self.bytes.iter().map(|(place, byte)| (*place, bits(byte))).collect(),
+            blocks: self.blocks.clone(),
+            returns: self.returns.clone(),
+            small: None,
         }
     }
 

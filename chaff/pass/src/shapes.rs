@@ -137,6 +137,11 @@ impl Plan {
             }
             _ => Gate::Range { start: goal.wrapping_sub(inside) & mask },
         };
+        let mut shape = shape;
+        if let Shape::Wild { least, demanded, .. } = &mut shape {
+            // A value from the window must meet the demand.
+            *demanded &= goal & 0x3fff_ffff >= *least + (1 << passed_bits);
+        }
         let salt = [rng.random(), rng.random(), rng.random(), rng.random()];
         Self { id, width, gate, passed_bits, shape, salt, deep: rng.random() }
     }
@@ -146,7 +151,7 @@ impl Plan {
             *[Write::Index(8), Write::Index(16), Write::Index(32), Write::Loop, Write::Loop, Write::Fill]
                 .choose(rng)
                 .unwrap_or(&Write::Loop);
-        let mask_bits = rng.random_range(4..=if write == Write::Loop { 5 } else { 6 });
+        let mask_bits = if write == Write::Loop { 4 } else { rng.random_range(4..=6) };
         let mask = (1_u64 << mask_bits) - 1;
         let unit = if let Write::Index(bits) = write { u64::from(bits / 8) } else { 0 };
         let reach = mask + unit;

@@ -94,9 +94,9 @@ impl Recipe {
     ) -> Self {
         let mut flags: Vec<String> = Vec::new();
         for flag in units.iter().flat_map(|(_, unit)| &unit.flags) {
-            // Units may differ in what a function attribute already carries; relocation model and level must agree,
-            // and the strongest of them is right for all.
-            if !flags.contains(flag) && (flags.is_empty() || !flag.starts_with("-O")) {
+            // Units may differ in what a function attribute already carries; of levels, the first one is for all.
+            let level = flag.starts_with("-O") && flags.iter().any(|other| other.starts_with("-O"));
+            if !level && !flags.contains(flag) {
                 flags.push(flag.clone());
             }
         }
@@ -201,4 +201,20 @@ pub fn generate_code(driver: &str, flags: &[String], bitcode: &Path, object: &Pa
     command.args(flags).args(["-Qunused-arguments", "-Xclang", "-disable-llvm-passes", "-x", "ir", "-c"]);
     toolchain::run(command.arg(bitcode).arg("-o").arg(object))?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_level_survives_wherever_it_stands() {
+        let unit = |flags: &[&str]| {
+            let flags = flags.iter().map(|&flag| flag.to_owned()).collect();
+            ("a.o".to_owned(), Unit { bitcode: vec![1], flags })
+        };
+        let units = vec![unit(&["-fvisibility=hidden", "-O2"]), unit(&["-O3", "-fPIC", "-fPIE"])];
+        let recipe = Recipe::new("/".into(), "clang", vec![Argument::Modules], units);
+        assert_eq!(recipe.flags, ["-fvisibility=hidden", "-O2", "-fPIC"]);
+    }
 }
