@@ -59,6 +59,9 @@ pub(crate) struct Order {
     limit: u64,
 }
 
+/// How many bugs are tried on one value in a round.
+const MOST_OF_A_VALUE: usize = 40;
+
 /// A place for a bug: a value, and one computation of it in the profile.
 #[derive(Clone)]
 struct Site<'a> {
@@ -134,6 +137,10 @@ impl<'a> Injector<'a> {
         for round in 0..6 {
             let missing = count.saturating_sub(kept.len());
             if missing == 0 || (round > 0 && proven_sites.is_empty()) {
+                break;
+            }
+            // More of one value would crowd one place of the program.
+            if round > 0 && missing > proven_sites.len() * MOST_OF_A_VALUE {
                 break;
             }
             let usable: Vec<&Site<'a>> =
@@ -504,7 +511,7 @@ fn values<'ctx>(module: &Module<'ctx>) -> Vec<(FunctionValue<'ctx>, InstructionV
 }
 
 /// Calls a bug's entry with a value, behind that value's computation.
-fn call<'ctx>(
+pub(crate) fn call<'ctx>(
     context: &'ctx Context,
     instruction: InstructionValue<'ctx>,
     entry: FunctionValue<'ctx>,

@@ -6,6 +6,8 @@ mod inject;
 mod instrument;
 mod refuse;
 mod shapes;
+#[cfg(test)]
+mod tests;
 
 use std::fs;
 use std::path::{Path, PathBuf};

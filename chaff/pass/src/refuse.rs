@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use inkwell::module::Module;
-use inkwell::types::AnyTypeEnum;
 use inkwell::values::{
-    AnyValue as _, BasicValue as _, BasicValueEnum, FunctionValue, InstructionOpcode, Operand,
+    AnyValue as _, AnyValueEnum, BasicValue as _, BasicValueEnum, FunctionValue, InstructionOpcode,
+    InstructionValue, Operand,
 };
 
 /// Reasons by function name; functions that are not in it may be used.
@@ -21,7 +21,7 @@ pub(crate) fn refusals(module: &Module<'_>) -> BTreeMap<String, &'static str> {
             for instruction in block.get_instructions() {
                 let opcode = instruction.get_opcode();
                 if opcode == InstructionOpcode::IndirectBr {
-                    result.insert(own.clone(), "computed goto");
+                    result.insert(own.clone(), "has a computed goto");
                 }
                 if !matches!(opcode, InstructionOpcode::Call | InstructionOpcode::Invoke) {
                     continue;
@@ -39,7 +39,7 @@ pub(crate) fn refusals(module: &Module<'_>) -> BTreeMap<String, &'static str> {
                     }
                     callees.entry(own.clone()).or_default().insert(name.to_owned());
                     if matches!(name, "setjmp" | "_setjmp" | "sigsetjmp" | "__sigsetjmp" | "vfork") {
-                        result.insert(own.clone(), "setjmp or vfork");
+                        result.insert(own.clone(), "calls setjmp or vfork");
                     }
                 }
             }
@@ -81,39 +81,35 @@ pub(crate) fn refusals(module: &Module<'_>) -> BTreeMap<String, &'static str> {
 
 /// Whether a function is used otherwise than by being called.
 fn address_used(function: FunctionValue<'_>) -> bool {
-    let mut next = function.as_global_value().as_pointer_value().get_first_use();
+    let own = function.as_global_value().as_pointer_value();
+    let mut next = own.get_first_use();
     while let Some(one) = next {
         next = one.get_next_use();
-        match one.get_user().as_any_value_enum() {
-            inkwell::values::AnyValueEnum::InstructionValue(user)
-                if matches!(user.get_opcode(), InstructionOpcode::Call | InstructionOpcode::Invoke) =>
-            {
-                // The callee is the last operand; before it the address is an argument.
-                let arguments = user.get_num_operands().saturating_sub(1);
-                let own = function.as_global_value().as_pointer_value();
-                let passed = (0..arguments).any(|index| {
-                    matches!(user.get_operand(index), Some(Operand::Value(BasicValueEnum::PointerValue(value))) if value == own)
-                });
-                if passed {
-                    return true;
-                }
-            }
-            user => {
-                // A call with a result appears as that result.
-                let is_call = match user {
-                    inkwell::values::AnyValueEnum::IntValue(value) => {
-                        value.as_instruction().map(|one| one.get_opcode())
-                    }
-                    inkwell::values::AnyValueEnum::PointerValue(value) => {
-                        value.as_instruction().map(|one| one.get_opcode())
-                    }
-                    _ => None,
-                } == Some(InstructionOpcode::Call);
-                if !is_call || matches!(user.get_type(), AnyTypeEnum::VoidType(_)) {
-                    return true;
-                }
-            }
+        let called = instruction(one.get_user().as_any_value_enum()).is_some_and(|user| {
+            // The callee is the last operand; before it the address is an argument.
+            let arguments = user.get_num_operands().saturating_sub(1);
+            matches!(user.get_opcode(), InstructionOpcode::Call | InstructionOpcode::Invoke)
+                && !(0..arguments).any(|index| {
+                    let argument = user.get_operand(index);
+                    matches!(argument, Some(Operand::Value(BasicValueEnum::PointerValue(value))) if value == own)
+                })
+        });
+        if !called {
+            return true;
         }
     }
     false
+}
+
+/// The instruction behind a value; one with a result appears as that.
+fn instruction(value: AnyValueEnum<'_>) -> Option<InstructionValue<'_>> {
+    match value {
+        AnyValueEnum::InstructionValue(value) => Some(value),
+        AnyValueEnum::IntValue(value) => value.as_instruction(),
+        AnyValueEnum::PointerValue(value) => value.as_instruction(),
+        AnyValueEnum::FloatValue(value) => value.as_instruction(),
+        AnyValueEnum::StructValue(value) => value.as_instruction(),
+        AnyValueEnum::VectorValue(value) => value.as_instruction(),
+        _ => None,
+    }
 }

@@ -235,7 +235,7 @@ impl Plan {
             Shape::Wild { sink, spread, least, demanded, object } => vec![
                 (
                     "the least number is missing",
-                    with(Shape::Wild { sink, spread, least: 0, demanded, object }),
+                    with(Shape::Wild { sink, spread, least: 0, demanded: false, object }),
                 ),
                 ("the distance is too short", {
                     let spread = match spread {
