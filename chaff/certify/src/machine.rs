@@ -178,11 +178,11 @@ impl State {
             }
         };
         if instruction.memory_base() != Register::None {
-            address = address + part(instruction.memory_base())?;
+            address += part(instruction.memory_base())?;
         }
         if instruction.memory_index() != Register::None {
             let scale = constant(u64::from(instruction.memory_index_scale()), 64);
-            address = address + part(instruction.memory_index())? * scale;
+            address += part(instruction.memory_index())? * scale;
         }
         Ok(address.simplify())
     }

@@ -399,6 +399,13 @@ impl<'ctx> Instrument<'ctx, '_> {
             {
                 self.runtime("clear", &[to.into(), length()?.into()], false)?;
             }
+            if intrinsic.starts_with("bswap.")
+                && let Some(BasicValueEnum::IntValue(swapped)) = value(0)
+            {
+                let width = self.small(swapped.get_type().get_bit_width().into());
+                let call = self.runtime("swap", &[self.of(swapped.into()).into(), width], true)?;
+                return Ok(Some(Self::label_of_call(call)?));
+            }
             return Ok(None);
         }
         // Nothing may come between such a call and the return behind it.

@@ -30,7 +30,7 @@ struct node {
     uint64_t ka, kb; /* operands without label */
 };
 
-enum { NODES = 1 << 22, BUCKETS = 1 << 23, LARGEST = 40, SAMPLES = 2, ARGUMENTS = 64, DESCRIPTORS = 1 << 16 };
+enum { NODES = 1 << 22, BUCKETS = 1 << 23, LARGEST = 60, SAMPLES = 2, ARGUMENTS = 64, DESCRIPTORS = 1 << 16 };
 
 static struct node *nodes;
 static label *buckets, **shadow;
@@ -130,12 +130,43 @@ label __taint_load(const void *address, uint32_t size) {
     return whole;
 }
 
+/* One byte of a value, taken from the part it came from where that is known. */
+static label extract(label value, uint32_t index, uint64_t *known) {
+    struct node *node = &nodes[value];
+    *known = 0;
+    if (node->operation == BYTE && index == 0) return value;
+    if (node->operation == CONCAT) {
+        label part = index * 8 >= node->from ? node->b : node->a;
+        if (!part) { *known = index * 8 >= node->from ? node->kb : node->ka >> (index * 8) & 0xff; return 0; }
+        return extract(part, index * 8 >= node->from ? index - node->from / 8 : index, known);
+    }
+    if (node->operation == ZEXT && node->from % 8 == 0) {
+        if (index * 8 >= node->from) return 0;
+        return extract(node->a, index, known);
+    }
+    return combine(EXTRACT, 8, node->width, value, 0, 0, index);
+}
+
+label __taint_swap(label value, uint32_t width) {
+    if (!value || nodes[value].operation == OPAQUE) return value;
+    uint64_t known, next;
+    uint32_t last = width / 8 - 1;
+    label whole = extract(value, last, &known);
+    for (uint32_t i = 1; i <= last; i++) {
+        label byte = extract(value, last - i, &next);
+        if (whole | byte) whole = combine(CONCAT, (i + 1) * 8, i * 8, whole, byte, known, next);
+        known |= next << (i * 8);
+    }
+    return whole;
+}
+
 void __taint_store(void *address, uint32_t size, label value) {
     if (!nodes) return;
     for (uint32_t i = 0; i < size; i++) {
         label *place = of((char *)address + i);
         label byte = value;
-        if (value && size > 1) byte = combine(EXTRACT, 8, size * 8, value, 0, 0, i);
+        uint64_t known;
+        if (value && size > 1) byte = nodes[value].operation == OPAQUE ? value : extract(value, i, &known);
         if (*place != byte) *place = byte;
     }
 }

@@ -178,7 +178,7 @@ fn judge_core(manifest: &Manifest, core: &Core, program: &[u8]) -> Verdict {
     // A certificate allows the first 64 KiB and what is not canonical; the kernel reports the latter as SI_KERNEL.
     match core.cause {
         Some((0x80, 0)) => verdict,
-        Some((_, address)) if address < 0x1_0000 || address >= 1 << 47 => verdict,
+        Some((_, address)) if !(0x1_0000..1 << 47).contains(&address) => verdict,
         Some((_, address)) => Verdict::Real(format!(
             "an instruction of chaff touched {address:#x}, which its certificate excludes"
         )),
