@@ -20,6 +20,7 @@ const SAMPLES: usize = 12;
 
 /// A value as a function of input bytes and of constants of that run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub enum Expression {
     /// The input byte at this offset.
     Byte(u64),
@@ -27,6 +28,34 @@ pub enum Expression {
     Constant { width: u32, value: u64 },
     /// An operation of this result width on operands, named as in LLVM.
     Operation { name: String, width: u32, operands: Vec<Expression> },
+}
+
+impl TryFrom<String> for Expression {
+    type Error = anyhow::Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Expression> for String {
+    fn from(expression: Expression) -> Self {
+        expression.to_string()
+    }
+}
+
+impl fmt::Display for Expression {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Byte(offset) => write!(formatter, "b{offset}"),
+            Self::Constant { width, value } => write!(formatter, "k{width}:{value}"),
+            Self::Operation { name, width, operands } => {
+                write!(formatter, "({name} {width}")?;
+                operands.iter().try_for_each(|operand| write!(formatter, " {operand}"))?;
+                formatter.write_str(")")
+            }
+        }
+    }
 }
 
 impl Expression {
@@ -473,6 +502,7 @@ mod tests {
         assert_eq!(expression.evaluate(&[1, 2, 3]), 0x0003_0201 + 5);
         assert_eq!(expression.bytes(), [0, 1, 2]);
         assert_eq!(expression.computations(), 1);
+        assert_eq!(expression.to_string(), text);
         assert_eq!(Expression::parse("(sext 32 b0)").unwrap().evaluate(&[0x80]), 0xffff_ff80);
     }
 
