@@ -59,6 +59,8 @@ pub(crate) struct Order {
     limit: u64,
 }
 
+const SIGSEGV: i32 = 11;
+const SIGBUS: i32 = 7;
 /// How many bugs are tried on one value in a round.
 const MOST_OF_A_VALUE: usize = 40;
 
@@ -77,6 +79,8 @@ struct Planned<'a> {
     site: Site<'a>,
     function: String,
     trigger: Option<Vec<(u64, u8)>>,
+    /// What an address that is not canonical raises: SIGBUS where the instruction's base is a stack register.
+    signal: i32,
 }
 
 /// What was proven of a bug in one build.
@@ -281,7 +285,7 @@ impl<'a> Injector<'a> {
             return Ok(None);
         }
         let plan = Plan::choose(random, id, class, site.width, bits, goal, heap);
-        Ok(Some(Planned { plan, site, function: String::new(), trigger: None }))
+        Ok(Some(Planned { plan, site, function: String::new(), trigger: None, signal: SIGSEGV }))
     }
 
     /// Builds with all of `planned` and returns those that are certified, triggered as expected, and silent on the
@@ -303,10 +307,11 @@ impl<'a> Injector<'a> {
                 input[usize::try_from(offset)?] = byte;
             }
             fs::write(&scratch, &input)?;
-            if !self.shows(&linked, &effect(proof), &scratch)? {
+            let Some(signal) = self.shows(&linked, &effect(proof, SIGSEGV), &scratch)? else {
                 self.refuse("the trigger does not reach the site: its bytes are not dead");
                 continue;
-            }
+            };
+            one.signal = signal;
             one.trigger = Some(changes);
             passed.push(one);
         }
@@ -314,7 +319,7 @@ impl<'a> Injector<'a> {
         let mut owner = BTreeMap::new();
         for one in &passed {
             if let Some(proof) = proven.get(&one.plan.id) {
-                let (Effect::Overwrites { at } | Effect::Crashes { at, .. }) = effect(proof);
+                let (Effect::Overwrites { at } | Effect::Crashes { at, .. }) = effect(proof, one.signal);
                 owner.extend(at.into_iter().map(|at| (at, one.plan.id)));
             }
         }
@@ -339,18 +344,18 @@ impl<'a> Injector<'a> {
         trace::trace(&command, program, watch, Duration::from_secs(self.order.limit), stdin)
     }
 
-    /// Whether an input has the effect that the manifest will name.
-    fn shows(&self, program: &Path, effect: &Effect, input: &Path) -> Result<bool> {
+    /// Whether an input has the effect that the manifest will name, and the signal it ends with if that is a crash.
+    fn shows(&self, program: &Path, effect: &Effect, input: &Path) -> Result<Option<i32>> {
         Ok(match effect {
             Effect::Overwrites { at } => {
                 let trace = self.trace(program, at, input)?;
-                !trace.passed.is_empty()
+                (!trace.passed.is_empty()).then_some(SIGSEGV)
             }
-            Effect::Crashes { at, signal } => {
+            Effect::Crashes { at, .. } => {
                 let trace = self.trace(program, &[], input)?;
-                trace.crash.is_some_and(|crash| {
-                    crash.signal == *signal && crash.at.is_some_and(|address| at.contains(&address))
-                })
+                let fits = |address: Option<u64>| address.is_some_and(|address| at.contains(&address));
+                let crash = trace.crash.filter(|crash| fits(crash.at));
+                crash.map(|crash| crash.signal).filter(|signal| [SIGSEGV, SIGBUS].contains(signal))
             }
         })
     }
@@ -458,7 +463,7 @@ impl<'a> Injector<'a> {
                 value: one.site.value,
                 input,
                 changes: one.trigger.clone().unwrap_or_default(),
-                effect: effect(proof),
+                effect: effect(proof, one.signal),
                 certificate: Sha256::digest(&facts).iter().map(|byte| format!("{byte:02x}")).collect(),
                 proof: proof_in_words(proof),
                 code: proof.claim.code.clone(),
@@ -476,12 +481,12 @@ impl<'a> Injector<'a> {
     }
 }
 
-fn effect(proof: &Proven) -> Effect {
+fn effect(proof: &Proven, signal: i32) -> Effect {
     match proof.claim.slack {
         Some(_) => {
             Effect::Overwrites { at: proof.certificate.overwrites.iter().map(|write| write.at).collect() }
         }
-        None => Effect::Crashes { at: proof.certificate.crashes.clone(), signal: 11 },
+        None => Effect::Crashes { at: proof.certificate.crashes.clone(), signal },
     }
 }
 
