@@ -15,7 +15,7 @@ use husk_abi::layout::{
 use husk_tender::bpf::{Descriptor, Filter};
 use husk_tender::config::{self, Config};
 use husk_tender::host::{self, HostErrno};
-use linux_raw_sys::general as raw;
+use linux_raw_sys::{general as raw, prctl as raw_prctl};
 use syscalls::Sysno;
 
 /// Why a guest could not be made: what was tried, and the host's error.
@@ -174,6 +174,13 @@ fn seal(config: &Config<'_>, arena_fd: i32) -> Result<(), Failure> {
         }
     }
     let may_fork = config.flags & FLAG_FORK != 0;
+    if may_fork {
+        // This is process 1 of its namespace, so all of the guest ends with it when the `husk` that waits is killed. A
+        // change of identity would undo it, hence here.
+        let args = [raw_prctl::PR_SET_PDEATHSIG as usize, raw::SIGKILL as usize, 0, 0, 0, 0];
+        // SAFETY: numbers only.
+        tried("tie the guest to its parent", unsafe { host::call(Sysno::prctl, args) })?;
+    }
     let rows = table::ROWS.iter().chain(if may_fork { table::FORK_ROWS } else { &[] });
     let mut filter = Filter::of_rows(rows, |descriptor| match descriptor {
         Descriptor::Arena => arena_fd as u32,
