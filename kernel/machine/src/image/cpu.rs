@@ -145,8 +145,8 @@ pub fn take_work() -> bool {
 /// Makes another vCPU come to `work` soon, also out of the application.
 pub fn kick(index: usize) {
     let cpu = Cpu::get(index);
-    cpu.kick.store(1, Ordering::SeqCst);
-    if index != self::index() {
+    // One that was asked already needs no second signal: many at once would nest on its signal stack.
+    if cpu.kick.swap(1, Ordering::SeqCst) == 0 && index != self::index() {
         gate::kick(cpu);
     }
 }
