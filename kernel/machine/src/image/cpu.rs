@@ -25,6 +25,8 @@ pub(super) struct Cpu {
     index: AtomicU32,
     /// Futex word of an idle vCPU: how it sleeps, or that it does not.
     pub(super) wake: AtomicU32,
+    /// Not zero once GS of its thread points here.
+    installed: AtomicU32,
     /// Not zero from before to after a poll.
     pub(super) polling: AtomicU32,
     /// The host's ids of this thread (process tender).
@@ -55,6 +57,7 @@ impl Cpu {
             kick: AtomicU32::new(0),
             index: AtomicU32::new(0),
             wake: AtomicU32::new(0),
+            installed: AtomicU32::new(0),
             polling: AtomicU32::new(0),
             host_tid: AtomicI32::new(0),
             host_pid: AtomicI32::new(0),
@@ -89,6 +92,7 @@ impl Cpu {
         self.index.store(index as u32, Ordering::Relaxed);
         self.slot.store(slot as u32, Ordering::Relaxed);
         self.kick.store(0, Ordering::Relaxed);
+        self.installed.store(0, Ordering::Relaxed);
         self.wake.store(0, Ordering::Relaxed);
         self.wipe.store(0, Ordering::Relaxed);
         self.idle_stack.store(PRIVATE + slot * PRIVATE_PER_CPU + PRIVATE_PER_CPU / 2, Ordering::Relaxed);
@@ -99,6 +103,7 @@ impl Cpu {
         let this = core::ptr::from_ref(self);
         // SAFETY: GS is the kernel's; the application is not served ARCH_SET_GS.
         unsafe { asm!("wrgsbase {}", in(reg) this, options(nostack, preserves_flags)) };
+        self.installed.store(1, Ordering::SeqCst);
     }
 
     /// Makes the boot thread vCPU 0.
@@ -145,8 +150,10 @@ pub fn take_work() -> bool {
 /// Makes another vCPU come to `work` soon, also out of the application.
 pub fn kick(index: usize) {
     let cpu = Cpu::get(index);
-    // One that was asked already needs no second signal: many at once would nest on its signal stack.
-    if cpu.kick.swap(1, Ordering::SeqCst) == 0 && index != self::index() {
+    // One that was asked already needs no second signal: many at once would nest on its signal stack. One that has yet to
+    // find its own `Cpu` needs none: it would note the kick in that of its maker, and looks at its own on the way out.
+    let asked = cpu.kick.swap(1, Ordering::SeqCst) != 0;
+    if !asked && cpu.installed.load(Ordering::SeqCst) != 0 && index != self::index() {
         gate::kick(cpu);
     }
 }
