@@ -21,6 +21,31 @@ pub mod entry {
     pub const EXIT_THREAD: usize = 0xa0;
 }
 
+/// Flags of the host calls of the process tender: the kernel asks with exactly these, and its filter passes no others.
+pub mod flags {
+    use linux_raw_sys::general as raw;
+
+    /// mmap(2): memory of the application.
+    pub const MAP_ANONYMOUS: u32 =
+        raw::MAP_PRIVATE | raw::MAP_ANONYMOUS | raw::MAP_NORESERVE | raw::MAP_FIXED;
+    /// mmap(2): a file that is copied when written.
+    pub const MAP_PRIVATE_FILE: u32 = raw::MAP_PRIVATE | raw::MAP_NORESERVE | raw::MAP_FIXED;
+    /// mmap(2): shared memory.
+    pub const MAP_SHARED_FILE: u32 = raw::MAP_SHARED | raw::MAP_FIXED;
+    /// mremap(2): to a fixed address.
+    pub const MREMAP: u32 = raw::MREMAP_MAYMOVE | raw::MREMAP_FIXED;
+    /// clone(2): a further vCPU thread.
+    pub const CLONE_THREAD: u32 = raw::CLONE_VM
+        | raw::CLONE_FS
+        | raw::CLONE_FILES
+        | raw::CLONE_SIGHAND
+        | raw::CLONE_THREAD
+        | raw::CLONE_SYSVSEM
+        | raw::CLONE_PARENT_SETTID;
+    /// clone(2): a further guest process.
+    pub const CLONE_PROCESS: u32 = raw::CLONE_PARENT_SETTID | raw::SIGCHLD;
+}
+
 macro_rules! calls {
     ($($nr:literal $name:ident $doc:literal;)*) => {
         /// What a kernel can ask (kvm tender; the process tender's list is its filter).

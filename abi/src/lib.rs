@@ -8,4 +8,5 @@
 pub mod boot;
 pub mod gate;
 pub mod layout;
+pub mod paging;
 pub mod vcpu;

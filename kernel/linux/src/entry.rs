@@ -38,17 +38,18 @@ impl Personality for Linux {
     }
 
     fn trap(&self, trap: Trap) {
-        if !mend(trap) {
+        if mend(trap) {
+            return way_out();
+        }
+        {
             let t = task::current();
             signal::fault(&t, trap, unmendable(&t, trap));
-            cpu::request_work();
         }
-        way_out();
+        work_off();
     }
 
     fn work(&self) {
-        cpu::request_work();
-        way_out();
+        work_off();
     }
 
     fn thread_started(&self) {
@@ -59,8 +60,7 @@ impl Personality for Linux {
             }
             clone::started(&t);
         }
-        cpu::request_work();
-        way_out();
+        work_off();
     }
 
     fn idle(&self) {
@@ -100,11 +100,16 @@ fn dispatch(t: &Arc<Task>, number: u64, args: &[usize; 6]) -> SysResult {
     table::dispatch(t, u64::from(number as u32), args)
 }
 
-/// The way out to the application: ends the task if it must end, lets others run, delivers signals.
+/// The way out to the application, short where nobody asked for work.
 fn way_out() {
-    if !cpu::take_work() {
-        return;
+    if cpu::work_requested() {
+        work_off();
     }
+}
+
+/// Ends the task if it must end, lets others run, delivers signals.
+fn work_off() {
+    cpu::take_work();
     loop {
         {
             let t = task::current();

@@ -19,23 +19,17 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::ops::Range;
 use husk_abi::layout::{GUEST_END, PAGE_SIZE};
+use husk_abi::paging::ADDRESS;
 
-/// Page-table bits. ACCESSED and DIRTY are always set: KVM's shadow tables then take in neighbours of a touched page.
+/// Page-table bits: the processor's, and two of ours.
 mod bit {
-    pub(super) const PRESENT: u64 = 1;
-    pub(super) const WRITE: u64 = 1 << 1;
-    pub(super) const USER: u64 = 1 << 2;
-    pub(super) const ACCESSED: u64 = 1 << 5;
-    pub(super) const DIRTY: u64 = 1 << 6;
-    pub(super) const NO_EXECUTE: u64 = 1 << 63;
+    pub(super) use husk_abi::paging::bit::{ACCESSED, DIRTY, NO_EXECUTE, PRESENT, TABLE, USER, WRITE};
     /// Ours: the frame is private memory, counted by `shares`. It stays set where access is forbidden for a while.
     pub(super) const OWNED: u64 = 1 << 9;
     /// Ours: an entry, though perhaps not PRESENT.
     pub(super) const USED: u64 = 1 << 10;
-    pub(super) const TABLE: u64 = PRESENT | WRITE | USER | ACCESSED;
 }
 
-const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 const ENTRIES: usize = 512;
 /// Guest's part of the top table; the rest is the kernel's and the same in all spaces.
 const GUEST_ENTRIES: usize = 256;

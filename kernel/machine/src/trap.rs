@@ -26,8 +26,6 @@ pub struct Trap {
     pub error: u64,
     /// For a page fault the address that was touched, else that of the instruction.
     pub address: u64,
-    /// The page exists as a mapping but has nothing behind it (past the end of a file): SIGBUS.
-    pub beyond: bool,
     /// `si_code` as the processor's state gives it, for arithmetic exceptions; 0 when unknown.
     pub code: i32,
 }
@@ -35,6 +33,6 @@ pub struct Trap {
 impl Trap {
     /// A jump to an address that is none.
     pub fn general_protection(rip: u64) -> Self {
-        Self { vector: GENERAL_PROTECTION, error: 0, address: rip, beyond: false, code: 0 }
+        Self { vector: GENERAL_PROTECTION, error: 0, address: rip, code: 0 }
     }
 }

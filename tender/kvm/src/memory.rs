@@ -9,6 +9,7 @@ use crate::host;
 use core::sync::atomic::{AtomicU32, Ordering};
 use husk_abi::boot::{Boot, KERNEL_MAGIC, KernelHeader};
 use husk_abi::layout::{self, PAGE_SIZE};
+use husk_abi::paging::{ADDRESS, bit};
 use husk_abi::vcpu::ROOT_TABLE;
 use linux_raw_sys::general as raw;
 use syscalls::Sysno;
@@ -17,19 +18,8 @@ use syscalls::Sysno;
 pub(crate) const LARGE_PAGE: usize = husk_abi::vcpu::LARGE_PAGE as usize;
 /// Address space behind the arena that nothing uses, so that no length a filter lets pass reaches beyond.
 const GUARD: usize = 4 << 30;
-/// Page-table bits. ACCESSED and DIRTY are set from the start: KVM's shadow tables then take in neighbours as well.
-mod bit {
-    pub(super) const PRESENT: u64 = 1;
-    pub(super) const WRITE: u64 = 1 << 1;
-    pub(super) const USER: u64 = 1 << 2;
-    pub(super) const ACCESSED: u64 = 1 << 5;
-    pub(super) const DIRTY: u64 = 1 << 6;
-    pub(super) const LARGE: u64 = 1 << 7;
-    pub(super) const NO_EXECUTE: u64 = 1 << 63;
-    pub(super) const TABLE: u64 = PRESENT | WRITE | USER | ACCESSED;
-    pub(super) const READ: u64 = PRESENT | USER | ACCESSED | DIRTY;
-}
-const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+/// What a page of the guest has at least.
+const READ: u64 = bit::PRESENT | bit::USER | bit::ACCESSED | bit::DIRTY;
 
 /// A kernel image: its read-only part, page-aligned in the tender's own memory, and what its writable part begins with.
 pub(crate) struct Image<'a> {
@@ -149,9 +139,9 @@ impl Memory {
         memory.map_kernel(image)?;
         memory.windows[2] = Window { guest: layout::ARENA, len: arena_len, host: arena, writable: true };
 
-        let write = bit::READ | bit::WRITE | bit::NO_EXECUTE;
+        let write = READ | bit::WRITE | bit::NO_EXECUTE;
         let vdso = memory.take(layout::VDSO_LEN / PAGE_SIZE)?;
-        memory.map_run(layout::VDSO, vdso, layout::VDSO_LEN / PAGE_SIZE, bit::READ | bit::WRITE)?;
+        memory.map_run(layout::VDSO, vdso, layout::VDSO_LEN / PAGE_SIZE, READ | bit::WRITE)?;
         let private_pages = cpus * layout::PRIVATE_PER_CPU / PAGE_SIZE;
         let private = memory.take(private_pages)?;
         memory.private = arena + private as usize;
@@ -161,14 +151,14 @@ impl Memory {
             host: memory.private,
             writable: true,
         };
-        memory.map_run(layout::PRIVATE, private, private_pages, bit::READ | bit::WRITE)?;
+        memory.map_run(layout::PRIVATE, private, private_pages, READ | bit::WRITE)?;
 
         for at in (0..arena_len).step_by(LARGE_PAGE) {
             memory.map(layout::ARENA + at, at as u64, write | bit::LARGE)?;
         }
         for at in (0..root_len).step_by(LARGE_PAGE) {
             let guest_physical = (arena_len + at) as u64;
-            memory.map(layout::ROOT + at, guest_physical, bit::READ | bit::NO_EXECUTE | bit::LARGE)?;
+            memory.map(layout::ROOT + at, guest_physical, READ | bit::NO_EXECUTE | bit::LARGE)?;
         }
         memory.boot = memory.used;
         Ok(memory)
@@ -182,14 +172,14 @@ impl Memory {
         self.bytes_mut(start, image.text.len())?.copy_from_slice(image.text);
         let host = self.arena + start as usize;
         self.windows[0] = Window { guest: layout::KERNEL, len: image.text.len(), host, writable: false };
-        self.map_run(layout::KERNEL, start, pages, bit::READ)?;
+        self.map_run(layout::KERNEL, start, pages, READ)?;
 
         let (guest, pages) = (image.header.data_start as usize, image.writable_len / PAGE_SIZE);
         let start = self.take(pages)?;
         self.bytes_mut(start, image.data.len())?.copy_from_slice(image.data);
         let host = self.arena + start as usize;
         self.windows[1] = Window { guest, len: image.writable_len, host, writable: true };
-        self.map_run(guest, start, pages, bit::READ | bit::WRITE | bit::NO_EXECUTE)
+        self.map_run(guest, start, pages, READ | bit::WRITE | bit::NO_EXECUTE)
     }
 
     /// The next `pages` pages of the arena, zero: their guest-physical address.
@@ -281,7 +271,7 @@ impl Memory {
         };
         let pages = end.div_ceil(PAGE_SIZE);
         let start = self.take(pages)?;
-        self.map_run(layout::BOOT, start, pages, bit::READ | bit::NO_EXECUTE)?;
+        self.map_run(layout::BOOT, start, pages, READ | bit::NO_EXECUTE)?;
         self.boot_header().arena_used = self.used as u64;
         Ok(())
     }

@@ -13,6 +13,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use husk_abi::boot::KernelHeader;
 use husk_abi::layout::{self, PRIVATE_PER_CPU};
 use husk_abi::vcpu::{self, Upcall, selector};
+use husk_tender::config::FORWARDED;
 use linux_raw_sys::general as raw;
 use syscalls::{Errno, Sysno};
 
@@ -20,19 +21,6 @@ use syscalls::{Errno, Sysno};
 const TICK_NS: u64 = 10_000_000;
 const TICK: u32 = raw::SIGVTALRM;
 const KICK: u32 = raw::SIGIO;
-/// Host signals that are the guest's to handle; vCPU 0 takes them.
-const FORWARDED: [u32; 10] = [
-    raw::SIGHUP,
-    raw::SIGINT,
-    raw::SIGQUIT,
-    raw::SIGTERM,
-    raw::SIGUSR1,
-    raw::SIGUSR2,
-    raw::SIGCONT,
-    raw::SIGWINCH,
-    raw::SIGALRM,
-    raw::SIGTSTP,
-];
 
 /// Bytes, and alignment, of a thread's signal stack. Its first word points to the thread's `Vcpu`.
 const SIGNAL_STACK: usize = 64 << 10;

@@ -4,6 +4,21 @@ use crate::clock::{self, Sample};
 use crate::host;
 use core::ffi::CStr;
 use husk_abi::boot::{ABI_VERSION, BOOT_LEN_MAX, BOOT_MAGIC, Boot, Stdio, Text};
+use linux_raw_sys::general as raw;
+
+/// Host signals that `husk` passes on to the guest; under kvm vCPU 0 takes them.
+pub const FORWARDED: [u32; 10] = [
+    raw::SIGHUP,
+    raw::SIGINT,
+    raw::SIGQUIT,
+    raw::SIGTERM,
+    raw::SIGUSR1,
+    raw::SIGUSR2,
+    raw::SIGCONT,
+    raw::SIGWINCH,
+    raw::SIGALRM,
+    raw::SIGTSTP,
+];
 
 /// A list of C strings as execve(2) takes it.
 #[derive(Clone, Copy)]

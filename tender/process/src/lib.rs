@@ -13,7 +13,7 @@ use husk_abi::layout::{
     ROOT, ROOT_MAX,
 };
 use husk_tender::bpf::{Descriptor, Filter};
-use husk_tender::config::{self, Config};
+use husk_tender::config::{self, Config, FORWARDED};
 use husk_tender::host::{self, HostErrno};
 use linux_raw_sys::{general as raw, prctl as raw_prctl};
 use syscalls::Sysno;
@@ -32,19 +32,6 @@ fn tried<T>(what: &'static str, result: Result<T, HostErrno>) -> Result<T, Failu
 /// Host signals that are faults, system calls or kicks of the guest.
 const TRAPS: [u32; 7] =
     [raw::SIGSYS, raw::SIGSEGV, raw::SIGBUS, raw::SIGFPE, raw::SIGILL, raw::SIGTRAP, raw::SIGURG];
-/// Host signals that `husk` passes on to the guest.
-pub const FORWARDED: [u32; 10] = [
-    raw::SIGHUP,
-    raw::SIGINT,
-    raw::SIGQUIT,
-    raw::SIGTERM,
-    raw::SIGUSR1,
-    raw::SIGUSR2,
-    raw::SIGCONT,
-    raw::SIGWINCH,
-    raw::SIGALRM,
-    raw::SIGTSTP,
-];
 
 fn header() -> &'static KernelHeader {
     // SAFETY: the executable maps the kernel image there, header first.

@@ -5,9 +5,8 @@ use crate::start::{Process, kernel_data, kernel_text};
 use core::ffi::CStr;
 use husk_abi::boot::{FLAG_FORK, FLAG_NO_PATCH, FLAG_TERMINAL, FLAG_TRACE};
 use husk_tender::clock::{self, Sample};
-use husk_tender::config::{Config, Kernel, Strings};
+use husk_tender::config::{Config, FORWARDED, Kernel, Strings};
 use husk_tender::host;
-use husk_tender_process::FORWARDED;
 use linux_raw_sys::auxvec::AT_HWCAP;
 use linux_raw_sys::general as raw;
 

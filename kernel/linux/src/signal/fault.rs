@@ -121,7 +121,7 @@ mod tests {
     use linux_raw_sys::general as raw;
 
     fn exception(vector: u64, address: u64) -> Trap {
-        Trap { vector, error: 0, address, beyond: false, code: 0 }
+        Trap { vector, error: 0, address, code: 0 }
     }
 
     #[test]

@@ -235,19 +235,24 @@ pub(super) fn prlimit64(
 pub(super) fn getrusage(t: &Arc<Task>, who: i32, usage: usize) -> SysResult {
     const RUSAGE_SELF: i32 = raw::RUSAGE_SELF as i32;
     const RUSAGE_THREAD: i32 = raw::RUSAGE_THREAD as i32;
-    let (user_ns, system_ns) = match who {
+    let time = match who {
         RUSAGE_SELF => t.process().cpu_time(),
         raw::RUSAGE_CHILDREN => t.process().children_time(),
         RUSAGE_THREAD => t.cpu_time(),
         _ => return Err(Errno::EINVAL),
     };
+    write_usage(usage, time)?;
+    Ok(0)
+}
+
+/// Writes a `struct rusage` for CPU time, user and system ns; all that is not counted is 0.
+pub(super) fn write_usage(address: usize, (user_ns, system_ns): (u64, u64)) -> Result<(), Errno> {
     let mut words = [0_u64; size_of::<raw::rusage>() / 8];
     for (at, ns) in [(0, user_ns), (2, system_ns)] {
         words[at] = ns / NS_PER_S;
         words[at + 1] = ns % NS_PER_S / 1000;
     }
-    user::write(usage, &words)?;
-    Ok(0)
+    user::write(address, &words)
 }
 
 // Scheduling wishes.
@@ -606,6 +611,14 @@ fn read_ranges(iov: usize, count: usize) -> Result<Vec<UserRange>, Errno> {
     Ok(words.into_iter().map(|[start, len]| UserRange { start, len }).collect())
 }
 
+/// The iovecs (address and length) of both sides of process_vm_readv(2) and process_vm_writev(2).
+fn both_ranges(local: [usize; 2], remote: [usize; 2], flags: usize) -> Result<[Vec<UserRange>; 2], Errno> {
+    if flags != 0 {
+        return Err(Errno::EINVAL);
+    }
+    Ok([read_ranges(local[0], local[1])?, read_ranges(remote[0], remote[1])?])
+}
+
 /// Copies within the caller's own memory; another process's would have to copy for us.
 fn copy_self(t: &Arc<Task>, pid: i32, from: Vec<UserRange>, to: Vec<UserRange>) -> SysResult {
     let target = process::find_task(pid).ok_or(Errno::ESRCH)?;
@@ -642,10 +655,7 @@ pub(super) fn process_vm_readv(
     riovcnt: usize,
     flags: usize,
 ) -> SysResult {
-    if flags != 0 {
-        return Err(Errno::EINVAL);
-    }
-    let (local, remote) = (read_ranges(lvec, liovcnt)?, read_ranges(rvec, riovcnt)?);
+    let [local, remote] = both_ranges([lvec, liovcnt], [rvec, riovcnt], flags)?;
     copy_self(t, pid, remote, local)
 }
 
@@ -658,10 +668,7 @@ pub(super) fn process_vm_writev(
     riovcnt: usize,
     flags: usize,
 ) -> SysResult {
-    if flags != 0 {
-        return Err(Errno::EINVAL);
-    }
-    let (local, remote) = (read_ranges(lvec, liovcnt)?, read_ranges(rvec, riovcnt)?);
+    let [local, remote] = both_ranges([lvec, liovcnt], [rvec, riovcnt], flags)?;
     copy_self(t, pid, local, remote)
 }
 

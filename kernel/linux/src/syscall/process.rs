@@ -1,5 +1,6 @@
 //! Processes and threads: clone(2), execve(2), exit(2), wait4(2), futex(2).
 
+use super::misc::write_usage;
 use crate::errno::{Errno, SysResult};
 use crate::file::pidfd::PidFd;
 use crate::fs::open::open_exec_at;
@@ -150,16 +151,9 @@ pub(super) fn exit_group(t: &Arc<Task>, code: i32) -> SysResult {
     Ok(0)
 }
 
-fn write_usage(address: usize, (user_ns, system_ns): (u64, u64)) -> Result<(), Errno> {
-    if address == 0 {
-        return Ok(());
-    }
-    let mut usage = [0_u64; 18];
-    for (index, nanoseconds) in [(0, user_ns), (2, system_ns)] {
-        usage[index] = nanoseconds / 1_000_000_000;
-        usage[index + 1] = nanoseconds % 1_000_000_000 / 1000;
-    }
-    user::write(address, &usage)
+/// Writes the resource usage of a child where a wait wants it.
+fn write_child_usage(address: usize, time: (u64, u64)) -> Result<(), Errno> {
+    if address == 0 { Ok(()) } else { write_usage(address, time) }
 }
 
 pub(super) fn wait4(t: &Arc<Task>, pid: i32, status: usize, options: u32, usage: usize) -> SysResult {
@@ -188,7 +182,7 @@ pub(super) fn wait4(t: &Arc<Task>, pid: i32, status: usize, options: u32, usage:
     if status != 0 {
         user::write(status, &found.status)?;
     }
-    write_usage(usage, found.usage)?;
+    write_child_usage(usage, found.usage)?;
     Ok(found.pid as usize)
 }
 
@@ -236,7 +230,7 @@ pub(super) fn waitid(
     };
     match exit::wait(t, who, wanted)? {
         Some(Found { info: found, usage: time, .. }) => {
-            write_usage(usage, time)?;
+            write_child_usage(usage, time)?;
             if info != 0 {
                 user::copy_out(info, &found.to_bytes())?;
             }

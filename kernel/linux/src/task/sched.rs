@@ -132,6 +132,8 @@ struct Cpu {
     /// The idle one sleeps until then; `None` when it sleeps for ever.
     sleeps_until: Option<u64>,
     in_use: bool,
+    /// Its number among the vCPUs of its host process.
+    slot: usize,
     /// Does not run tasks: keeps time for a group whose vCPUs are all busy.
     ticker: bool,
 }
@@ -159,6 +161,10 @@ pub(crate) fn set_current(task: Option<Arc<Task>>) {
 
 fn claim_cpu(group: &Arc<Group>, ticker: bool) -> Option<usize> {
     let mut cpus = CPUS.borrow_mut();
+    let slot = {
+        let own = group.cpus.borrow();
+        (0..husk_abi::layout::CPUS_MAX).find(|slot| !own.iter().any(|index| cpus[*index].slot == *slot))?
+    };
     let free = cpus.iter().position(|cpu| !cpu.in_use).unwrap_or(cpus.len());
     if free >= cpu::CPUS {
         return None;
@@ -166,7 +172,7 @@ fn claim_cpu(group: &Arc<Group>, ticker: bool) -> Option<usize> {
     if free == cpus.len() {
         cpus.push(Cpu::default());
     }
-    cpus[free] = Cpu { group: Some(group.clone()), in_use: true, ticker, ..Cpu::default() };
+    cpus[free] = Cpu { group: Some(group.clone()), in_use: true, slot, ticker, ..Cpu::default() };
     drop(cpus);
     group.cpus.borrow_mut().push(free);
     Some(free)
@@ -176,6 +182,17 @@ fn release_cpu(group: &Group, index: usize) {
     group.cpus.borrow_mut().retain(|other| *other != index);
     let old = with_cpu(index, core::mem::take);
     drop(old);
+}
+
+/// Starts a further vCPU thread of the group in this host process. False: there is none to be had.
+fn start_cpu(group: &Arc<Group>, ticker: bool) -> bool {
+    let Some(index) = claim_cpu(group, ticker) else { return false };
+    let slot = with_cpu(index, |cpu| cpu.slot);
+    let started = cpu::start_thread(index, slot).is_ok();
+    if !started {
+        release_cpu(group, index);
+    }
+    started
 }
 
 impl Group {
@@ -310,16 +327,8 @@ fn provide_cpu(group: &Arc<Group>) {
         return cpu::notify(index);
     }
     let running = group.busy_cpus().len();
-    if running < boot().cpus as usize && group.is_mine() && running > 0 {
-        let slot = free_slot(group);
-        if let Some((slot, index)) = slot.and_then(|slot| Some((slot, claim_cpu(group, false)?))) {
-            SLOTS.borrow_mut().push((Arc::as_ptr(group) as usize, slot, index));
-            if cpu::start_thread(index, slot).is_ok() {
-                return;
-            }
-            SLOTS.borrow_mut().retain(|(_, _, used)| *used != index);
-            release_cpu(group, index);
-        }
+    if running < boot().cpus as usize && group.is_mine() && running > 0 && start_cpu(group, false) {
+        return;
     }
     // Whoever runs must share: its slice is watched from when it next leaves the kernel.
     for index in group.busy_cpus() {
@@ -329,16 +338,6 @@ fn provide_cpu(group: &Arc<Group>) {
             cpu::kick(index);
         }
     }
-}
-
-/// Private slots of host processes that are taken beside slot 0: group, slot, vCPU.
-static SLOTS: Global<KCell<Vec<(usize, usize, usize)>>> = Global::new(KCell::default);
-
-fn free_slot(group: &Arc<Group>) -> Option<usize> {
-    let key = Arc::as_ptr(group) as usize;
-    let slots = SLOTS.borrow();
-    (1..husk_abi::layout::CPUS_MAX)
-        .find(|slot| !slots.iter().any(|(owner, used, _)| *owner == key && used == slot))
 }
 
 /// The waker of the current task, made once per task.
@@ -534,7 +533,6 @@ pub fn idle() {
 /// Ends this vCPU, whose group has no task left, and tells the group's others.
 fn end_cpu() -> ! {
     let (group, index) = (my_group(), cpu::index());
-    SLOTS.borrow_mut().retain(|(_, _, used)| *used != index);
     release_cpu(&group, index);
     for other in group.cpus.borrow().iter() {
         cpu::notify(*other);
@@ -602,14 +600,9 @@ fn keep_time(group: &Arc<Group>) {
     }
     match group.ticker() {
         Some(index) => cpu::notify(index),
+        // Without one, slices end when a task next enters the kernel.
         None => {
-            let Some(slot) = free_slot(group) else { return };
-            let Some(index) = claim_cpu(group, true) else { return };
-            SLOTS.borrow_mut().push((Arc::as_ptr(group) as usize, slot, index));
-            if cpu::start_thread(index, slot).is_err() {
-                SLOTS.borrow_mut().retain(|(_, _, used)| *used != index);
-                release_cpu(group, index);
-            }
+            start_cpu(group, true);
         }
     }
 }

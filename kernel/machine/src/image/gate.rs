@@ -7,7 +7,7 @@ use super::cpu::Cpu;
 use super::{kvm, lock};
 use core::arch::{asm, global_asm};
 use core::sync::atomic::{AtomicU32, Ordering};
-use husk_abi::gate::entry;
+use husk_abi::gate::{entry, flags};
 use husk_abi::layout::{GATE, PRIVATE, PRIVATE_PER_CPU};
 use linux_raw_sys::general as raw;
 
@@ -184,7 +184,7 @@ fn raw_eintr() -> i32 {
     linux_raw_sys::errno::EINTR as i32
 }
 
-/// mmap(2) at a fixed address.
+/// mmap(2) at a fixed address, with one of the flags of `husk_abi::gate::flags`.
 pub(super) fn map(
     address: usize,
     len: usize,
@@ -193,8 +193,8 @@ pub(super) fn map(
     fd: i32,
     offset: usize,
 ) -> Result<(), i32> {
-    let flags = (flags | raw::MAP_FIXED) as usize;
-    check(host(raw::__NR_mmap, [address, len, protection as usize, flags, fd as usize, offset])).map(|_| ())
+    check(host(raw::__NR_mmap, [address, len, protection as usize, flags as usize, fd as usize, offset]))
+        .map(|_| ())
 }
 
 pub(super) fn unmap(address: usize, len: usize) -> Result<(), i32> {
@@ -207,23 +207,12 @@ pub(super) fn protect(address: usize, len: usize, protection: u32) -> Result<(),
 
 /// mremap(2) to a fixed address, length unchanged.
 pub(super) fn relocate(from: usize, len: usize, to: usize) -> Result<(), i32> {
-    let flags = (raw::MREMAP_MAYMOVE | raw::MREMAP_FIXED) as usize;
-    check(host(raw::__NR_mremap, [from, len, len, flags, to, 0])).map(|_| ())
+    check(host(raw::__NR_mremap, [from, len, len, flags::MREMAP as usize, to, 0])).map(|_| ())
 }
 
 pub(super) fn advise(address: usize, len: usize, advice: u32) -> Result<(), i32> {
     check(host(raw::__NR_madvise, [address, len, advice as usize, 0, 0, 0])).map(|_| ())
 }
-
-/// Flags of the two kinds of clone that the filter passes.
-const CLONE_THREAD_FLAGS: u32 = raw::CLONE_VM
-    | raw::CLONE_FS
-    | raw::CLONE_FILES
-    | raw::CLONE_SIGHAND
-    | raw::CLONE_THREAD
-    | raw::CLONE_SYSVSEM
-    | raw::CLONE_PARENT_SETTID;
-const CLONE_PROCESS_FLAGS: u32 = raw::CLONE_PARENT_SETTID | raw::SIGCHLD;
 
 fn clone(
     cpu: &'static Cpu,
@@ -260,7 +249,7 @@ pub(super) fn clone_thread(
     main: extern "C" fn(usize) -> !,
     argument: usize,
 ) -> Result<(), i32> {
-    clone(cpu, CLONE_THREAD_FLAGS, main, argument).map(|_| ())
+    clone(cpu, flags::CLONE_THREAD, main, argument).map(|_| ())
 }
 
 /// A copy of this host process with one vCPU.
@@ -270,7 +259,7 @@ pub(super) fn clone_process(
     argument: usize,
 ) -> Result<(), i32> {
     // Written before the child exists, since it may run first; its own id arrives by CLONE_PARENT_SETTID.
-    let result = clone(cpu, CLONE_PROCESS_FLAGS, main, argument);
+    let result = clone(cpu, flags::CLONE_PROCESS, main, argument);
     result.map(|pid| cpu.host_pid.store(pid as i32, Ordering::Relaxed))
 }
 

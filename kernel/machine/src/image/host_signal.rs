@@ -158,16 +158,13 @@ pub(super) fn serve() {
             cpu::take_work();
             personality().work();
         }
-        number => {
+        _ => {
             // SAFETY: as above.
             unsafe { (*cpu::frame()).regs.orig_rax = u64::MAX };
-            // Bus errors of the host: a page behind the end of a file or of memory.
-            let beyond = number == raw::SIGBUS && regs.trap == crate::trap::PAGE_FAULT;
             personality().trap(Trap {
                 vector: regs.trap,
                 error: regs.error,
                 address: if regs.trap == crate::trap::PAGE_FAULT { regs.cr2 } else { address },
-                beyond,
                 code: code as i32,
             });
         }

@@ -8,6 +8,7 @@ use super::start::boot;
 use super::{cpu, gate, kvm};
 use crate::page::OutOfMemory;
 use alloc::sync::Arc;
+use husk_abi::gate::flags;
 use husk_abi::layout::{ARENA, GUEST_END, GUEST_START};
 use linux_raw_sys::general as raw;
 
@@ -16,9 +17,6 @@ pub type HostError = i32;
 
 /// PROT_READ, PROT_WRITE and PROT_EXEC bits.
 pub type Protection = u32;
-
-const PRIVATE: u32 = raw::MAP_PRIVATE;
-const SHARED: u32 = raw::MAP_SHARED;
 
 /// The address space of one guest process. In the process tender the host process is that, and this is empty.
 pub struct Handle {
@@ -63,7 +61,7 @@ pub fn map_anonymous(start: usize, len: usize, protection: Protection) -> Result
         kvm::space::map(start..start + len, protection, kvm::space::Backing::Anonymous);
         return Ok(());
     }
-    gate::map(start, len, protection, PRIVATE | raw::MAP_ANONYMOUS | raw::MAP_NORESERVE, -1, 0)
+    gate::map(start, len, protection, flags::MAP_ANONYMOUS, -1, 0)
 }
 
 /// Pages of the root image, copied when written.
@@ -73,7 +71,7 @@ pub fn map_image(start: usize, len: usize, protection: Protection, offset: usize
         kvm::space::map(start..start + len, protection, kvm::space::Backing::Image { offset });
         return Ok(());
     }
-    gate::map(start, len, protection, PRIVATE | raw::MAP_NORESERVE, boot().root_fd, offset)
+    gate::map(start, len, protection, flags::MAP_PRIVATE_FILE, boot().root_fd, offset)
 }
 
 /// Pages of the arena from `address` on; with `shared` a write changes them, else it makes a copy.
@@ -90,7 +88,7 @@ pub fn map_pages(
         kvm::space::map(start..start + len, protection, kvm::space::Backing::Pages { address, shared });
         return Ok(());
     }
-    let flags = if shared { SHARED } else { PRIVATE | raw::MAP_NORESERVE };
+    let flags = if shared { flags::MAP_SHARED_FILE } else { flags::MAP_PRIVATE_FILE };
     gate::map(start, len, protection, flags, boot().arena_fd, address - ARENA)
 }
 

@@ -309,18 +309,15 @@ extern "C" fn serve_exception() {
             personality().work();
         }
         PAGE_FAULT => {
-            let mended = space::mend(regs.cr2 as usize, access(regs.error));
-            if mended != Ok(true) {
-                let beyond = mended.is_err();
+            if space::mend(regs.cr2 as usize, access(regs.error)) != Ok(true) {
                 let (vector, error, address) = (regs.trap, regs.error, regs.cr2);
-                personality().trap(Trap { vector, error, address, beyond, code: 0 });
+                personality().trap(Trap { vector, error, address, code: 0 });
             }
         }
         vector => personality().trap(Trap {
             vector,
             error: regs.error,
             address: regs.rip,
-            beyond: false,
             code: arithmetic_code(vector),
         }),
     }
