@@ -1,0 +1,21 @@
+//! The verbs.
+
+mod completion;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+#[derive(clap::Subcommand)]
+pub(crate) enum Verb {
+    /// Print a shell's completion script
+    Completion(completion::Options),
+}
+
+impl Verb {
+    /// Does what was asked for. An error is printed as one line, and Husk's own failure code follows.
+    pub(crate) fn run(self) -> Result<ExitCode, Box<dyn Error>> {
+        match self {
+            Self::Completion(options) => completion::run(&options),
+        }
+    }
+}
