@@ -34,6 +34,8 @@ pub enum Check {
 pub enum Descriptor {
     Arena,
     Root,
+    /// Where the guest's record goes.
+    Record,
 }
 
 /// A host call that is allowed when all checks hold. Several rows may name one call.

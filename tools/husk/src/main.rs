@@ -2,8 +2,10 @@
 #![no_std]
 #![no_main]
 
+mod app;
 mod args;
 mod cli;
+mod info;
 mod root;
 mod run;
 mod start;

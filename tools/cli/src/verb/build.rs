@@ -1,0 +1,214 @@
+//! `husk build`: an application in one executable.
+
+use husk_app::{Strict, flag, free};
+use husk_host::app::{self, App};
+use husk_host::profile;
+use husk_host::pack::{PackRequest, default_cache, pack, pack_rootfs};
+use std::error::Error;
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// What every executable can be given, whatever it is made from.
+#[derive(clap::Args, Clone)]
+pub(crate) struct Guest {
+    /// A variable of the guest's environment
+    #[arg(short, long, value_name = "NAME=VALUE")]
+    pub(crate) env: Vec<OsString>,
+    /// Give the guest none of the environment of whoever starts it
+    #[arg(long)]
+    pub(crate) no_inherit_env: bool,
+    /// Working directory in the guest
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) workdir: Option<OsString>,
+    /// User and group in the guest
+    #[arg(short, long, value_name = "UID[:GID]", value_parser = user)]
+    pub(crate) user: Option<(u32, u32)>,
+    /// Memory limit in bytes, or with k, m, g
+    #[arg(short, long, value_name = "N", value_parser = size)]
+    pub(crate) memory: Option<u64>,
+    /// Number of vCPUs
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) cpus: Option<u32>,
+    /// The tender below the guest
+    #[arg(long, value_enum)]
+    pub(crate) tender: Option<Tender>,
+    /// The guest may not fork, and so needs no parent process
+    #[arg(long)]
+    pub(crate) no_fork: bool,
+    /// The terminal, where there is one, is the guest's
+    #[arg(short, long)]
+    pub(crate) tty: bool,
+    /// Refuse system calls that are not in the profile: with ENOSYS, or end the process by SIGSYS
+    #[arg(long, value_enum, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "errno")]
+    pub(crate) strict: Option<StrictHow>,
+    /// The system calls that are allowed: a file with one name a line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) profile: Option<PathBuf>,
+    /// What whoever starts it may not change: all, or some of args, env, memory, cpus, user, workdir, tender, trace, tty,
+    /// strict
+    #[arg(long, value_delimiter = ',', value_name = "WHAT")]
+    pub(crate) freeze: Vec<String>,
+    /// Compare all digests at each start, which reads the whole file
+    #[arg(long)]
+    pub(crate) verify: bool,
+}
+
+#[derive(clap::ValueEnum, Clone, Copy)]
+pub(crate) enum Tender {
+    Process,
+    Kvm,
+}
+
+#[derive(clap::ValueEnum, Clone, Copy)]
+pub(crate) enum StrictHow {
+    Errno,
+    Kill,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// The program: a name in PATH or a path; with --rootfs, a path in that root
+    #[arg(long, value_name = "PROGRAM")]
+    program: OsString,
+    /// More that the guest needs: a path, a Debian package or a program
+    #[arg(long, value_name = "PATH|PACKAGE", conflicts_with = "rootfs")]
+    with: Vec<OsString>,
+    /// The guest's root: a directory or an EROFS image
+    #[arg(long, value_name = "DIR|IMAGE")]
+    rootfs: Option<PathBuf>,
+    /// Where the executable goes
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    #[command(flatten)]
+    guest: Guest,
+    /// Arguments that come before those of whoever starts it
+    #[arg(last = true)]
+    args: Vec<OsString>,
+}
+
+fn user(text: &str) -> Result<(u32, u32), String> {
+    let number = |text: &str| text.parse().map_err(|_| "users and groups are numbers here".to_owned());
+    match text.split_once(':') {
+        Some((uid, gid)) => Ok((number(uid)?, number(gid)?)),
+        None => number(text).map(|uid| (uid, uid)),
+    }
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|unit: char| unit.is_ascii_alphabetic());
+    let shift = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" => 0,
+        "k" => 10,
+        "m" => 20,
+        "g" => 30,
+        "t" => 40,
+        _ => return Err("a size is a number, or one with k, m, g or t".to_owned()),
+    };
+    let number: u64 = digits.parse().map_err(|_| "a size is a number, or one with k, m, g or t".to_owned())?;
+    number.checked_mul(1 << shift).filter(|size| *size > 0).ok_or_else(|| "the size is out of range".to_owned())
+}
+
+impl Guest {
+    /// Writes what the options say into `app`.
+    pub(crate) fn apply(&self, app: &mut App) -> Result<(), Box<dyn Error>> {
+        app.env.extend(self.env.iter().map(|entry| entry.as_bytes().to_vec()));
+        if let Some(workdir) = &self.workdir {
+            if !workdir.as_bytes().starts_with(b"/") {
+                return Err(format!("build: --workdir {}: it must be absolute", workdir.display()).into());
+            }
+            app.workdir = workdir.as_bytes().to_vec();
+        }
+        app.user = self.user.unwrap_or(app.user);
+        app.memory = self.memory.or(app.memory);
+        app.cpus = self.cpus.or(app.cpus);
+        app.tender = match self.tender {
+            Some(Tender::Process) => husk_abi::boot::TENDER_PROCESS,
+            Some(Tender::Kvm) => husk_abi::boot::TENDER_KVM,
+            None => app.tender,
+        };
+        let switch = |flags: &mut u32, on: bool, flag: u32, value: bool| {
+            if on {
+                *flags = if value { *flags | flag } else { *flags & !flag };
+            }
+        };
+        switch(&mut app.flags, self.no_fork, flag::FORK, false);
+        switch(&mut app.flags, self.no_inherit_env, flag::INHERIT_ENV, false);
+        switch(&mut app.flags, self.tty, flag::TERMINAL, true);
+        switch(&mut app.flags, self.verify, flag::VERIFY, true);
+        if let Some(path) = &self.profile {
+            let problem = |error: &dyn Error| format!("build: {}: {error}", path.display());
+            let text = fs::read_to_string(path).map_err(|error| problem(&error))?;
+            app.profile = Some(profile::parse(&text).map_err(|error| problem(&error))?);
+        }
+        if let Some(how) = self.strict {
+            if app.profile.is_none() {
+                return Err("build: --strict: there is no profile; give one with --profile, or make one with `husk shrink \
+                            --trace`"
+                    .into());
+            }
+            app.strict = match how {
+                StrictHow::Errno => Strict::Errno,
+                StrictHow::Kill => Strict::Kill,
+            };
+        }
+        for what in &self.freeze {
+            if what == "all" {
+                app.free = 0;
+                continue;
+            }
+            let Some((bit, _)) = free::NAMES.iter().find(|(_, name)| name == what) else {
+                let known: Vec<_> = free::NAMES.iter().map(|(_, name)| *name).collect();
+                return Err(format!("build: --freeze {what}: it is not all, nor one of {}", known.join(", ")).into());
+            };
+            app.free &= !bit;
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
+    let (image, program) = match &options.rootfs {
+        Some(path) if path.is_dir() => {
+            (pack_rootfs(path, &default_cache()?).map_err(|error| format!("build: {error}"))?, options.program.clone())
+        }
+        Some(path) => (path.clone(), options.program.clone()),
+        None => {
+            let request = PackRequest::here(options.program.clone(), options.with.clone())?;
+            match pack(&request) {
+                Ok(packed) => {
+                    packed.notes.iter().for_each(|note| eprintln!("husk: build: note: {note}"));
+                    (packed.image, packed.program.into_os_string())
+                }
+                Err(error) => {
+                    eprintln!("husk: build: {error}");
+                    return Ok(ExitCode::from(error.exit_code()));
+                }
+            }
+        }
+    };
+    let name = Path::new(&options.program).file_name().unwrap_or(&options.program).to_string_lossy().into_owned();
+    let mut args = vec![options.program.as_bytes().to_vec()];
+    args.extend(options.args.iter().map(|arg| arg.clone().into_vec()));
+    let mut app = App::new(&name, program.as_bytes(), args);
+    options.guest.apply(&mut app)?;
+    write(&app, &image, &options.output)
+}
+
+/// Writes the executable and says what it became.
+pub(crate) fn write(app: &App, image: &Path, output: &Path) -> Result<ExitCode, Box<dyn Error>> {
+    let built = app::front_beside()
+        .and_then(|front| app::write(app, &front, image, output))
+        .map_err(|error| format!("build: {error}"))?;
+    let hex: String = built.digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    eprintln!(
+        "husk: {}: {} bytes (root image {}, tender and kernel {}), sha256 {hex}",
+        output.display(),
+        built.size,
+        built.root,
+        built.front,
+    );
+    Ok(ExitCode::SUCCESS)
+}
