@@ -31,7 +31,9 @@ pub enum AppError {
     Variable(String),
     #[error("{0} variables are too many: an executable has at most {ENV_MAX}")]
     Variables(usize),
-    #[error("arguments and environment are too long: {0} bytes, and an executable has room for {MANIFEST_MAX}")]
+    #[error(
+        "arguments and environment are too long: {0} bytes, and an executable has room for {MANIFEST_MAX}"
+    )]
     TooLong(usize),
 }
 

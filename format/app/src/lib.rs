@@ -53,7 +53,9 @@ impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Note => f.write_str("its header is damaged (the checksum does not fit)"),
-            Self::Version(version) => write!(f, "its format is version {version}, which this front does not know"),
+            Self::Version(version) => {
+                write!(f, "its format is version {version}, which this front does not know")
+            }
             Self::Layout => f.write_str("its header contradicts itself"),
             Self::Length(should, has) if has < should => {
                 write!(f, "the file is cut off: it has {has} bytes of {should}")

@@ -123,8 +123,22 @@ impl Tag {
     fn of(byte: u8) -> Option<Self> {
         use Tag::*;
         [
-            Version, Name, Program, Arg, Env, Workdir, User, Memory, Cpus, Flags, Free, Tender, Strict, Profile,
-            FrontDigest, RootDigest,
+            Version,
+            Name,
+            Program,
+            Arg,
+            Env,
+            Workdir,
+            User,
+            Memory,
+            Cpus,
+            Flags,
+            Free,
+            Tender,
+            Strict,
+            Profile,
+            FrontDigest,
+            RootDigest,
         ]
         .into_iter()
         .find(|tag| *tag as u8 == byte)
@@ -178,7 +192,8 @@ fn number(bytes: &[u8]) -> Result<u32, Damage> {
 fn split(bytes: &[u8]) -> Result<(Tag, &[u8], &[u8]), Damage> {
     let (head, rest) = bytes.split_first_chunk::<5>().ok_or(Damage::Manifest("it ends within a field"))?;
     let len = u32::from_le_bytes([head[1], head[2], head[3], head[4]]) as usize;
-    let (field, rest) = rest.split_at_checked(len).ok_or(Damage::Manifest("a field is longer than the rest"))?;
+    let (field, rest) =
+        rest.split_at_checked(len).ok_or(Damage::Manifest("a field is longer than the rest"))?;
     Ok((Tag::of(head[0]).ok_or(Damage::Manifest("a field is unknown"))?, field, rest))
 }
 
@@ -226,7 +241,11 @@ impl<'a> Manifest<'a> {
     fn take(&mut self, tag: Tag, field: &'a [u8]) -> Result<(), Damage> {
         let absolute = |field| {
             let path = text(field)?;
-            if path.to_bytes().starts_with(b"/") { Ok(path) } else { Err(Damage::Manifest("a path is not absolute")) }
+            if path.to_bytes().starts_with(b"/") {
+                Ok(path)
+            } else {
+                Err(Damage::Manifest("a path is not absolute"))
+            }
         };
         match tag {
             Tag::Version => self.version = text(field)?,

@@ -29,7 +29,7 @@ pub(crate) fn boot() {
     let space = Space::new(Some(group)).expect("memory for the first address space");
     let task = process::init_task(cred, entity, space);
     task.set_files(FdTable::new());
-    sched::start(task);
+    sched::start_first(task);
 }
 
 /// Ends the guest before it has begun.

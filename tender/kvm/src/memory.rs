@@ -120,8 +120,8 @@ impl Memory {
         // and milliseconds on a busy host.
         let room = arena_len + root_len.next_multiple_of(LARGE_PAGE);
         let nothing = raw::MAP_PRIVATE | raw::MAP_ANONYMOUS | raw::MAP_NORESERVE;
-        let arena =
-            map_host(0, room + GUARD + LARGE_PAGE, raw::PROT_NONE, nothing, (-1, 0))?.next_multiple_of(LARGE_PAGE);
+        let arena = map_host(0, room + GUARD + LARGE_PAGE, raw::PROT_NONE, nothing, (-1, 0))?
+            .next_multiple_of(LARGE_PAGE);
         let writable = (raw::PROT_READ | raw::PROT_WRITE) as usize;
         // SAFETY: inside the mapping just made.
         unsafe { host::call(Sysno::mprotect, [arena, arena_len, writable, 0, 0, 0]) }

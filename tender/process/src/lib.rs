@@ -170,10 +170,11 @@ fn seal(config: &Config<'_>, arena_fd: i32) -> Result<(), Failure> {
         tried("tie the guest to its parent", unsafe { host::call(Sysno::prctl, args) })?;
     }
     let records = config.record_fd.is_some();
-    let rows = table::ROWS
-        .iter()
-        .chain(if may_fork { table::FORK_ROWS } else { &[] })
-        .chain(if records { table::RECORD_ROWS } else { &[] });
+    let rows = table::ROWS.iter().chain(if may_fork { table::FORK_ROWS } else { &[] }).chain(if records {
+        table::RECORD_ROWS
+    } else {
+        &[]
+    });
     let mut filter = Filter::of_rows(rows, |descriptor| match descriptor {
         Descriptor::Arena => arena_fd as u32,
         Descriptor::Root => config.root_fd as u32,

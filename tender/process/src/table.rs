@@ -34,12 +34,8 @@ pub static ROWS: &[Row] = rows! {
     __NR_mremap [InGuest(0), InGuest(1), InGuest(2), Equal(3, flags::MREMAP as u64), InGuest(4)]
         "realloc of big blocks without a copy: 7 us against 530 us for 1 MiB";
     __NR_ppoll [AtMost(1, 3)] "readiness of stdin, stdout and stderr";
-    __NR_read [Low(0, 0)] "stdin";
-    __NR_write [Low(0, 1)] "stdout";
-    __NR_write [Low(0, 2)] "stderr";
-    __NR_write [Low(0, 0)] "a terminal that is open for reading and writing";
-    __NR_read [Low(0, 1)] "as above";
-    __NR_read [Low(0, 2)] "as above";
+    __NR_read [AtMost(0, 2)] "stdin; stdout and stderr where they are a terminal that is open for reading and writing";
+    __NR_write [AtMost(0, 2)] "stdout and stderr; stdin where it is such a terminal";
     __NR_rt_sigreturn [] "the end of a host signal that found the kernel";
     __NR_exit_group [] "the end of the guest";
     __NR_tgkill [Low(2, raw::SIGURG)] "bring a vCPU out of the application";

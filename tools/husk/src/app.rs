@@ -41,7 +41,8 @@ enum Wish {
 
 fn refuse(process: &Process, why: fmt::Arguments<'_>) -> ! {
     // SAFETY: the host gives C strings.
-    let name = process.args.first().map_or(&b"husk"[..], |name| unsafe { CStr::from_ptr(name.cast()) }.to_bytes());
+    let name =
+        process.args.first().map_or(&b"husk"[..], |name| unsafe { CStr::from_ptr(name.cast()) }.to_bytes());
     let mut text = run::Text::new();
     let _ = fmt::write(&mut text, why);
     run::fail(&[name, b": ", text.as_bytes()])
@@ -59,7 +60,12 @@ pub(crate) fn start(process: &Process, clock: Sample) {
         Err(Refused::Damage(damage)) => refuse(process, format_args!("this executable is refused: {damage}")),
         Err(Refused::Host(errno)) => {
             let name = errno.name().unwrap_or("error");
-            refuse(process, format_args!("cannot open its own file: neither /proc/self/exe nor its name leads there: {name}"))
+            refuse(
+                process,
+                format_args!(
+                    "cannot open its own file: neither /proc/self/exe nor its name leads there: {name}"
+                ),
+            )
         }
     };
     let mut options = defaults(process, &app.manifest);
@@ -91,12 +97,8 @@ pub(crate) fn start(process: &Process, clock: Sample) {
         refuse(process, format_args!("its arguments are frozen: it takes no others"))
     }
     options.args = arguments(process, &app.manifest, more);
-    let root = Root {
-        fd: app.fd,
-        offset: note.root_offset,
-        len: note.root_len,
-        program: app.manifest.program,
-    };
+    let root =
+        Root { fd: app.fd, offset: note.root_offset, len: note.root_len, program: app.manifest.program };
     run::launch(process, &options, clock, &root)
 }
 
@@ -113,18 +115,27 @@ impl From<husk_app::Damage> for Refused {
 
 /// Opens this executable and reads its manifest.
 fn open(process: &Process, note: Note) -> Result<App<'static>, Refused> {
-    let by_name = |error| {
-        let name = process.aux(AT_EXECFN) as *const u8;
-        if name.is_null() {
-            return Err(error);
-        }
+    // The name is 10 us cheaper to open than /proc/self/exe, and there where no /proc is. It may lead elsewhere (to another
+    // version that was put in this one's place, or nowhere after a change of root): then length and checksums differ.
+    let name = process.aux(AT_EXECFN) as *const u8;
+    if !name.is_null()
         // SAFETY: the host's auxiliary vector names a C string.
-        host::open_read(unsafe { CStr::from_ptr(name.cast()) })
-    };
-    let fd = host::open_read(c"/proc/self/exe").or_else(by_name).map_err(Refused::Host)?;
+        && let Ok(fd) = host::open_read(unsafe { CStr::from_ptr(name.cast()) })
+    {
+        if let Ok(app) = read(note, fd) {
+            return Ok(app);
+        }
+        host::close(fd);
+    }
+    read(note, host::open_read(c"/proc/self/exe").map_err(Refused::Host)?)
+}
+
+/// Reads the manifest of the executable that is open as `fd`.
+fn read(note: Note, fd: i32) -> Result<App<'static>, Refused> {
     note.check_length(host::stat_fd(fd).map_err(Refused::Host)?.st_size as u64)?;
     let buffer = &raw mut MANIFEST;
-    // SAFETY: called once, by the only thread; the note has checked that the manifest is no longer than the buffer.
+    // SAFETY: one call at a time, by the only thread; an earlier one that failed has left no reference. The note has checked
+    // that the manifest is no longer than the buffer.
     let bytes = unsafe { &mut (&mut *buffer)[..note.manifest_len as usize] };
     let mut done = 0;
     while done < bytes.len() {
@@ -148,7 +159,8 @@ fn open(process: &Process, note: Note) -> Result<App<'static>, Refused> {
 }
 
 fn defaults(process: &Process, manifest: &Manifest<'static>) -> Options {
-    let mut options = Options::new();
+    // SAFETY: an application has no other options.
+    let mut options = unsafe { Options::new() };
     options.memory = manifest.memory;
     options.cpus = manifest.cpus;
     options.workdir = Some(manifest.workdir);
@@ -232,7 +244,7 @@ fn leading(
                 let known = VALUES.iter().find(|(known, ..)| *known == name);
                 let (_, long, bit) = known.ok_or((Problem::Unknown.text(), argument))?;
                 is_free(*bit)?;
-                let value = value.ok_or(("the value belongs into the same argument, behind ="  , argument))?;
+                let value = value.ok_or(("the value belongs into the same argument, behind =", argument))?;
                 args::apply(options, long, value).map_err(|problem| (problem.text(), argument))?;
             }
         }
@@ -269,7 +281,8 @@ fn verify(app: &App<'_>) -> Result<(), &'static str> {
     let unreadable = "it cannot be read to be verified";
     let len = app.note.file_len as usize;
     // SAFETY: a new mapping. Should the file be cut off meanwhile, the host ends this process.
-    let at = unsafe { host::map(0, len, raw::PROT_READ, raw::MAP_PRIVATE, app.fd, 0) }.map_err(|_| unreadable)?;
+    let at =
+        unsafe { host::map(0, len, raw::PROT_READ, raw::MAP_PRIVATE, app.fd, 0) }.map_err(|_| unreadable)?;
     // SAFETY: just mapped, that long; nobody writes to it.
     let file = unsafe { core::slice::from_raw_parts(at as *const u8, len) };
     let (front_len, root) = (app.note.front_len as usize, app.note.root_offset as usize);

@@ -5,16 +5,22 @@ use core::ffi::CStr;
 /// Most `--env` and `--with` options.
 pub(crate) const LIST_MAX: usize = 256;
 
-/// A list of strings from options that may be given several times.
-#[derive(Clone, Copy)]
+/// A list of strings from options that may be given several times. Its place is zeros that no page backs before they
+/// are written: a start touches few pages.
 pub(crate) struct List {
-    items: [*const u8; LIST_MAX],
+    items: &'static mut [*const u8; LIST_MAX],
     len: usize,
 }
 
+static mut PLACES: [[*const u8; LIST_MAX]; 2] = [[core::ptr::null(); LIST_MAX]; 2];
+
 impl List {
-    const fn new() -> Self {
-        Self { items: [core::ptr::null(); LIST_MAX], len: 0 }
+    /// # Safety
+    /// Called once for each of the two places, by the only thread.
+    unsafe fn new(place: usize) -> Self {
+        let places = &raw mut PLACES;
+        // SAFETY: promised by the caller.
+        Self { items: unsafe { &mut (*places)[place] }, len: 0 }
     }
 
     pub(crate) fn push(&mut self, item: &CStr) -> Result<(), Problem> {
@@ -63,14 +69,18 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    pub(crate) fn new() -> Self {
+    /// # Safety
+    /// Called once, by the only thread.
+    pub(crate) unsafe fn new() -> Self {
+        // SAFETY: promised by the caller.
+        let (env, with) = unsafe { (List::new(0), List::new(1)) };
         Self {
             tender: Tender::Default,
             rootfs: None,
             memory: None,
             cpus: None,
-            env: List::new(),
-            with: List::new(),
+            env,
+            with,
             workdir: None,
             user: None,
             terminal: false,
@@ -144,7 +154,8 @@ fn user(text: &[u8]) -> Option<(u32, u32)> {
 
 /// Parses `args` from index `at` on. The error names the argument it is about.
 pub(crate) fn parse(args: &'static [*const u8], mut at: usize) -> Result<Options, (Problem, &'static CStr)> {
-    let mut options = Options::new();
+    // SAFETY: this process parses one command line.
+    let mut options = unsafe { Options::new() };
     // SAFETY: the host gives C strings.
     let get = |at: usize| args.get(at).map(|arg| unsafe { CStr::from_ptr(arg.cast()) });
     loop {
@@ -221,7 +232,10 @@ pub(crate) fn apply(options: &mut Options, name: &[u8], value: &'static CStr) ->
         }
         b"--rootfs" => options.rootfs = Some(value),
         // For `husk shrink` and `husk build`, which hand the descriptor on.
-        b"--record" => options.record = Some(number(bytes).filter(|fd| (3..1 << 16).contains(fd)).ok_or(Problem::BadValue)? as i32),
+        b"--record" => {
+            options.record =
+                Some(number(bytes).filter(|fd| (3..1 << 16).contains(fd)).ok_or(Problem::BadValue)? as i32)
+        }
         b"--memory" | b"-m" => options.memory = Some(size(bytes).ok_or(Problem::BadValue)?),
         b"--cpus" => {
             let cpus = number(bytes).filter(|cpus| (1..=64).contains(cpus)).ok_or(Problem::BadValue)?;

@@ -24,9 +24,7 @@ impl Out {
         let mut rest = &self.bytes[..self.len];
         while !rest.is_empty() {
             // SAFETY: the buffer is readable.
-            let done = unsafe {
-                host::call(Sysno::write, [1, rest.as_ptr() as usize, rest.len(), 0, 0, 0])
-            };
+            let done = unsafe { host::call(Sysno::write, [1, rest.as_ptr() as usize, rest.len(), 0, 0, 0]) };
             match done {
                 Ok(count) if count > 0 => rest = &rest[count..],
                 Err(host::HostErrno::EINTR) => {}
@@ -149,7 +147,9 @@ fn free_names(app: &App<'_>) -> impl Iterator<Item = &'static str> {
 
 fn call_names(app: &App<'_>) -> impl Iterator<Item = &'static str> {
     let profile = app.manifest.profile.unwrap_or_default();
-    (0..512).filter(move |number| profile.contains(*number)).filter_map(|number| Some(Sysno::new(number as usize)?.name()))
+    (0..512)
+        .filter(move |number| profile.contains(*number))
+        .filter_map(|number| Some(Sysno::new(number as usize)?.name()))
 }
 
 /// Shows what is inside.
@@ -252,9 +252,21 @@ fn print_text(app: &App<'_>, out: &mut Out) -> fmt::Result {
     }
     writeln!(out, "  file      {} bytes", note.file_len)?;
     writeln!(out, "  front     {} bytes, sha256 {}", note.front_len, Hex(&manifest.front))?;
-    writeln!(out, "  root      {} bytes at {}, sha256 {}", note.root_len, note.root_offset, Hex(&manifest.root))?;
+    writeln!(
+        out,
+        "  root      {} bytes at {}, sha256 {}",
+        note.root_len,
+        note.root_offset,
+        Hex(&manifest.root)
+    )?;
     let digest = Sha256::digest(app.bytes);
-    writeln!(out, "  manifest  {} bytes at {}, sha256 {}", note.manifest_len, note.manifest_offset, Hex(&digest))
+    writeln!(
+        out,
+        "  manifest  {} bytes at {}, sha256 {}",
+        note.manifest_len,
+        note.manifest_offset,
+        Hex(&digest)
+    )
 }
 
 /// Says that every byte is as it was made.

@@ -56,7 +56,9 @@ impl core::fmt::Write for Text {
 /// Whether two variables, as NAME=VALUE, have one name.
 fn same_name(one: *const u8, other: *const u8) -> bool {
     // SAFETY: the host and the manifest give C strings.
-    let name = |entry: *const u8| unsafe { CStr::from_ptr(entry.cast()) }.to_bytes().split(|byte| *byte == b'=').next();
+    let name = |entry: *const u8| {
+        unsafe { CStr::from_ptr(entry.cast()) }.to_bytes().split(|byte| *byte == b'=').next()
+    };
     name(one) == name(other)
 }
 
@@ -166,7 +168,10 @@ fn wait(pid: i32) -> ! {
 }
 
 fn become_guest(process: &Process, options: &Options, clock: Sample, root: &Root) -> ! {
-    let mut env = [core::ptr::null::<u8>(); ENV_MAX];
+    static mut ENV: [*const u8; ENV_MAX] = [core::ptr::null(); ENV_MAX];
+    let place = &raw mut ENV;
+    // SAFETY: called once, by the only thread. No page of the place is touched before it is written.
+    let env = unsafe { &mut *place };
     let mut count = 0;
     let base = if options.inherit_env { process.env } else { &[] };
     let own = options.env.as_slice();
@@ -175,7 +180,9 @@ fn become_guest(process: &Process, options: &Options, clock: Sample, root: &Root
     let inherited = (0..base.len()).filter(kept).map(|index| base[index]);
     let last = |index: &usize| !own[index + 1..].iter().any(|other| same_name(own[*index], *other));
     for entry in inherited.chain((0..own.len()).filter(last).map(|index| own[index])) {
-        let Some(place) = env.get_mut(count) else { fail(&[b"run: the environment has more than 1024 variables"]) };
+        let Some(place) = env.get_mut(count) else {
+            fail(&[b"run: the environment has more than 1024 variables"])
+        };
         *place = entry;
         count += 1;
     }

@@ -322,6 +322,15 @@ pub fn start(task: Arc<Task>) {
     enqueue(task);
 }
 
+/// Starts the first task: the vCPU that boots takes it when it idles, so no other is woken.
+pub fn start_first(task: Arc<Task>) {
+    let group = task.sched.group();
+    group.tasks.set(1);
+    group.starting.set(false);
+    task.sched.state.set(State::Queued);
+    group.queue.borrow_mut().push_back(task);
+}
+
 fn provide_cpu(group: &Arc<Group>) {
     if let Some(index) = group.idle_cpu() {
         return cpu::notify(index);

@@ -2,8 +2,8 @@
 
 use husk_app::{Strict, flag, free};
 use husk_host::app::{self, App};
-use husk_host::profile;
 use husk_host::pack::{PackRequest, default_cache, pack, pack_rootfs};
+use husk_host::profile;
 use std::error::Error;
 use std::ffi::OsString;
 use std::fs;
@@ -107,8 +107,12 @@ fn size(text: &str) -> Result<u64, String> {
         "t" => 40,
         _ => return Err("a size is a number, or one with k, m, g or t".to_owned()),
     };
-    let number: u64 = digits.parse().map_err(|_| "a size is a number, or one with k, m, g or t".to_owned())?;
-    number.checked_mul(1 << shift).filter(|size| *size > 0).ok_or_else(|| "the size is out of range".to_owned())
+    let number: u64 =
+        digits.parse().map_err(|_| "a size is a number, or one with k, m, g or t".to_owned())?;
+    number
+        .checked_mul(1 << shift)
+        .filter(|size| *size > 0)
+        .ok_or_else(|| "the size is out of range".to_owned())
 }
 
 impl Guest {
@@ -161,7 +165,11 @@ impl Guest {
             }
             let Some((bit, _)) = free::NAMES.iter().find(|(_, name)| name == what) else {
                 let known: Vec<_> = free::NAMES.iter().map(|(_, name)| *name).collect();
-                return Err(format!("build: --freeze {what}: it is not all, nor one of {}", known.join(", ")).into());
+                return Err(format!(
+                    "build: --freeze {what}: it is not all, nor one of {}",
+                    known.join(", ")
+                )
+                .into());
             };
             app.free &= !bit;
         }
@@ -171,9 +179,10 @@ impl Guest {
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     let (image, program) = match &options.rootfs {
-        Some(path) if path.is_dir() => {
-            (pack_rootfs(path, &default_cache()?).map_err(|error| format!("build: {error}"))?, options.program.clone())
-        }
+        Some(path) if path.is_dir() => (
+            pack_rootfs(path, &default_cache()?).map_err(|error| format!("build: {error}"))?,
+            options.program.clone(),
+        ),
         Some(path) => (path.clone(), options.program.clone()),
         None => {
             let request = PackRequest::here(options.program.clone(), options.with.clone())?;
@@ -189,7 +198,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
             }
         }
     };
-    let name = Path::new(&options.program).file_name().unwrap_or(&options.program).to_string_lossy().into_owned();
+    let name =
+        Path::new(&options.program).file_name().unwrap_or(&options.program).to_string_lossy().into_owned();
     let mut args = vec![options.program.as_bytes().to_vec()];
     args.extend(options.args.iter().map(|arg| arg.clone().into_vec()));
     let mut app = App::new(&name, program.as_bytes(), args);
