@@ -35,6 +35,7 @@ pub(crate) fn boot() {
 /// Ends the guest before it has begun.
 fn fail(code: i32, what: core::fmt::Arguments<'_>) -> ! {
     report::print(format_args!("husk: {what}\n"));
+    crate::record::finish(code);
     cpu::exit_guest(code)
 }
 

@@ -5,7 +5,8 @@ use crate::errno::SysResult;
 use crate::mem::Bad;
 use crate::signal::{self, Action};
 use crate::syscall::site::{self, Mended};
-use crate::syscall::{seccomp, table, trace};
+use crate::record;
+use crate::syscall::{profile, seccomp, table, trace};
 use crate::task::{self, Task, clone, exit, sched};
 use alloc::sync::Arc;
 use husk_machine::personality::Personality;
@@ -97,7 +98,16 @@ fn dispatch(t: &Arc<Task>, number: u64, args: &[usize; 6]) -> SysResult {
         return result;
     }
     // Linux takes the number for an int.
-    table::dispatch(t, u64::from(number as u32), args)
+    let number = u64::from(number as u32);
+    if record::enabled() {
+        record::call(number);
+    }
+    if profile::is_strict()
+        && let Some(result) = profile::verdict(t, number)
+    {
+        return result;
+    }
+    table::dispatch(t, number, args)
 }
 
 /// The way out to the application, short where nobody asked for work.
