@@ -4,5 +4,8 @@
 #![forbid(unsafe_code)]
 
 pub mod app;
+pub mod guest;
 pub mod pack;
 pub mod profile;
+pub mod record;
+pub mod shrink;

@@ -3,9 +3,9 @@
 use crate::boot;
 use crate::errno::SysResult;
 use crate::mem::Bad;
+use crate::record;
 use crate::signal::{self, Action};
 use crate::syscall::site::{self, Mended};
-use crate::record;
 use crate::syscall::{profile, seccomp, table, trace};
 use crate::task::{self, Task, clone, exit, sched};
 use alloc::sync::Arc;

@@ -92,7 +92,8 @@ pub fn finish(code: i32) {
     let mut writer = Writer::default();
     if enabled() {
         let record = RECORD.borrow();
-        for number in (0..512_u32).filter(|number| record.calls[*number as usize / 64] >> (number % 64) & 1 != 0)
+        for number in
+            (0..512_u32).filter(|number| record.calls[*number as usize / 64] >> (number % 64) & 1 != 0)
         {
             writer.frame(CALL, &[&number.to_le_bytes()]);
         }

@@ -53,7 +53,9 @@ impl Export<'_> {
         if !is_original || is_changed(inode, self.image) {
             self.node(NODE_DIRECTORY, inode, path, &[], 0);
         }
-        let was = origin.and_then(|nid| self.image.inode(nid).ok()).filter(|was| u32::from(was.mode) & S_IFDIR != 0);
+        let was = origin
+            .and_then(|nid| self.image.inode(nid).ok())
+            .filter(|was| u32::from(was.mode) & S_IFDIR != 0);
         if !is_original {
             if was.is_some() {
                 self.node(NODE_OPAQUE, inode, path, &[], 0);
@@ -91,7 +93,8 @@ impl Export<'_> {
             }
             let name = child.name();
             let below = join(path, &name);
-            let origin = was.as_ref().and_then(|was| self.image.lookup(was, &name).ok().flatten()).map(|was| was.nid);
+            let origin =
+                was.as_ref().and_then(|was| self.image.lookup(was, &name).ok().flatten()).map(|was| was.nid);
             if child.inode().is_directory() {
                 self.directory(&child, &below, origin);
             } else {
@@ -162,7 +165,9 @@ impl Export<'_> {
         short(target);
         let mut xattrs = Vec::new();
         if !matches!(kind, NODE_WHITEOUT | NODE_OPAQUE | NODE_HARD_LINK) {
-            inode.with_xattrs(|all| xattrs.extend(all.iter().map(|(name, value)| (name.clone(), value.clone()))));
+            inode.with_xattrs(|all| {
+                xattrs.extend(all.iter().map(|(name, value)| (name.clone(), value.clone())))
+            });
         }
         bytes.extend_from_slice(&(xattrs.len() as u16).to_le_bytes());
         for (name, value) in xattrs {

@@ -116,6 +116,26 @@ fn size(text: &str) -> Result<u64, String> {
 }
 
 impl Guest {
+    /// The same as options of `husk run`, as far as a run to see what is needed takes them.
+    pub(crate) fn run_options(&self) -> Vec<OsString> {
+        let mut options = Vec::new();
+        let mut add = |name: &str, value: OsString| options.extend([OsString::from(name), value]);
+        self.env.iter().for_each(|entry| add("--env", entry.clone()));
+        self.workdir.iter().for_each(|dir| add("--workdir", dir.clone()));
+        self.user.iter().for_each(|(uid, gid)| add("--user", format!("{uid}:{gid}").into()));
+        self.memory.iter().for_each(|memory| add("--memory", memory.to_string().into()));
+        self.cpus.iter().for_each(|cpus| add("--cpus", cpus.to_string().into()));
+        match self.tender {
+            Some(Tender::Kvm) => add("--tender", "kvm".into()),
+            Some(Tender::Process) => add("--tender", "process".into()),
+            None => {}
+        }
+        if self.no_fork {
+            options.push("--no-fork".into());
+        }
+        options
+    }
+
     /// Writes what the options say into `app`.
     pub(crate) fn apply(&self, app: &mut App) -> Result<(), Box<dyn Error>> {
         app.env.extend(self.env.iter().map(|entry| entry.as_bytes().to_vec()));
@@ -178,25 +198,10 @@ impl Guest {
 }
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
-    let (image, program) = match &options.rootfs {
-        Some(path) if path.is_dir() => (
-            pack_rootfs(path, &default_cache()?).map_err(|error| format!("build: {error}"))?,
-            options.program.clone(),
-        ),
-        Some(path) => (path.clone(), options.program.clone()),
-        None => {
-            let request = PackRequest::here(options.program.clone(), options.with.clone())?;
-            match pack(&request) {
-                Ok(packed) => {
-                    packed.notes.iter().for_each(|note| eprintln!("husk: build: note: {note}"));
-                    (packed.image, packed.program.into_os_string())
-                }
-                Err(error) => {
-                    eprintln!("husk: build: {error}");
-                    return Ok(ExitCode::from(error.exit_code()));
-                }
-            }
-        }
+    let packed = pack_program(&options.program, &options.with, options.rootfs.as_deref(), "build")?;
+    let (image, program) = match packed {
+        Ok(packed) => packed,
+        Err(code) => return Ok(code),
     };
     let name =
         Path::new(&options.program).file_name().unwrap_or(&options.program).to_string_lossy().into_owned();
@@ -205,6 +210,33 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     let mut app = App::new(&name, program.as_bytes(), args);
     options.guest.apply(&mut app)?;
     write(&app, &image, &options.output)
+}
+
+/// The root image for a program, and the program's path in it: packed for it, or the root that was named. Or how to end,
+/// when the reason has been told.
+pub(crate) fn pack_program(
+    program: &OsString,
+    with: &[OsString],
+    rootfs: Option<&Path>,
+    verb: &str,
+) -> Result<Result<(PathBuf, OsString), ExitCode>, Box<dyn Error>> {
+    match rootfs {
+        Some(path) if path.is_dir() => {
+            let image = pack_rootfs(path, &default_cache()?).map_err(|error| format!("{verb}: {error}"))?;
+            Ok(Ok((image, program.clone())))
+        }
+        Some(path) => Ok(Ok((path.to_path_buf(), program.clone()))),
+        None => match pack(&PackRequest::here(program.clone(), with.to_vec())?) {
+            Ok(packed) => {
+                packed.notes.iter().for_each(|note| eprintln!("husk: {verb}: note: {note}"));
+                Ok(Ok((packed.image, packed.program.into_os_string())))
+            }
+            Err(error) => {
+                eprintln!("husk: {verb}: {error}");
+                Ok(Err(ExitCode::from(error.exit_code())))
+            }
+        },
+    }
 }
 
 /// Writes the executable and says what it became.

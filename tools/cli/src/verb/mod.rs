@@ -2,6 +2,7 @@
 
 mod build;
 mod completion;
+mod shrink;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -10,6 +11,8 @@ use std::process::ExitCode;
 pub(crate) enum Verb {
     /// Make one executable of a program and what it needs
     Build(build::Options),
+    /// Make a root smaller: keep what a program needs, and say why
+    Shrink(shrink::Options),
     /// Print a shell's completion script
     Completion(completion::Options),
 }
@@ -19,6 +22,7 @@ impl Verb {
     pub(crate) fn run(self) -> Result<ExitCode, Box<dyn Error>> {
         match self {
             Self::Build(options) => build::run(&options),
+            Self::Shrink(options) => shrink::run(&options),
             Self::Completion(options) => completion::run(&options),
         }
     }
