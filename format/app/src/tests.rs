@@ -1,5 +1,6 @@
 use super::*;
 use proptest::prelude::*;
+use std::borrow::ToOwned;
 use std::ffi::{CStr, CString};
 use std::vec::Vec;
 
@@ -29,16 +30,14 @@ fn sample() -> Vec<u8> {
     let args = [c"sh".to_owned(), c"-c".to_owned(), c"true".to_owned()];
     let env = [c"A=1".to_owned()];
     let profile = Some(Allowed([1, 2, 3, 4, 5, 6, 7, 8]));
-    let manifest = Manifest {
-        memory: Some(1 << 30),
-        cpus: Some(2),
-        flags: flag::FORK,
-        free: free::ALL,
-        strict: Strict::Kill,
-        profile,
-        root: [9; 32],
-        ..Manifest::fields(c"/bin/sh")
-    };
+    let mut manifest = Manifest::fields(c"/bin/sh");
+    manifest.memory = Some(1 << 30);
+    manifest.cpus = Some(2);
+    manifest.flags = flag::FORK;
+    manifest.free = free::ALL;
+    manifest.strict = Strict::Kill;
+    manifest.profile = profile;
+    manifest.root = [9; 32];
     encoded(&manifest, &args, &env)
 }
 

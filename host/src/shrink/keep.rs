@@ -93,7 +93,7 @@ pub(super) fn is_left_out(path: &[u8]) -> bool {
     let within =
         |dir: &&str| text.strip_prefix(*dir).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     let of_python = text.contains("/lib/python3") || text.contains("/lib/python3.");
-    LEFT_OUT.iter().any(|dir| within(&dir))
+    LEFT_OUT.iter().any(within)
         || text.ends_with(".a")
         || text.ends_with(".la")
         || text.contains("/pkgconfig/")

@@ -265,6 +265,7 @@ fn arguments(process: &Process, manifest: &Manifest<'static>, more: &[*const u8]
         let (len, flags) = (count * size_of::<*const u8>(), raw::MAP_PRIVATE | raw::MAP_ANONYMOUS);
         // SAFETY: new memory, as long as the slice.
         match unsafe { host::map(0, len, raw::PROT_READ | raw::PROT_WRITE, flags, -1, 0) } {
+            // SAFETY: just mapped, that long, and nobody else's.
             Ok(at) => unsafe { core::slice::from_raw_parts_mut(at as *mut *const u8, count) },
             Err(_) => refuse(process, format_args!("no memory for its arguments")),
         }

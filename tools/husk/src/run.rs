@@ -55,9 +55,10 @@ impl core::fmt::Write for Text {
 
 /// Whether two variables, as NAME=VALUE, have one name.
 fn same_name(one: *const u8, other: *const u8) -> bool {
-    // SAFETY: the host and the manifest give C strings.
     let name = |entry: *const u8| {
-        unsafe { CStr::from_ptr(entry.cast()) }.to_bytes().split(|byte| *byte == b'=').next()
+        // SAFETY: the host and the manifest give C strings.
+        let entry = unsafe { CStr::from_ptr(entry.cast()) };
+        entry.to_bytes().split(|byte| *byte == b'=').next()
     };
     name(one) == name(other)
 }
