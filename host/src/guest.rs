@@ -34,9 +34,17 @@ pub struct Run<'a> {
     pub record: bool,
     /// Take what is changed.
     pub export: bool,
-    /// Instead of the standard output of this process: keep it.
-    pub capture: bool,
+    pub capture: Output,
     pub stdin: Stdin<'a>,
+}
+
+/// Where a guest's standard output goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Kept for the caller.
+    Kept,
+    /// To the standard error of this process.
+    Stderr,
 }
 
 /// Where a guest's input comes from.
@@ -79,9 +87,10 @@ impl Run<'_> {
             Stdin::Null => Stdio::null(),
             Stdin::Bytes(_) => Stdio::piped(),
         });
-        if self.capture {
-            command.stdout(Stdio::piped());
-        }
+        command.stdout(match self.capture {
+            Output::Kept => Stdio::piped(),
+            Output::Stderr => Stdio::from(io::stderr()),
+        });
         let start = |source| GuestError::Start { path: self.front.to_path_buf(), source };
         let mut child = command.spawn().map_err(start)?;
         let reader = pipe.map(|(reader, writer)| {

@@ -29,6 +29,12 @@ pub enum Content {
         path: PathBuf,
         size: u64,
     },
+    /// Parts of a file of the host behind each other, by offset and length; `None` is a part of zeros.
+    Runs {
+        path: PathBuf,
+        runs: Vec<(Option<u64>, u64)>,
+        size: u64,
+    },
 }
 
 impl Content {
@@ -37,7 +43,7 @@ impl Content {
     pub fn size(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
-            Self::Host { size, .. } => *size,
+            Self::Host { size, .. } | Self::Runs { size, .. } => *size,
         }
     }
 }

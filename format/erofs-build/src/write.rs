@@ -158,6 +158,30 @@ impl Tree {
             Kind::Directory(_) => sink.put(&self.directory_bytes(plan, place)[within]),
             Kind::Symlink(target) => sink.put(&target[within]),
             Kind::File { content: Content::Bytes(bytes), .. } => sink.put(&bytes[within]),
+            Kind::File { content: Content::Runs { path, runs, .. }, .. } => {
+                let failed = |source| Error::Read { path: path.clone(), source };
+                let mut file = File::open(path).map_err(failed)?;
+                let mut buffer = vec![0; COPY_BYTES.min(within.len())];
+                let (mut start, mut at) = (0, range.start);
+                for (place, len) in runs {
+                    let end = start + len;
+                    while at < end.min(range.end) {
+                        let part =
+                            usize::try_from(end.min(range.end) - at).unwrap_or(usize::MAX).min(buffer.len());
+                        match place {
+                            Some(place) => {
+                                file.seek(SeekFrom::Start(place + (at - start))).map_err(failed)?;
+                                file.read_exact(&mut buffer[..part]).map_err(failed)?;
+                            }
+                            None => buffer[..part].fill(0),
+                        }
+                        sink.put(&buffer[..part])?;
+                        at += part as u64;
+                    }
+                    start = end;
+                }
+                if at == range.end { Ok(()) } else { Err(Error::Changed { path: path.clone() }) }
+            }
             Kind::File { content: Content::Host { path, size }, .. } => {
                 let failed = |source| Error::Read { path: path.clone(), source };
                 let changed = || Error::Changed { path: path.clone() };

@@ -11,7 +11,7 @@ mod packages;
 
 pub use keep::Reason;
 
-use crate::guest::{GuestError, Outcome, Run, Stdin};
+use crate::guest::{GuestError, Outcome, Output, Run, Stdin};
 use crate::record::NoChanges;
 use husk_app::Allowed;
 use image::Root;
@@ -205,7 +205,7 @@ fn trace(request: &Request<'_>, keep: &Keep<'_, '_>, command: &[OsString]) -> Re
         options: request.options.to_vec(),
         record: true,
         export: false,
-        capture: true,
+        capture: Output::Kept,
         stdin: Stdin::Null,
     };
     run.run(&mut NoChanges).map_err(|source| ShrinkError::Trace { command: shown(), source })

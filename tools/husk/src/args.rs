@@ -177,6 +177,7 @@ pub(crate) fn parse(args: &'static [*const u8], mut at: usize) -> Result<Options
             b"--trace" => options.trace = true,
             b"--no-patch" => options.patch = false,
             b"--export" => options.export = true,
+            b"--no-inherit-env" => options.inherit_env = false,
             _ => {
                 // --name VALUE or --name=VALUE
                 let split = bytes.iter().position(|byte| *byte == b'=');

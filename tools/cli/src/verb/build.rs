@@ -5,7 +5,7 @@ use husk_host::app::{self, App};
 use husk_host::pack::{PackRequest, default_cache, pack, pack_rootfs};
 use husk_host::profile;
 use std::error::Error;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -70,21 +70,39 @@ pub(crate) enum StrictHow {
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// The program: a name in PATH or a path; with --rootfs, a path in that root
-    #[arg(long, value_name = "PROGRAM")]
-    program: OsString,
-    /// More that the guest needs: a path, a Debian package or a program
-    #[arg(long, value_name = "PATH|PACKAGE", conflicts_with = "rootfs")]
+    /// The folder that COPY and ADD copy from
+    #[arg(value_name = "CONTEXT", conflicts_with = "program")]
+    context: Option<PathBuf>,
+    /// The instructions; else Containerfile or Dockerfile in the context, - is standard input
+    #[arg(short, long, value_name = "FILE", conflicts_with = "program")]
+    file: Option<PathBuf>,
+    /// A value for an ARG
+    #[arg(long, value_name = "NAME[=VALUE]", conflicts_with = "program")]
+    build_arg: Vec<String>,
+    /// A label of the image
+    #[arg(long, value_name = "NAME=VALUE", conflicts_with = "program")]
+    label: Vec<String>,
+    /// Build this stage instead of the last
+    #[arg(long, value_name = "STAGE", conflicts_with = "program")]
+    target: Option<String>,
+    /// Take no layers of earlier builds
+    #[arg(long, conflicts_with = "program")]
+    no_cache: bool,
+    /// No Containerfile: make an executable of this program, a name in PATH or a path; with --rootfs, a path in that root
+    #[arg(long, value_name = "PROGRAM", requires = "output")]
+    program: Option<OsString>,
+    /// More that the program needs: a path, a Debian package or a program
+    #[arg(long, value_name = "PATH|PACKAGE", conflicts_with = "rootfs", requires = "program")]
     with: Vec<OsString>,
-    /// The guest's root: a directory or an EROFS image
-    #[arg(long, value_name = "DIR|IMAGE")]
+    /// The program's root: a directory or an EROFS image
+    #[arg(long, value_name = "DIR|IMAGE", requires = "program")]
     rootfs: Option<PathBuf>,
-    /// Where the executable goes
-    #[arg(short, long, value_name = "FILE")]
-    output: PathBuf,
+    /// Where the result goes: an executable, or with oci:DIR an OCI layout
+    #[arg(short, long, value_name = "FILE|oci:DIR")]
+    output: Option<PathBuf>,
     #[command(flatten)]
     guest: Guest,
-    /// Arguments that come before those of whoever starts it
+    /// Arguments of the executable's program that come before those of whoever starts it
     #[arg(last = true)]
     args: Vec<OsString>,
 }
@@ -198,18 +216,108 @@ impl Guest {
 }
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
-    let packed = pack_program(&options.program, &options.with, options.rootfs.as_deref(), "build")?;
-    let (image, program) = match packed {
+    match (&options.program, &options.output) {
+        (Some(program), Some(output)) => of_program(options, program, output),
+        _ => of_containerfile(options),
+    }
+}
+
+fn of_program(options: &Options, program: &OsString, output: &Path) -> Result<ExitCode, Box<dyn Error>> {
+    let packed = pack_program(program, &options.with, options.rootfs.as_deref(), "build")?;
+    let (image, path) = match packed {
         Ok(packed) => packed,
         Err(code) => return Ok(code),
     };
-    let name =
-        Path::new(&options.program).file_name().unwrap_or(&options.program).to_string_lossy().into_owned();
-    let mut args = vec![options.program.as_bytes().to_vec()];
+    let name = Path::new(program).file_name().unwrap_or(program).to_string_lossy().into_owned();
+    let mut args = vec![program.as_bytes().to_vec()];
     args.extend(options.args.iter().map(|arg| arg.clone().into_vec()));
-    let mut app = App::new(&name, program.as_bytes(), args);
+    let mut app = App::new(&name, path.as_bytes(), args);
     options.guest.apply(&mut app)?;
-    write(&app, &image, &options.output)
+    write(&app, &image, output)
+}
+
+fn of_containerfile(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
+    let wrong = |error: &dyn Error| format!("build: {error}");
+    let context = options.context.clone().unwrap_or_else(|| PathBuf::from("."));
+    if !context.is_dir() {
+        return Err(format!("build: {}: the context must be a directory", context.display()).into());
+    }
+    let in_context = ["Containerfile", "Dockerfile"].map(|name| context.join(name));
+    let containerfile = match &options.file {
+        Some(file) => file.clone(),
+        None => in_context.into_iter().find(|path| path.exists()).ok_or_else(|| {
+            format!("build: {}: there is no Containerfile, nor a Dockerfile", context.display())
+        })?,
+    };
+    let text = if containerfile == Path::new("-") {
+        std::io::read_to_string(std::io::stdin())
+    } else {
+        fs::read_to_string(&containerfile)
+    };
+    let text = text.map_err(|error| format!("build: {}: {error}", containerfile.display()))?;
+    let mut args = Vec::new();
+    for arg in &options.build_arg {
+        match arg.split_once('=') {
+            Some((name, value)) => args.push((name.to_owned(), value.to_owned())),
+            // As for Docker: the value that the environment has.
+            None => args.extend(std::env::var(arg).ok().map(|value| (arg.clone(), value))),
+        }
+    }
+    let mut labels = Vec::new();
+    for label in &options.label {
+        let (name, value) = label
+            .split_once('=')
+            .ok_or_else(|| format!("build: --label {label}: it is given as NAME=VALUE"))?;
+        labels.push((name.to_owned(), value.to_owned()));
+    }
+    let epoch = match std::env::var("SOURCE_DATE_EPOCH") {
+        Ok(text) => Some(text.parse().map_err(|_| "build: SOURCE_DATE_EPOCH: it is a number of seconds")?),
+        Err(_) => None,
+    };
+    let front = app::front_beside().map_err(|error| wrong(&error))?;
+    let mut run_options = Vec::new();
+    if let Some(Tender::Kvm) = options.guest.tender {
+        run_options.extend(["--tender", "kvm"].map(OsString::from));
+    }
+    let request = husk_build::Request {
+        front: front.clone(),
+        containerfile,
+        text,
+        context,
+        args,
+        labels,
+        target: options.target.clone(),
+        cache: default_cache()?.join("build"),
+        use_cache: !options.no_cache,
+        run_options,
+        epoch,
+    };
+    let image = match husk_build::build(&request) {
+        Ok(image) => image,
+        Err(error) => {
+            eprintln!("husk: build: {error}");
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    let Some(output) = &options.output else {
+        eprintln!(
+            "husk: build: it is built, and kept nowhere: -o FILE makes an executable, -o oci:DIR an OCI layout"
+        );
+        return Ok(ExitCode::SUCCESS);
+    };
+    if let Some(dir) = output.as_os_str().as_bytes().strip_prefix(b"oci:") {
+        let digest = husk_build::layout(&image, Path::new(OsStr::from_bytes(dir)), "latest")
+            .map_err(|error| wrong(&error))?;
+        println!("{digest}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let name = output.file_name().unwrap_or(output.as_os_str()).to_string_lossy().into_owned();
+    let built = husk_build::executable::<Box<dyn Error>>(&image, &name, &front, output, |app| {
+        app.args.extend(options.args.iter().map(|arg| arg.clone().into_vec()));
+        options.guest.apply(app)
+    })?;
+    tell(output, &built);
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The root image for a program, and the program's path in it: packed for it, or the root that was named. Or how to end,
@@ -244,6 +352,11 @@ pub(crate) fn write(app: &App, image: &Path, output: &Path) -> Result<ExitCode, 
     let built = app::front_beside()
         .and_then(|front| app::write(app, &front, image, output))
         .map_err(|error| format!("build: {error}"))?;
+    tell(output, &built);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn tell(output: &Path, built: &app::Built) {
     let hex: String = built.digest.iter().map(|byte| format!("{byte:02x}")).collect();
     eprintln!(
         "husk: {}: {} bytes (root image {}, tender and kernel {}), sha256 {hex}",
@@ -252,5 +365,4 @@ pub(crate) fn write(app: &App, image: &Path, output: &Path) -> Result<ExitCode, 
         built.root,
         built.front,
     );
-    Ok(ExitCode::SUCCESS)
 }

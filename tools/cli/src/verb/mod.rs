@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Verb {
-    /// Make one executable of a program and what it needs
+    /// Build an image or an executable from a Containerfile, or an executable of a program
     Build(build::Options),
     /// Make a root smaller: keep what a program needs, and say why
     Shrink(shrink::Options),
