@@ -10,8 +10,12 @@ use std::collections::HashMap;
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::Path;
-use std::rc::Rc;
+use std::path::{Path, PathBuf};
+
+/// A path of a root, for messages.
+fn shown(path: &[u8]) -> PathBuf {
+    PathBuf::from(String::from_utf8_lossy(path).into_owned())
+}
 
 /// The context as a root of its own: what `.dockerignore` leaves, owned by nobody but root.
 pub(crate) fn context(folder: &Path, ignore: &Ignore) -> Result<Fs, BuildError> {
@@ -46,10 +50,8 @@ pub(crate) fn context(folder: &Path, ignore: &Ignore) -> Result<Fs, BuildError> 
                 // Sockets and devices are not sent to a build.
                 continue;
             };
-            let bytes = Bytes {
-                path: Rc::new(path.clone()),
-                runs: if stat.is_file() { vec![(Some(0), stat.size())] } else { Vec::new() },
-            };
+            let bytes =
+                if stat.is_file() { Bytes::of_file(path.clone(), 0, stat.size()) } else { Bytes::default() };
             let node = Node {
                 kind,
                 permissions: stat.mode() & 0o7777,
@@ -66,6 +68,7 @@ pub(crate) fn context(folder: &Path, ignore: &Ignore) -> Result<Fs, BuildError> 
 }
 
 /// What one COPY copies, and how.
+#[derive(Clone)]
 pub(crate) struct Copy<'a> {
     pub(crate) from: &'a Fs,
     /// Files to make, by name, and paths or patterns in `from`.
@@ -137,7 +140,7 @@ impl Copy<'_> {
                     .as_bytes(),
                 );
                 let mut contents = Sha256::new();
-                let io = |source| BuildError::Io { path: (*inode.bytes.path).clone(), source };
+                let io = |source| BuildError::Io { path: shown(&path), source };
                 inode
                     .bytes
                     .each(|piece| {
@@ -181,7 +184,7 @@ impl Copy<'_> {
                 path: place,
                 xattrs: Vec::new(),
             };
-            put.file(node, &Bytes { path: Rc::new(file.clone()), runs: vec![(Some(0), size)] })?;
+            put.file(node, &Bytes::of_file(file.clone(), 0, size))?;
         }
         for found in found {
             let real = self.from.resolve(&found.path).unwrap_or_default();
@@ -243,7 +246,8 @@ struct Put<'a> {
 impl Put<'_> {
     fn write(&mut self, mut node: Node, bytes: &Bytes) -> Result<(), BuildError> {
         (node.uid, node.gid) = self.owner.unwrap_or((node.uid, node.gid));
-        self.layer.file(node, bytes).map_err(|source| BuildError::Io { path: (*bytes.path).clone(), source })
+        let path = shown(&node.path);
+        self.layer.file(node, bytes).map_err(|source| BuildError::Io { path, source })
     }
 
     /// Makes a directory and those above it, unless they are there.
@@ -319,7 +323,7 @@ pub(crate) fn whole(fs: &Fs, layer: &mut Writer) -> Result<(), BuildError> {
         let Some(inode) = fs.get(path) else { continue };
         let mut node = inode.node.clone();
         node.path.clone_from(path);
-        let io = |source| BuildError::Io { path: (*inode.bytes.path).clone(), source };
+        let io = |source| BuildError::Io { path: shown(path), source };
         if node.kind != Kind::Directory {
             if let Some(first) = links.get(index) {
                 node.kind = Kind::HardLink(first.clone());

@@ -5,51 +5,55 @@
 
 use crate::BuildError;
 use husk_erofs::{FileType, Image};
-use husk_erofs_build::{Content, Kind as TreeKind, Meta, NodeId, Tree};
+use husk_erofs_build::{Content, Kind as TreeKind, Meta, NodeId, Part, Tree};
 use husk_host::record::{Kind, Node};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// Symbolic links on one path, as in Linux.
 const LINKS_MAX: usize = 40;
 
-/// Bytes that lie in a file of the host, one run behind the other; `None` is a run of zeros.
+/// Bytes that lie in files of the host, one run behind the other; `None` is a run of zeros.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Bytes {
-    pub(crate) path: Rc<PathBuf>,
-    /// Offset and length.
-    pub(crate) runs: Vec<(Option<u64>, u64)>,
+    pub(crate) runs: Vec<(Option<Part>, u64)>,
 }
 
 impl Bytes {
+    /// `len` bytes of one file.
+    pub(crate) fn of_file(path: PathBuf, offset: u64, len: u64) -> Self {
+        Self { runs: vec![(Some(Part { path: Arc::new(path), offset }), len)] }
+    }
+
     /// Hands all of it to `take`, in pieces.
     pub(crate) fn each(&self, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-        let mut file = None;
+        let mut open: Option<(&PathBuf, File)> = None;
         let mut buffer = vec![0; 64 << 10];
-        for (at, len) in &self.runs {
+        for (part, len) in &self.runs {
+            match part {
+                Some(Part { path, offset }) => {
+                    if open.as_ref().is_none_or(|(known, _)| *known != &**path) {
+                        open = Some((path, File::open(&**path)?));
+                    }
+                    if let Some((_, file)) = &mut open {
+                        file.seek(SeekFrom::Start(*offset))?;
+                    }
+                }
+                None => buffer.fill(0),
+            }
             let mut left = *len;
-            if let Some(at) = at {
-                let file = match &mut file {
-                    Some(file) => file,
-                    None => file.insert(File::open(&*self.path)?),
-                };
-                file.seek(SeekFrom::Start(*at))?;
-                while left > 0 {
-                    let part = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-                    file.read_exact(&mut buffer[..part])?;
-                    take(&buffer[..part])?;
-                    left -= part as u64;
+            while left > 0 {
+                let count = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+                if part.is_some()
+                    && let Some((_, file)) = &mut open
+                {
+                    file.read_exact(&mut buffer[..count])?;
                 }
-            } else {
-                buffer.fill(0);
-                while left > 0 {
-                    let part = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-                    take(&buffer[..part])?;
-                    left -= part as u64;
-                }
+                take(&buffer[..count])?;
+                left -= count as u64;
             }
         }
         Ok(())
@@ -108,14 +112,25 @@ impl Fs {
         Self { inodes: vec![directory(b"", 0o755)], names: BTreeMap::from([(Vec::new(), 0)]) }
     }
 
-    /// What an image holds.
-    pub(crate) fn of_image(path: &Path) -> Result<Self, BuildError> {
-        let io = |source| BuildError::Io { path: path.to_path_buf(), source };
-        let damaged =
-            |error: husk_erofs::Error| BuildError::Image { path: path.to_path_buf(), source: error };
-        let bytes = std::fs::read(path).map_err(io)?;
+    /// What a root of `files` holds: an image, and behind it further devices of it, each of whole blocks.
+    pub(crate) fn of_image(files: &[PathBuf]) -> Result<Self, BuildError> {
+        let first = files.first().cloned().unwrap_or_default();
+        let damaged = |error: husk_erofs::Error| BuildError::Image { path: first.clone(), source: error };
+        let io = |source| BuildError::Io { path: first.clone(), source };
+        // The devices have contents only, which lie where the first file says.
+        let bytes = std::fs::read(&first).map_err(io)?;
+        let mut starts = Vec::new();
+        let mut at = 0;
+        for file in files {
+            starts.push((at, Arc::new(file.clone())));
+            at += std::fs::metadata(file).map_err(io)?.len();
+        }
         let image = Image::open(&bytes).map_err(damaged)?;
-        let file = Rc::new(path.to_path_buf());
+        let part = |at: u64| {
+            let index = starts.partition_point(|(start, _)| *start <= at).saturating_sub(1);
+            let (start, path) = &starts[index];
+            Part { path: path.clone(), offset: at - start }
+        };
         let mut fs = Self { inodes: Vec::new(), names: BTreeMap::new() };
         let mut known: HashMap<u64, usize> = HashMap::new();
         let mut todo = vec![(Vec::new(), image.root())];
@@ -129,7 +144,7 @@ impl Fs {
                 continue;
             }
             let (major, minor) = inode.device;
-            let mut contents = Bytes { path: file.clone(), runs: Vec::new() };
+            let mut contents = Bytes::default();
             let kind = match inode.file_type() {
                 FileType::Directory => {
                     for entry in image.entries(&inode, 0).map_err(damaged)? {
@@ -148,7 +163,7 @@ impl Fs {
                 _ => {
                     for extent in image.extents(&inode, 0) {
                         let extent = extent.map_err(damaged)?;
-                        contents.runs.push((extent.image_offset, extent.len));
+                        contents.runs.push((extent.image_offset.map(part), extent.len));
                     }
                     Kind::File(inode.size)
                 }
@@ -304,11 +319,7 @@ impl Fs {
             let is_directory = inode.node.kind == Kind::Directory;
             let kind = match &inode.node.kind {
                 Kind::File(size) => TreeKind::File {
-                    content: Content::Runs {
-                        path: (*inode.bytes.path).clone(),
-                        runs: inode.bytes.runs.clone(),
-                        size: *size,
-                    },
+                    content: Content::Runs { runs: inode.bytes.runs.clone(), size: *size },
                     mapped: self.is_elf(inode),
                 },
                 Kind::Symlink(target) => TreeKind::Symlink(target.clone()),
@@ -331,11 +342,11 @@ impl Fs {
     }
 
     fn is_elf(&self, inode: &Inode) -> bool {
-        let Some((Some(at), 4..)) = inode.bytes.runs.first().copied() else { return false };
+        let Some((Some(Part { path, offset }), 4..)) = inode.bytes.runs.first() else { return false };
         let mut head = [0; 4];
         let mut read = || -> io::Result<()> {
-            let mut file = File::open(&*inode.bytes.path)?;
-            file.seek(SeekFrom::Start(at))?;
+            let mut file = File::open(&**path)?;
+            file.seek(SeekFrom::Start(*offset))?;
             file.read_exact(&mut head)
         };
         read().is_ok() && head == *b"\x7fELF"

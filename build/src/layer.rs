@@ -6,13 +6,14 @@
 use crate::BuildError;
 use crate::fs::Bytes;
 use husk_abi::record as abi;
+use husk_erofs_build::Part;
 use husk_host::record::{self, Changes, Kind, Node};
-use sha2::{Digest, Sha256};
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::Arc;
 use tar_core::EntryType;
 use tar_core::builder::EntryBuilder;
 
@@ -110,21 +111,22 @@ impl<R: Read> Read for Counting<R> {
 
 /// Collects nodes and where their contents lie.
 struct Collect {
-    path: Rc<PathBuf>,
+    path: Arc<PathBuf>,
     at: Rc<Cell<u64>>,
     nodes: Vec<(Node, Bytes)>,
 }
 
 impl Changes for Collect {
     fn node(&mut self, node: Node) -> io::Result<()> {
-        self.nodes.push((node, Bytes { path: self.path.clone(), runs: Vec::new() }));
+        self.nodes.push((node, Bytes::default()));
         Ok(())
     }
 
     fn data(&mut self, bytes: &[u8]) -> io::Result<()> {
         let start = self.at.get() - bytes.len() as u64;
         if let Some((_, contents)) = self.nodes.last_mut() {
-            contents.runs.push((Some(start), bytes.len() as u64));
+            let part = Part { path: self.path.clone(), offset: start };
+            contents.runs.push((Some(part), bytes.len() as u64));
         }
         Ok(())
     }
@@ -142,42 +144,20 @@ impl Layer {
         let io = |source| BuildError::Io { path: self.path.clone(), source };
         let at = Rc::new(Cell::new(0));
         let from = BufReader::with_capacity(1 << 20, File::open(&self.path).map_err(io)?);
-        let mut collect = Collect { path: Rc::new(self.path.clone()), at: at.clone(), nodes: Vec::new() };
+        let mut collect = Collect { path: Arc::new(self.path.clone()), at: at.clone(), nodes: Vec::new() };
         record::read(Counting { from, at }, &mut collect)
             .map_err(|source| BuildError::Layer { path: self.path.clone(), source })?;
         Ok(collect.nodes)
     }
 
-    /// Writes it as an uncompressed tar. Returns the tar's digest and size.
-    pub(crate) fn write_tar(&self, to: &Path) -> Result<([u8; 32], u64), BuildError> {
-        let io = |source| BuildError::Io { path: to.to_path_buf(), source };
-        let mut out =
-            Hashed { out: BufWriter::new(File::create(to).map_err(io)?), hash: Sha256::new(), len: 0 };
+    /// Writes it as an uncompressed tar.
+    pub(crate) fn write_tar(&self, to: &mut impl Write) -> Result<(), BuildError> {
+        let io = |source| BuildError::Io { path: self.path.clone(), source };
         for (node, bytes) in self.changes()? {
-            write_entry(&mut out, &node, &bytes).map_err(io)?;
+            write_entry(to, &node, &bytes).map_err(io)?;
         }
-        out.write_all(&[0; 1024]).map_err(io)?;
-        out.flush().map_err(io)?;
-        Ok((out.hash.finalize().into(), out.len))
-    }
-}
-
-struct Hashed<W> {
-    out: W,
-    hash: Sha256,
-    len: u64,
-}
-
-impl<W: Write> Write for Hashed<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.out.write(bytes)?;
-        self.hash.update(&bytes[..count]);
-        self.len += count as u64;
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
+        to.write_all(&[0; 1024]).map_err(io)?;
+        to.flush().map_err(io)
     }
 }
 

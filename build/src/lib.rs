@@ -6,7 +6,6 @@
 
 #![forbid(unsafe_code)]
 
-pub mod config;
 mod copy;
 mod expand;
 mod fs;
@@ -16,12 +15,12 @@ mod output;
 mod stage;
 mod users;
 
-use config::Config;
+use husk_image::Store;
 use std::io;
 use std::path::PathBuf;
 
 pub use expand::ExpandError;
-pub use output::{executable, layout};
+pub use output::executable;
 pub use stage::build;
 
 /// Why an image cannot be built.
@@ -38,7 +37,7 @@ pub enum BuildError {
     #[error("{0}")]
     Expand(#[from] ExpandError),
     #[error("{0}: there is no such stage, and no image of that name can be had: {1}")]
-    NoBase(String, String),
+    NoBase(String, husk_image::ImageError),
     #[error("--target {0}: there is no such stage")]
     NoTarget(String),
     #[error("{0}: it is not in the context, or .dockerignore leaves it out")]
@@ -67,6 +66,8 @@ pub enum BuildError {
     Pack(#[from] husk_host::pack::PackError),
     #[error("{0}")]
     App(#[from] husk_host::app::AppError),
+    #[error("{0}")]
+    Store(#[from] husk_image::ImageError),
     #[error("the image says of no program that it is to be run: it needs ENTRYPOINT or CMD")]
     NoProgram,
 }
@@ -76,6 +77,10 @@ pub enum BuildError {
 pub struct Request {
     /// `husk`, the front, for the guests of RUN.
     pub front: PathBuf,
+    /// Where images are read from and the result goes.
+    pub store: Store,
+    /// The names that the result gets.
+    pub names: Vec<husk_image::Reference>,
     pub containerfile: PathBuf,
     /// The text of the Containerfile.
     pub text: String,
@@ -97,19 +102,8 @@ pub struct Request {
 
 /// A built image.
 #[derive(Debug)]
-pub struct Image {
-    pub config: Config,
+pub struct Built {
+    /// As the store has it.
+    pub image: husk_image::Image,
     pub(crate) root: fs::Fs,
-    /// Lowest first.
-    pub(crate) layers: Vec<layer::Layer>,
-}
-
-impl Image {
-    /// Writes the root file system as an EROFS image; its size in bytes.
-    ///
-    /// # Errors
-    /// What is wrong with `to` or a file that the image was made from.
-    pub fn write_root(&self, to: &std::path::Path) -> Result<u64, BuildError> {
-        self.root.write(to)
-    }
 }

@@ -1,21 +1,24 @@
 //! Works off a Containerfile, stage by stage and instruction by instruction.
 
-use crate::config::{Config, Healthcheck, History, Nothing, Process, RootFs};
 use crate::copy::{self, Copy};
 use crate::expand::{pairs, word};
 use crate::fs::Fs;
 use crate::ignore::Ignore;
 use crate::layer::{Layer, Writer};
-use crate::{BuildError, Image, Request, users};
+use crate::{BuildError, Built, Request, users};
 use husk_host::guest::{Run, Stdin};
+use husk_image::config::{Config, History, Process, RootFs};
+use husk_image::{Silent, source};
 use parse_dockerfile::{
     Command, Dockerfile, Flag, HealthcheckArguments, HereDoc, Instruction, JsonOrStringArray, Source, Span,
 };
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
+use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -81,7 +84,7 @@ struct Part {
 ///
 /// # Errors
 /// [`BuildError`], with the line where an instruction fails.
-pub fn build(request: &Request) -> Result<Image, BuildError> {
+pub fn build(request: &Request) -> Result<Built, BuildError> {
     let syntax = |what: String| BuildError::Syntax { path: request.containerfile.clone(), what };
     let file = parse_dockerfile::parse(&request.text).map_err(|error| syntax(error.to_string()))?;
     let escape = file.parser_directives.escape.as_ref().map_or('\\', |escape| escape.value.value);
@@ -119,11 +122,20 @@ pub fn build(request: &Request) -> Result<Image, BuildError> {
         state.config.config.labels.insert(name.clone(), value.clone());
     }
     state.config.created = Some(build.now());
-    let Some(unused) = request.args.iter().find(|(name, _)| !build.is_declared(name)) else {
-        return Ok(Image { config: state.config, root: state.fs, layers: state.layers });
-    };
-    eprintln!("husk: build: note: --build-arg {}: no ARG asks for it", unused.0);
-    Ok(Image { config: state.config, root: state.fs, layers: state.layers })
+    for (name, _) in request.args.iter().filter(|(name, _)| !build.is_declared(name)) {
+        eprintln!("husk: build: note: --build-arg {name}: no ARG asks for it");
+    }
+    let session = request.store.session()?;
+    for layer in &state.layers {
+        let (mut to, from) =
+            (tempfile::tempfile_in(&request.cache).map_err(io(&request.cache))?, &layer.path);
+        layer.write_tar(&mut std::io::BufWriter::with_capacity(1 << 20, &mut to))?;
+        to.rewind().map_err(io(from))?;
+        let imported = session.add_layer(to)?;
+        state.config.rootfs.diff_ids.push(imported.diff_id);
+    }
+    let image = session.commit(&state.config, &request.names)?;
+    Ok(Built { image, root: state.fs })
 }
 
 fn span(instruction: &Instruction<'_>) -> Span {
@@ -333,21 +345,56 @@ impl Build<'_> {
         if image == "scratch" {
             return Ok(empty);
         }
-        let Some(root) = image.strip_prefix("rootfs:") else {
-            let why = "images of registries and stores are not read by this version; `FROM rootfs:DIR` takes a directory or an \
-                       EROFS image";
-            return Err(BuildError::NoBase(image.to_owned(), why.to_owned()));
+        if let Some(root) = image.strip_prefix("rootfs:") {
+            return self.root_as_base(root, empty, image);
+        }
+        let found = self.image(image)?;
+        let mut state = State {
+            fs: Fs::of_image(&self.request.store.root(&found)?.files)?,
+            key: key(&empty.key, &["FROM", &found.id().to_string()]),
+            config: found.config.clone(),
+            ..empty
         };
+        if variable(&state.config.config, "PATH").is_none() {
+            state.config.config.env.insert(0, DEFAULT_PATH.to_owned());
+        }
+        // What the base left to whoever builds on it.
+        for trigger in std::mem::take(&mut state.config.config.on_build) {
+            eprintln!("  ONBUILD {trigger}");
+            let text = format!("FROM scratch\n{trigger}\n");
+            let file = parse_dockerfile::parse(&text)
+                .map_err(|error| BuildError::Instruction(format!("ONBUILD {trigger}: {error}")))?;
+            if let Some(instruction) = file.instructions.get(1) {
+                self.instruction(parts, index, instruction, &trigger, &mut state)?;
+            }
+        }
+        Ok(state)
+    }
+
+    /// An image of the store, which is fetched where it is not there.
+    fn image(&self, name: &str) -> Result<husk_image::Image, BuildError> {
+        let wrong = |error| BuildError::NoBase(name.to_owned(), error);
+        let is_name = !source::TRANSPORTS.iter().any(|transport| name.starts_with(transport));
+        if is_name && let Some(image) = self.request.store.find(name).map_err(wrong)? {
+            return Ok(image);
+        }
+        eprintln!("  fetching {name}");
+        let source = source::open(name, &source::Options::default()).map_err(wrong)?;
+        let names = if is_name { vec![name.parse().map_err(wrong)?] } else { Vec::new() };
+        self.request.store.session()?.fetch(source.as_ref(), &names, &Silent).map_err(wrong)
+    }
+
+    /// A directory or an EROFS image as the base, which becomes one layer.
+    fn root_as_base(&self, root: &str, empty: State, image: &str) -> Result<State, BuildError> {
         let path = self.request.context.join(root);
         let path = if path.is_dir() {
             husk_host::pack::pack_rootfs(&path, &husk_host::pack::default_cache()?)?
         } else {
             path
         };
-        let fs = Fs::of_image(&path)?;
+        let fs = Fs::of_image(std::slice::from_ref(&path))?;
         let bytes = fs::read(&path).map_err(|source| BuildError::Io { path: path.clone(), source })?;
-        let key = Sha256::digest(&bytes).into();
-        let mut state = State { fs: Fs::empty(), key, ..empty };
+        let mut state = State { key: Sha256::digest(&bytes).into(), ..empty };
         self.layer(&mut state, |_, layer| copy::whole(&fs, layer), &format!("FROM {image}"))?;
         Ok(state)
     }
@@ -388,6 +435,7 @@ impl Build<'_> {
         let entry = History {
             created: Some(self.now()),
             created_by: Some(source.to_owned()),
+            author: None,
             comment: Some("husk".to_owned()),
             empty_layer,
         };
@@ -396,7 +444,7 @@ impl Build<'_> {
 
     /// What `name` is in an instruction: the environment counts before build arguments.
     fn value(&self, state: &State, name: &str) -> Option<String> {
-        state.config.config.env(name).map(str::to_owned).or_else(|| state.args.get(name).cloned())
+        variable(&state.config.config, name).map(str::to_owned).or_else(|| state.args.get(name).cloned())
     }
 
     fn instruction(
@@ -462,7 +510,7 @@ impl Build<'_> {
             }
             Instruction::Env(env) => {
                 for (name, value) in expanded_pairs(state, &env.arguments.value)? {
-                    state.config.config.set_env(&name, &value);
+                    set_variable(&mut state.config.config, &name, &value);
                 }
             }
             Instruction::Label(label) => {
@@ -473,7 +521,7 @@ impl Build<'_> {
                 for port in &expose.arguments {
                     for port in expanded_words(state, &port.value)? {
                         let port = if port.contains('/') { port } else { format!("{port}/tcp") };
-                        state.config.config.exposed_ports.insert(port, Nothing {});
+                        state.config.config.exposed_ports.insert(port, json!({}));
                     }
                 }
             }
@@ -488,7 +536,7 @@ impl Build<'_> {
                 };
                 for volume in volumes {
                     let volume = expand(state, volume)?;
-                    state.config.config.volumes.insert(volume, Nothing {});
+                    state.config.config.volumes.insert(volume, json!({}));
                 }
             }
             Instruction::User(user) => {
@@ -561,35 +609,33 @@ impl Build<'_> {
         &self,
         options: &[Flag<'_>],
         arguments: &HealthcheckArguments<'_>,
-    ) -> Result<Healthcheck, BuildError> {
-        let mut check = Healthcheck::default();
-        match arguments {
-            HealthcheckArguments::Cmd { arguments, .. } => match arguments {
-                Command::Exec(words) => {
-                    check.test = std::iter::once("CMD".to_owned())
-                        .chain(words.value.iter().map(|word| word.value.to_string()))
-                        .collect();
-                }
-                Command::Shell(text) => {
-                    check.test = vec!["CMD-SHELL".to_owned(), self.unfold(text.value)];
-                }
-                _ => {}
-            },
-            _ => check.test = vec!["NONE".to_owned()],
-        }
+    ) -> Result<serde_json::Value, BuildError> {
+        let test: Vec<String> = match arguments {
+            HealthcheckArguments::Cmd { arguments: Command::Exec(words), .. } => {
+                std::iter::once("CMD".to_owned())
+                    .chain(words.value.iter().map(|word| word.value.to_string()))
+                    .collect()
+            }
+            HealthcheckArguments::Cmd { arguments: Command::Shell(text), .. } => {
+                vec!["CMD-SHELL".to_owned(), self.unfold(text.value)]
+            }
+            _ => vec!["NONE".to_owned()],
+        };
+        let mut check = json!({"Test": test});
         for flag in options {
             let value = flag.value.as_ref().map_or("", |value| value.value.as_ref());
             let wrong = || {
                 BuildError::Instruction(format!("--{}={value}: the value is not understood", flag.name.value))
             };
-            match flag.name.value.as_ref() {
-                "interval" => check.interval = Some(duration(value).ok_or_else(wrong)?),
-                "timeout" => check.timeout = Some(duration(value).ok_or_else(wrong)?),
-                "start-period" => check.start_period = Some(duration(value).ok_or_else(wrong)?),
-                "start-interval" => check.start_interval = Some(duration(value).ok_or_else(wrong)?),
-                "retries" => check.retries = Some(value.parse().map_err(|_| wrong())?),
+            let (name, number) = match flag.name.value.as_ref() {
+                "interval" => ("Interval", duration(value)),
+                "timeout" => ("Timeout", duration(value)),
+                "start-period" => ("StartPeriod", duration(value)),
+                "start-interval" => ("StartInterval", duration(value)),
+                "retries" => ("Retries", value.parse().ok()),
                 name => return Err(unknown_option(name)),
-            }
+            };
+            check[name] = number.ok_or_else(wrong)?.into();
         }
         Ok(check)
     }
@@ -650,25 +696,26 @@ impl Build<'_> {
                 name => return Err(unknown_option(name)),
             }
         }
+        let image;
         let from_fs = match &from {
             None => self.context()?,
             Some(name) => match find_stage(parts, stage, name) {
                 Some(index) => &self.done[&index].fs,
                 None => {
-                    let why = "images of registries and stores are not read by this version".to_owned();
-                    return Err(BuildError::NoBase(name.clone(), why));
+                    image = Fs::of_image(&self.request.store.root(&self.image(name)?)?.files)?;
+                    &image
                 }
             },
         };
-        let (mut paths, mut inline) = (Vec::new(), Vec::new());
+        let (mut paths, mut inline, mut archives) = (Vec::new(), Vec::new(), Vec::new());
         for source in sources {
             match source {
                 Source::Path(path) => {
                     let path = expand(&path.value)?;
-                    if what == "ADD" {
-                        self.refuse_to_add(from_fs, &path)?;
+                    match if what == "ADD" { self.archive(from_fs, &path)? } else { None } {
+                        Some(archive) => archives.push(archive),
+                        None => paths.push(path),
                     }
-                    paths.push(path);
                 }
                 Source::HereDoc(document) => {
                     inline.push((self.here_name(document)?, self.here_text(state, document)?))
@@ -690,14 +737,27 @@ impl Build<'_> {
             permissions,
             scratch: self.scratch.path(),
         };
-        let digest = copy.digest()?;
-        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        state.key = key(&state.key, &[what, &to, &hex, &format!("{owner:?} {permissions:?}")]);
-        self.layer(state, |fs, layer| copy.write(fs, layer), source)
+        let everything = ["/".to_owned()];
+        let unpacks =
+            archives.iter().map(|archive| Copy { from: archive, inline: &[], sources: &everything, ..copy });
+        let mut copies: Vec<Copy<'_>> = unpacks.collect();
+        if !(copy.sources.is_empty() && copy.inline.is_empty()) {
+            copies.push(copy);
+        }
+        if copies.len() > 1 && !to.ends_with('/') {
+            let why = "several files need a directory, with a slash at its end";
+            return Err(BuildError::Destination(to.clone(), why));
+        }
+        let mut words = vec![what.to_owned(), to.clone(), format!("{owner:?} {permissions:?}")];
+        for copy in &copies {
+            words.push(copy.digest()?.iter().map(|byte| format!("{byte:02x}")).collect());
+        }
+        state.key = key(&state.key, &words.iter().map(String::as_str).collect::<Vec<_>>());
+        self.layer(state, |fs, layer| copies.iter().try_for_each(|copy| copy.write(fs, layer)), source)
     }
 
-    /// ADD fetches and unpacks; what of it cannot be done is said.
-    fn refuse_to_add(&self, from: &Fs, path: &str) -> Result<(), BuildError> {
+    /// What ADD unpacks: the contents of an archive of the context. What it would fetch is refused.
+    fn archive(&self, from: &Fs, path: &str) -> Result<Option<Fs>, BuildError> {
         let is_remote =
             ["http://", "https://", "ftp://", "git@", "git://"].iter().any(|start| path.starts_with(start));
         if is_remote {
@@ -706,18 +766,28 @@ impl Build<'_> {
             )));
         }
         let real = copy::clean(path).and_then(|path| from.resolve(path.as_bytes()));
-        let Some(inode) = real.and_then(|real| from.get(&real)) else { return Ok(()) };
+        let Some(inode) = real.and_then(|real| from.get(&real)) else { return Ok(None) };
         let mut head = Vec::new();
         let _ = inode.bytes.each(|piece| {
             head.extend_from_slice(&piece[..piece.len().min(512)]);
             Err(std::io::ErrorKind::Other.into())
         });
-        if copy::is_archive(&head) {
-            return Err(BuildError::Instruction(format!(
-                "ADD {path}: archives are not unpacked by this version: COPY it, and RUN tar"
-            )));
+        if !copy::is_archive(&head) {
+            return Ok(None);
         }
-        Ok(())
+        let bytes = inode.bytes.to_vec().map_err(|source| BuildError::Io { path: path.into(), source })?;
+        let scratch = || tempfile::NamedTempFile::new_in(self.scratch.path());
+        let io = |source| BuildError::Io { path: path.into(), source };
+        let (image, frame) = (scratch().map_err(io)?, scratch().map_err(io)?);
+        let (_, image_path) = image.keep().map_err(|error| io(error.error))?;
+        let file = fs::File::options().read(true).write(true).open(&image_path).map_err(io)?;
+        let tar = husk_image::layer::uncompressed(bytes.as_slice())?;
+        match husk_image::layer::import(tar, &file, frame.as_file(), husk_image::layer::Limits::default()) {
+            Ok(_) => Fs::of_image(&[image_path]).map(Some),
+            // Something compressed that is no archive is copied as it is.
+            Err(_) if head.get(257..262) != Some(b"ustar") && is_no_tar(&bytes) => Ok(None),
+            Err(error) => Err(BuildError::Instruction(format!("ADD {path}: {error}"))),
+        }
     }
 
     /// The name of a here-document, which COPY makes the name of a file.
@@ -884,6 +954,26 @@ impl Build<'_> {
                 Err(BuildError::Run { code, note })
             }
         }
+    }
+}
+
+/// Whether compressed bytes hold no tar.
+fn is_no_tar(bytes: &[u8]) -> bool {
+    let mut head = vec![0; 512];
+    let read = husk_image::layer::uncompressed(bytes).map(|mut from| from.read_exact(&mut head));
+    !matches!(read, Ok(Ok(()))) || head.get(257..262) != Some(b"ustar")
+}
+
+/// A variable of an image's environment.
+pub(crate) fn variable<'a>(process: &'a Process, name: &str) -> Option<&'a str> {
+    process.env.iter().find_map(|entry| entry.strip_prefix(name)?.strip_prefix('='))
+}
+
+fn set_variable(process: &mut Process, name: &str, value: &str) {
+    let entry = format!("{name}={value}");
+    match process.env.iter_mut().find(|entry| entry.split('=').next() == Some(name)) {
+        Some(known) => *known = entry,
+        None => process.env.push(entry),
     }
 }
 

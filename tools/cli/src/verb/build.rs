@@ -5,7 +5,7 @@ use husk_host::app::{self, App};
 use husk_host::pack::{PackRequest, default_cache, pack, pack_rootfs};
 use husk_host::profile;
 use std::error::Error;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -39,7 +39,7 @@ pub(crate) struct Guest {
     #[arg(long)]
     pub(crate) no_fork: bool,
     /// The terminal, where there is one, is the guest's
-    #[arg(short, long)]
+    #[arg(long)]
     pub(crate) tty: bool,
     /// Refuse system calls that are not in the profile: with ENOSYS, or end the process by SIGSYS
     #[arg(long, value_enum, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "errno")]
@@ -76,6 +76,9 @@ pub(crate) struct Options {
     /// The instructions; else Containerfile or Dockerfile in the context, - is standard input
     #[arg(short, long, value_name = "FILE", conflicts_with = "program")]
     file: Option<PathBuf>,
+    /// A name for the image in the store (may be given several times)
+    #[arg(short = 't', long, value_name = "NAME[:TAG]", conflicts_with = "program")]
+    tag: Vec<husk_image::Reference>,
     /// A value for an ARG
     #[arg(long, value_name = "NAME[=VALUE]", conflicts_with = "program")]
     build_arg: Vec<String>,
@@ -97,8 +100,8 @@ pub(crate) struct Options {
     /// The program's root: a directory or an EROFS image
     #[arg(long, value_name = "DIR|IMAGE", requires = "program")]
     rootfs: Option<PathBuf>,
-    /// Where the result goes: an executable, or with oci:DIR an OCI layout
-    #[arg(short, long, value_name = "FILE|oci:DIR")]
+    /// Where the result goes too: an executable, or an OCI layout or archive
+    #[arg(short, long, value_name = "FILE|oci:DIR[:TAG]|oci-archive:FILE|docker-archive:FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]
     guest: Guest,
@@ -281,6 +284,8 @@ fn of_containerfile(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     }
     let request = husk_build::Request {
         front: front.clone(),
+        store: husk_image::Store::open_default().map_err(|error| wrong(&error))?,
+        names: options.tag.clone(),
         containerfile,
         text,
         context,
@@ -292,27 +297,32 @@ fn of_containerfile(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
         run_options,
         epoch,
     };
-    let image = match husk_build::build(&request) {
-        Ok(image) => image,
+    let built = match husk_build::build(&request) {
+        Ok(built) => built,
         Err(error) => {
             eprintln!("husk: build: {error}");
             return Ok(ExitCode::FAILURE);
         }
     };
+    println!("{}", built.image.id());
     let Some(output) = &options.output else {
-        eprintln!(
-            "husk: build: it is built, and kept nowhere: -o FILE makes an executable, -o oci:DIR an OCI layout"
-        );
+        if options.tag.is_empty() {
+            eprintln!(
+                "husk: build: note: without -t NAME or -o FILE the image has no name, and is gone with the next `husk rmi`"
+            );
+        }
         return Ok(ExitCode::SUCCESS);
     };
-    if let Some(dir) = output.as_os_str().as_bytes().strip_prefix(b"oci:") {
-        let digest = husk_build::layout(&image, Path::new(OsStr::from_bytes(dir)), "latest")
-            .map_err(|error| wrong(&error))?;
-        println!("{digest}");
+    if let Some(target) = output
+        .to_str()
+        .filter(|text| husk_image::source::TRANSPORTS.iter().any(|transport| text.starts_with(transport)))
+    {
+        let target = target.parse().map_err(|error: husk_image::ImageError| wrong(&error))?;
+        request.store.save(&built.image, &target, options.tag.first()).map_err(|error| wrong(&error))?;
         return Ok(ExitCode::SUCCESS);
     }
     let name = output.file_name().unwrap_or(output.as_os_str()).to_string_lossy().into_owned();
-    let built = husk_build::executable::<Box<dyn Error>>(&image, &name, &front, output, |app| {
+    let built = husk_build::executable::<Box<dyn Error>>(&built, &name, &front, output, |app| {
         app.args.extend(options.args.iter().map(|arg| arg.clone().into_vec()));
         options.guest.apply(app)
     })?;
