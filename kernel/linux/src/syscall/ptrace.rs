@@ -3,7 +3,7 @@
 use crate::errno::{Errno, SysResult};
 use crate::file::io::{Sink, Source, UserRange, UserRanges};
 use crate::mem::{remote, user};
-use crate::signal::{self, SigInfo, SIGINFO_LEN};
+use crate::signal::{self, SIGINFO_LEN, SigInfo};
 use crate::task::ptrace::{self, Kind, Mode, Registers};
 use crate::task::seccomp::ARCH;
 use crate::task::{Pid, Task, process};
@@ -232,9 +232,8 @@ fn read_set(tracee: &Task, set: u32) -> Result<Vec<u8>, Errno> {
 fn write_set(tracee: &Task, set: u32, bytes: &[u8]) -> Result<(), Errno> {
     ptrace::with_registers(tracee, |registers| match set {
         NT_PRSTATUS => {
-            let word = |index: usize| {
-                u64::from_le_bytes(core::array::from_fn(|byte| bytes[index * 8 + byte]))
-            };
+            let word =
+                |index: usize| u64::from_le_bytes(core::array::from_fn(|byte| bytes[index * 8 + byte]));
             from_words(&core::array::from_fn(word), registers)
         }
         NT_PRFPREG | NT_X86_XSTATE => {
@@ -435,7 +434,8 @@ mod tests {
 
     #[test]
     fn registers_survive_the_way_to_the_tracer_and_back() {
-        let regs = Regs { r15: 1, rax: 2, rip: 0x40_1000, rsp: 3, rflags: 0x246, orig_rax: 4, ..Regs::default() };
+        let regs =
+            Regs { r15: 1, rax: 2, rip: 0x40_1000, rsp: 3, rflags: 0x246, orig_rax: 4, ..Regs::default() };
         let mut registers =
             Registers { regs, fs_base: 0x7000, fpu: Vec::new(), changed: false, fpu_changed: false };
         let words = to_words(&registers);

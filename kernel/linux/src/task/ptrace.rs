@@ -205,9 +205,8 @@ pub fn may_trace(t: &Task, other: &Task) -> bool {
 pub fn find(t: &Arc<Task>, tid: Pid, stopped: bool) -> Result<Arc<Task>, Errno> {
     let tracee = process::find_task(tid).ok_or(Errno::ESRCH)?;
     let tracer = tracee.trace.tracer().ok_or(Errno::ESRCH)?;
-    let commands = |trace: &mut Trace| {
-        trace.stop.as_ref().is_some_and(|stop| stop.resume.is_none() && !stop.listening)
-    };
+    let commands =
+        |trace: &mut Trace| trace.stop.as_ref().is_some_and(|stop| stop.resume.is_none() && !stop.listening);
     if !Arc::ptr_eq(&tracer, t) || stopped && !tracee.trace.with(commands).unwrap_or(false) {
         return Err(Errno::ESRCH);
     }
@@ -316,7 +315,9 @@ pub fn detach(tracee: &Arc<Task>, signo: u32) {
     let Some(trace) = tracee.trace.trace.take() else { return };
     if let Some(tracer) = trace.tracer.upgrade() {
         let tracees = &tracer.process().tracing.tracees;
-        tracees.borrow_mut().retain(|other| other.upgrade().is_some_and(|other| !Arc::ptr_eq(&other, tracee)));
+        tracees
+            .borrow_mut()
+            .retain(|other| other.upgrade().is_some_and(|other| !Arc::ptr_eq(&other, tracee)));
     }
     // A stop that goes on without a tracer: `stop` finds its registers here.
     if let Some(mut stop) = trace.stop {
@@ -332,7 +333,9 @@ pub fn detach(tracee: &Arc<Task>, signo: u32) {
 pub fn task_ends(t: &Arc<Task>, status: i32) {
     let tracees: Vec<Arc<Task>> =
         t.process().tracing.tracees.borrow().iter().filter_map(Weak::upgrade).collect();
-    for tracee in tracees.into_iter().filter(|tracee| tracee.trace.tracer().is_some_and(|own| Arc::ptr_eq(&own, t))) {
+    for tracee in
+        tracees.into_iter().filter(|tracee| tracee.trace.tracer().is_some_and(|own| Arc::ptr_eq(&own, t)))
+    {
         let kill = tracee.trace.has_option(pt::PTRACE_O_EXITKILL);
         detach(&tracee, 0);
         if kill {
@@ -436,8 +439,14 @@ fn registers() -> Registers {
 /// the tracer left it. A killed task does not stop.
 fn stop(t: &Arc<Task>, kind: Kind, code: u32) -> (u32, Kind) {
     let placed = t.trace.with(|trace| {
-        trace.stop =
-            Some(Stop { kind, code, registers: registers(), reported: false, resume: None, listening: false });
+        trace.stop = Some(Stop {
+            kind,
+            code,
+            registers: registers(),
+            reported: false,
+            resume: None,
+            listening: false,
+        });
     });
     if placed.is_none() {
         return (0, kind);
@@ -509,7 +518,7 @@ pub fn interrupt_stop(t: &Arc<Task>) {
 pub fn step_over_call(t: &Arc<Task>) {
     if t.trace.mode() == Some(Mode::Step) {
         t.trace.with(|trace| trace.mode = Mode::Run);
-        let info = SigInfo::fault(raw::SIGTRAP, raw::TRAP_TRACE as i32, context::regs().rip as usize);
+        let info = SigInfo::fault(raw::SIGTRAP, raw::TRAP_BRKPT as i32, context::regs().rip as usize);
         signal::send_to_task(t, info);
     }
 }
