@@ -72,10 +72,11 @@ pub(crate) struct Order {
 const SIGSEGV: i32 = 11;
 const SIGBUS: i32 = 7;
 /// How many bugs are tried on one value in a round.
-const MOST_OF_A_VALUE: usize = 40;
-/// One of `2^RARE` values that input bytes can make at a site triggers a bug there. The window is chosen among all of
-/// them by the secret seed, so that is the chance for any one input that was made without knowing it.
-const RARE: u32 = 26;
+const MOST_OF_A_VALUE: usize = 64;
+/// A run triggers a bug with a chance of one in `2^RARE` at most. A bug's window is chosen by the secret seed among all
+/// values that the input bytes can make, so that holds for any one input that was made without knowing the seed, if it
+/// passes the site no more often than the inputs of the profile.
+const RARE: u32 = 24;
 /// How often what is written is built anew because something does not hold in it.
 const FINAL_BUILDS: usize = 8;
 
@@ -85,6 +86,8 @@ struct Site<'a> {
     value: u32,
     sample: &'a Sample,
     width: u32,
+    /// How often one run passed it at most.
+    passes: u64,
 }
 
 /// A bug on its way.
@@ -288,13 +291,14 @@ impl<'a> Injector<'a> {
                 if sample.expression.bytes().len() < 4 || sample.expression.computations() > 4 {
                     continue;
                 }
-                sites.push(Site { value: number, sample, width });
+                sites.push(Site { value: number, sample, width, passes: value.count_in_run });
             }
         }
-        // Dead: bytes that decided few branches. The median divides, so that a target with few dead bytes has some.
+        // Dead: bytes that decided few branches. The upper quarter is left out, so that a target with few dead bytes has
+        // some sites; which bytes are dead enough is tried.
         let mut liveness: Vec<u64> = sites.iter().map(|site| site.sample.liveness).collect();
         liveness.sort_unstable();
-        let limit = liveness.get(liveness.len() / 2).copied().unwrap_or(0).max(8);
+        let limit = liveness.get(liveness.len() * 3 / 4).copied().unwrap_or(0).max(8);
         let before = sites.len();
         sites.retain(|site| site.sample.liveness <= limit);
         for _ in sites.len()..before {
@@ -344,11 +348,12 @@ impl<'a> Injector<'a> {
         }
         let of_a_byte = if printable { 6 } else { 8 };
         let bits = (u32::try_from(bytes.len())? * of_a_byte).min(decided.count_ones());
-        if bits < RARE + LEAST_PASSED {
-            self.refuse("value that too few input bits decide");
+        let compared = RARE + site.passes.max(1).next_power_of_two().ilog2();
+        if bits < compared + LEAST_PASSED {
+            self.refuse("too few input bits decide the value for how often it is computed");
             return Ok(None);
         }
-        let plan = Plan::choose(random, id, class, site.width, bits - RARE, goal, heap);
+        let plan = Plan::choose(random, id, class, site.width, bits - compared, goal, heap);
         let compared_bits = bits - plan.passed_bits;
         let function = String::new();
         Ok(Some(Planned { plan, site, function, compared_bits, trigger: Vec::new(), signal: SIGSEGV }))
@@ -565,7 +570,7 @@ impl<'a> Injector<'a> {
                 input,
                 changes: one.trigger.clone(),
                 compared_bits: one.compared_bits,
-                passes: self.profile.values.get(&one.site.value).map_or(0, |value| value.count_in_run),
+                passes: one.site.passes,
                 effect: effect(proof, one.signal),
                 certificate: Sha256::digest(&facts).iter().map(|byte| format!("{byte:02x}")).collect(),
                 proof: proof_in_words(proof),
