@@ -1,5 +1,6 @@
 //! The verbs.
 
+mod chaff;
 mod completion;
 
 use std::error::Error;
@@ -7,6 +8,8 @@ use std::process::ExitCode;
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Verb {
+    /// Fill a program with bugs that look exploitable and are certified not to be
+    Chaff(chaff::Options),
     /// Print a shell's completion script
     Completion(completion::Options),
 }
@@ -15,6 +18,7 @@ impl Verb {
     /// Does what was asked for. An error is printed as one line, and Husk's own failure code follows.
     pub(crate) fn run(self) -> Result<ExitCode, Box<dyn Error>> {
         match self {
+            Self::Chaff(options) => chaff::run(&options),
             Self::Completion(options) => completion::run(&options),
         }
     }
