@@ -23,6 +23,7 @@ mod pipe;
 mod poll;
 mod process;
 pub(crate) mod profile;
+mod ptrace;
 mod sched;
 pub(crate) mod seccomp;
 mod signal;

@@ -1,6 +1,7 @@
 //! The verbs.
 
 mod build;
+mod chaff;
 mod completion;
 mod shrink;
 
@@ -13,6 +14,8 @@ pub(crate) enum Verb {
     Build(build::Options),
     /// Make a root smaller: keep what a program needs, and say why
     Shrink(shrink::Options),
+    /// Fill a program with bugs that look exploitable and are certified not to be
+    Chaff(chaff::Options),
     /// Print a shell's completion script
     Completion(completion::Options),
 }
@@ -23,6 +26,7 @@ impl Verb {
         match self {
             Self::Build(options) => build::run(&options),
             Self::Shrink(options) => shrink::run(&options),
+            Self::Chaff(options) => chaff::run(&options),
             Self::Completion(options) => completion::run(&options),
         }
     }
