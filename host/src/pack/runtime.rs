@@ -298,7 +298,7 @@ const READ_FOR_CALLERS: &[(&[&str], &[&str])] = &[
         &["getaddrinfo", "getservbyname", "getservbyport", "getprotobyname", "getservbyname_r"],
         &["/etc/services", "/etc/protocols", "/etc/gai.conf"],
     ),
-    (&["setlocale", "newlocale"], &["/usr/lib/locale/locale-archive", "/usr/share/locale/locale.alias"]),
+    (&["setlocale", "newlocale"], &["/usr/lib/locale/locale-archive"]),
 ];
 
 /// The largest file that is searched for names of libraries.
