@@ -90,6 +90,8 @@ pub struct Request {
     pub area: Area,
     /// MAP_32BIT.
     pub low: bool,
+    /// MAP_NORESERVE: may be more than there is memory for.
+    pub no_reserve: bool,
 }
 
 fn page_up(len: usize) -> Option<usize> {
@@ -218,7 +220,7 @@ impl Space {
             return Err(Errno::ENOMEM);
         }
         let private_writable = !request.area.shared && request.area.protection & PROT_WRITE != 0;
-        if private_writable && len as u64 > start::boot().memory {
+        if private_writable && !request.no_reserve && len as u64 > start::boot().memory {
             return Err(Errno::ENOMEM);
         }
         let address = if request.fixed || request.no_replace {
@@ -481,6 +483,7 @@ impl Space {
             len,
             area,
             low: false,
+            no_reserve: false,
         };
         if fixed.is_none() && !keep {
             if new_len <= old_len {
@@ -556,7 +559,7 @@ impl Space {
             }
             let area = Area::anonymous(PROT_READ | PROT_WRITE, Name::Heap);
             let request =
-                Request { fixed: true, no_replace: true, address: old, len: new - old, area, low: false };
+                Request { fixed: true, no_replace: true, address: old, len: new - old, area, low: false, no_reserve: false };
             if self.map(request).is_err() {
                 return layout.brk;
             }

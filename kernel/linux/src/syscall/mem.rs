@@ -74,6 +74,7 @@ pub(super) fn mmap(
         len,
         area,
         low: flags & raw::MAP_32BIT != 0,
+        no_reserve: flags & raw::MAP_NORESERVE != 0,
     };
     let space = t.space();
     let address = space.map(request)?;

@@ -198,6 +198,7 @@ fn load(t: &Arc<Task>, space: &Arc<Space>, program: &Program, env: &[Vec<u8>]) -
         len: stack_len,
         area: Area::anonymous(protection, Name::Stack),
         low: false,
+        no_reserve: false,
     })?;
     let base =
         if program.interpreter.is_some() { 0x5555_5555_4000 + random_pages(22) } else { 0x5a00_0000_0000 };
