@@ -2,7 +2,7 @@
 
 use crate::boot;
 use crate::errno::SysResult;
-use crate::mem::Bad;
+use crate::mem::{Bad, user};
 use crate::signal::{self, Action};
 use crate::syscall::site::{self, Mended};
 use crate::syscall::{seccomp, table, trace};
@@ -38,6 +38,7 @@ impl Personality for Linux {
     }
 
     fn trap(&self, trap: Trap) {
+        let trap = as_hardware_says(trap);
         if mend(trap) {
             return way_out();
         }
@@ -131,6 +132,17 @@ fn work_off() {
     }
     sched::cover_waiters();
     cpu::take_work();
+}
+
+/// Software KVM answers `int n` with an invalid opcode, hardware with a protection fault that names the vector.
+fn as_hardware_says(trap: Trap) -> Trap {
+    const INT: u8 = 0xcd;
+    let mut code = [0; 2];
+    let at = context::regs().rip as usize;
+    if trap.vector != trap::INVALID_OPCODE || user::copy_in(at, &mut code).is_err() || code[0] != INT {
+        return trap;
+    }
+    Trap { vector: trap::GENERAL_PROTECTION, error: u64::from(code[1]) << 3 | 2, ..trap }
 }
 
 /// What a page fault wanted.
