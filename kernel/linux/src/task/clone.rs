@@ -178,6 +178,10 @@ pub fn clone(t: &Arc<Task>, request: &Request) -> SysResult {
 
 /// The first thing a new task does in the kernel.
 pub fn started(t: &Arc<Task>) {
+    if t.space().settle_after_fork().is_err() {
+        // The child would see what it must not.
+        super::exit::exit_group(t.process(), raw::SIGKILL as i32);
+    }
     if let Some(address) = t.sched.take_child_tid() {
         let _ = user::write(address, &t.tid());
     }
