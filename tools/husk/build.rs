@@ -5,6 +5,7 @@
 //! (text and read-only data) and what is copied into the arena (data).
 
 use std::env;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -23,6 +24,12 @@ fn main() {
         objcopy.args(["-O", "binary", "-j", section]).arg(&kernel).arg(out.join(file));
         run(&mut objcopy);
     }
+    // An incremental build sees what is included by assembly only where the source differs, too.
+    let mut hash = DefaultHasher::new();
+    for file in ["kernel.text", "kernel.data"] {
+        std::fs::read(out.join(file)).expect("objcopy wrote it").hash(&mut hash);
+    }
+    println!("cargo:rustc-env=HUSK_KERNEL_HASH={:016x}", hash.finish());
     let script = var("CARGO_MANIFEST_DIR").join("husk.ld");
     let script = script.display();
     for argument in
