@@ -4,6 +4,7 @@
 
 mod args;
 mod cli;
+mod cpuid;
 mod root;
 mod run;
 mod start;

@@ -141,6 +141,16 @@ fn wait(pid: i32) -> ! {
     }
 }
 
+/// Bytes of memory where the user does not say. KVM keeps a table of all a guest may have, and to make and free it takes
+/// about 0.3 ms a GiB.
+fn default_memory(tender: Tender) -> u64 {
+    const KVM: u64 = 2 << 30;
+    match tender {
+        Tender::Kvm => host::memory_total().min(KVM),
+        _ => host::memory_total(),
+    }
+}
+
 fn become_guest(process: &Process, options: &Options, clock: Sample, root: &crate::root::Root) -> ! {
     let mut env = [core::ptr::null::<u8>(); ENV_MAX];
     let mut count = 0;
@@ -169,7 +179,7 @@ fn become_guest(process: &Process, options: &Options, clock: Sample, root: &crat
         hostname,
         root_fd: root.fd,
         root_len: root.len,
-        memory: options.memory.unwrap_or_else(host::memory_total),
+        memory: options.memory.unwrap_or_else(|| default_memory(options.tender)),
         cpus: options.cpus.unwrap_or_else(crate::root::host_cpus),
         uid,
         gid,
@@ -179,7 +189,9 @@ fn become_guest(process: &Process, options: &Options, clock: Sample, root: &crat
         clock,
     };
     if options.tender == Tender::Kvm {
-        let machine = husk_tender_kvm::Machine { text: kernel_text(), control: None, cpuid: None };
+        let mut kept = crate::cpuid::Kept::new();
+        let cpuid = crate::cpuid::supported(process, &mut kept);
+        let machine = husk_tender_kvm::Machine { text: kernel_text(), control: None, cpuid };
         let error = husk_tender_kvm::run(&config, &machine);
         let mut text = Text { bytes: [0; 256], len: 0 };
         let _ = core::fmt::write(&mut text, format_args!("{error}"));

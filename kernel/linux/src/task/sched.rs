@@ -347,6 +347,13 @@ pub fn start(task: Arc<Task>) {
 }
 
 fn provide_cpu(group: &Arc<Group>) {
+    if group.queue.borrow().len() == 1 && group.is_mine() && !group.starting.get() {
+        let free = with_cpu(cpu::index(), |cpu| cpu.current.is_none() && !cpu.ticker);
+        if free {
+            // This vCPU takes it when it is done here.
+            return;
+        }
+    }
     if let Some(index) = group.idle_cpu() {
         if may_leave_to_waker(group) {
             // Decided when it is about to leave the kernel, if it does.
