@@ -48,6 +48,9 @@ pub(super) struct Cpu {
     overhead: AtomicU64,
 }
 
+// The vDSO's getcpu reads it.
+const _: () = assert!(core::mem::offset_of!(Cpu, index) == 36);
+
 /// Most vCPUs of all host processes together.
 pub const CPUS: usize = 4096;
 
