@@ -3,4 +3,5 @@
 //! Everything here runs before a tender is sealed, with the invoking user's rights, and never inside a guest.
 #![forbid(unsafe_code)]
 
+pub mod check;
 pub mod pack;

@@ -71,6 +71,21 @@ fn open_kvm() -> Result<i32, Error> {
     result.map(|fd| fd as i32).map_err(Error::NoKvm)
 }
 
+/// Whether this host's KVM can run guests, found out by making a machine and letting it go.
+pub fn check() -> Result<(), Error> {
+    let kvm = open_kvm()?;
+    let made = vcpu::check_extensions(kvm).and_then(|()| {
+        // SAFETY: machine type 0, no pointer.
+        let vm = unsafe { host::ioctl(kvm, kvm::CREATE_VM, 0) };
+        vm.map_err(|errno| Error::Host("KVM_CREATE_VM", errno))
+    });
+    for fd in made.into_iter().chain([kvm as usize]) {
+        // SAFETY: the descriptors were made above, and nobody else knows them.
+        let _ = unsafe { host::call(Sysno::close, [fd, 0, 0, 0, 0, 0]) };
+    }
+    made.map(|_| ())
+}
+
 /// Runs a guest to its end: the process exits with the guest's code, or 125 when the guest's kernel breaks down. Returns
 /// only when the guest could not be started. The calling process must have a single thread; all of it becomes the guest.
 pub fn run(config: &Config<'_>, machine: &Machine<'_>) -> Error {

@@ -8,3 +8,4 @@ pub mod clock;
 pub mod config;
 pub mod gate;
 pub mod host;
+pub mod probe;

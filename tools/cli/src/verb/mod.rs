@@ -1,5 +1,6 @@
 //! The verbs.
 
+mod check;
 mod completion;
 
 use std::error::Error;
@@ -7,6 +8,8 @@ use std::process::ExitCode;
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Verb {
+    /// Say what this machine offers, and which tender would be taken
+    Check(check::Options),
     /// Print a shell's completion script
     Completion(completion::Options),
 }
@@ -15,7 +18,16 @@ impl Verb {
     /// Does what was asked for. An error is printed as one line, and Husk's own failure code follows.
     pub(crate) fn run(self) -> Result<ExitCode, Box<dyn Error>> {
         match self {
+            Self::Check(options) => check::run(&options),
             Self::Completion(options) => completion::run(&options),
         }
     }
+}
+
+/// How a verb prints a table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    #[default]
+    Table,
+    Json,
 }
