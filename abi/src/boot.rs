@@ -40,6 +40,14 @@ pub const FLAG_TRACE: u64 = 1 << 1;
 pub const FLAG_NO_PATCH: u64 = 1 << 2;
 /// The program's stdin is a terminal that the guest shall own (`husk run -t`).
 pub const FLAG_TERMINAL: u64 = 1 << 3;
+/// Count system calls instead of printing them, and print a table at the end (`husk trace -c`).
+pub const FLAG_TRACE_COUNT: u64 = 1 << 16;
+/// Show how long each system call took (`husk trace -T`).
+pub const FLAG_TRACE_SPENT: u64 = 1 << 17;
+/// Let the kernel panic when process 1 is about to start, so that a test sees what a user is told.
+pub const FLAG_TEST_PANIC: u64 = 1 << 18;
+/// The same by an access to an address that is none.
+pub const FLAG_TEST_FAULT: u64 = 1 << 19;
 
 /// The fixed part of the boot block.
 #[derive(Clone, Copy, Debug, Default)]
@@ -86,6 +94,12 @@ pub struct Boot {
     pub env: Text,
     pub cwd: Text,
     pub hostname: Text,
+    /// Which system calls to trace, as strace's `-e` has it; none: all.
+    pub trace: Text,
+    /// Most bytes of a string in a trace; 0: the kernel's choice.
+    pub trace_strings: u32,
+    /// Descriptor that traces are written to: stderr, or `gate::TRACE` (kvm), or a descriptor of the host (process).
+    pub trace_fd: i32,
     /// /proc/cpuinfo's "model name" of the host.
     pub cpu_model: Text,
     pub seed: [u8; 32],

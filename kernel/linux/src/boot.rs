@@ -2,6 +2,7 @@
 
 use crate::file::table::FdTable;
 use crate::mem::Space;
+use crate::syscall::trace;
 use crate::task::cred::Cred;
 use crate::task::sched::{self, Entity, Group};
 use crate::task::{Task, exec, process};
@@ -41,6 +42,9 @@ fn fail(code: i32, what: core::fmt::Arguments<'_>) -> ! {
 /// First kernel code of process 1's task: files, then the program.
 pub(crate) fn init(t: &Arc<Task>) {
     let boot = start::boot();
+    if let Err(why) = trace::init() {
+        fail(125, format_args!("trace: {why}"));
+    }
     fs::proc::register();
     fs::sys::register();
     tty::register();

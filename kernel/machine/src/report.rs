@@ -1,4 +1,4 @@
-//! What the kernel says on the guest's stderr on its own account: panics and traces.
+//! What the kernel says on the own account: panics on the guest's stderr, and traces.
 
 #[cfg(husk_image)]
 mod image {
@@ -30,6 +30,11 @@ mod image {
             }
             Ok(())
         }
+    }
+
+    /// Writes text to where traces go.
+    pub fn trace(text: &str) {
+        gate::write_all(boot().trace_fd, text.as_bytes());
     }
 
     /// Prints on the guest's stderr.
@@ -76,7 +81,13 @@ mod image {
 }
 
 #[cfg(husk_image)]
-pub use image::{panic, print};
+pub use image::{panic, print, trace};
+
+/// Writes text to where traces go.
+#[cfg(not(husk_image))]
+pub fn trace(text: &str) {
+    std::eprint!("{text}");
+}
 
 /// Prints on stderr.
 #[cfg(not(husk_image))]

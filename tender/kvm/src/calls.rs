@@ -5,11 +5,11 @@
 
 use crate::host;
 use crate::memory::Memory;
-use crate::seal::POLLS_MAX;
 use crate::vcpu::{Guest, Vcpu};
 use core::fmt::{self, Write};
 use husk_abi::boot::Boot;
-use husk_abi::gate::{Call, Number};
+use husk_abi::gate::{Call, Number, TRACE};
+use husk_tender::confine::POLLS_MAX;
 use linux_raw_sys::errno;
 use linux_raw_sys::general as raw;
 use syscalls::Sysno;
@@ -83,6 +83,10 @@ impl Guest {
         let fd = match (number, call.c) {
             (Sysno::write, 1 | 2) | (Sysno::read, 0) => call.c as i32,
             (_, CONTROL) => match self.control {
+                Some(fd) => fd,
+                None => return error(errno::EBADF),
+            },
+            (Sysno::write, TRACE) => match self.trace {
                 Some(fd) => fd,
                 None => return error(errno::EBADF),
             },

@@ -49,12 +49,17 @@ pub enum Error {
     Config(&'static str),
 }
 
+/// What a host error means.
+fn text(errno: Errno) -> &'static str {
+    errno.description().or(errno.name()).unwrap_or("unknown error")
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoKvm(errno) => write!(out, "/dev/kvm: {errno}"),
+            Self::NoKvm(errno) => write!(out, "/dev/kvm: {}", text(*errno)),
             Self::KvmTooOld(what) => write!(out, "this KVM has no {what}"),
-            Self::Host(what, errno) => write!(out, "{what}: {errno}"),
+            Self::Host(what, errno) => write!(out, "{what}: {}", text(*errno)),
             Self::KernelImage => write!(out, "the kernel image is damaged or of another version"),
             Self::Config(what) => write!(out, "{what}"),
         }
@@ -132,10 +137,13 @@ fn start(config: &Config<'_>, machine: &Machine<'_>) -> Result<core::convert::In
         boot.arena_len = arena_len as u64;
         boot.arena_fd = -1;
         boot.root_fd = -1;
+        if config.trace_fd.is_some() {
+            boot.trace_fd = husk_abi::gate::TRACE as i32;
+        }
         boot.xsave_mask = vcpu::xsave_mask(cpuid);
         clock = Clock::from_boot(boot);
     });
     written.map_err(|_| Error::Config("arguments and environment do not fit into the boot block"))?;
     memory.close_boot()?;
-    vcpu::enter(vcpus, memory, clock, machine.control)
+    vcpu::enter(vcpus, memory, clock, machine.control, config.trace_fd)
 }

@@ -34,6 +34,7 @@ pub enum Check {
 pub enum Descriptor {
     Arena,
     Root,
+    Trace,
 }
 
 /// A host call that is allowed when all checks hold. Several rows may name one call.

@@ -52,8 +52,18 @@ pub struct Config<'a> {
     pub umask: u32,
     /// FLAG_* of the boot block.
     pub flags: u64,
+    /// Where traces go, if not to stderr.
+    pub trace_fd: Option<i32>,
+    /// Which system calls to trace, as strace's `-e` has it; none: all.
+    pub trace: Option<&'a CStr>,
+    /// Most bytes of a string in a trace; 0: the kernel's choice.
+    pub trace_strings: u32,
     /// AT_HWCAP of this process.
     pub hwcap: u64,
+    /// Tells the guests of one host apart: the id of a process that lives as long as the guest.
+    pub number: u32,
+    /// This process has a user namespace of its own.
+    pub own_users: bool,
     /// A reading of the clocks, the longer ago the better.
     pub clock: Sample,
 }
@@ -129,6 +139,8 @@ pub fn write_boot(
         uid: config.uid,
         gid: config.gid,
         umask: config.umask,
+        trace_fd: config.trace_fd.unwrap_or(2),
+        trace_strings: config.trace_strings,
         ..Boot::default()
     };
     for (fd, stdio) in boot.stdio.iter_mut().enumerate() {
@@ -145,6 +157,9 @@ pub fn write_boot(
     writer.push_all(&mut boot.env, config.env)?;
     writer.push(&mut boot.cwd, config.cwd)?;
     writer.push(&mut boot.hostname, config.hostname)?;
+    if let Some(trace) = config.trace {
+        writer.push(&mut boot.trace, trace)?;
+    }
     fixed(&mut boot);
     // SAFETY: the block is longer than `Boot`, which is plain data.
     unsafe { block.as_mut_ptr().cast::<Boot>().write_unaligned(boot) };

@@ -14,6 +14,7 @@ use husk_abi::layout::{
 };
 use husk_tender::bpf::{Descriptor, Filter};
 use husk_tender::config::{self, Config, FORWARDED};
+use husk_tender::confine;
 use husk_tender::host::{self, HostErrno};
 use linux_raw_sys::{general as raw, prctl as raw_prctl};
 use syscalls::Sysno;
@@ -140,26 +141,12 @@ fn take_signals() -> Result<(), Failure> {
     }
 }
 
-/// An unprivileged identity for guests that root starts.
-const NOBODY: usize = 65534;
-
+/// Gives up all that the guest needs no more, and installs the filter.
 fn seal(config: &Config<'_>, arena_fd: i32) -> Result<(), Failure> {
-    // SAFETY: calls on numbers only; descriptors above 2 that are closed belong to nobody any more.
-    unsafe {
-        let (low, high) = (arena_fd.min(config.root_fd) as usize, arena_fd.max(config.root_fd) as usize);
-        for (first, last) in
-            [(3, low.wrapping_sub(1)), (low + 1, high.wrapping_sub(1)), (high + 1, u32::MAX as usize)]
-        {
-            if first <= last && last != usize::MAX {
-                tried("close descriptors", host::call(Sysno::close_range, [first, last, 0, 0, 0, 0]))?;
-            }
-        }
-        if host::call(Sysno::geteuid, [0; 6]) == Ok(0) {
-            tried("drop groups", host::call(Sysno::setgroups, [0; 6]))?;
-            tried("drop the group", host::call(Sysno::setresgid, [NOBODY, NOBODY, NOBODY, 0, 0, 0]))?;
-            tried("drop the user", host::call(Sysno::setresuid, [NOBODY, NOBODY, NOBODY, 0, 0, 0]))?;
-        }
-    }
+    let trace_fd = config.trace_fd.unwrap_or(-1);
+    let mut keep = [0, 1, 2, arena_fd, config.root_fd, trace_fd];
+    confine::confine(&mut keep, config.number as usize, config.own_users)
+        .map_err(|(what, error)| Failure { what, error })?;
     let may_fork = config.flags & FLAG_FORK != 0;
     if may_fork {
         // This is process 1 of its namespace, so all of the guest ends with it when the `husk` that waits is killed. A
@@ -169,9 +156,11 @@ fn seal(config: &Config<'_>, arena_fd: i32) -> Result<(), Failure> {
         tried("tie the guest to its parent", unsafe { host::call(Sysno::prctl, args) })?;
     }
     let rows = table::ROWS.iter().chain(if may_fork { table::FORK_ROWS } else { &[] });
+    let rows = rows.chain(if trace_fd > 2 { table::TRACE_ROWS } else { &[] });
     let mut filter = Filter::of_rows(rows, |descriptor| match descriptor {
         Descriptor::Arena => arena_fd as u32,
         Descriptor::Root => config.root_fd as u32,
+        Descriptor::Trace => trace_fd as u32,
     });
     tried("install the filter", filter.install())
 }

@@ -5,7 +5,7 @@
 
 use husk_abi::gate::flags;
 use husk_tender::bpf::Check::{AtMost, Descriptor, Equal, InGuest, Low};
-use husk_tender::bpf::Descriptor::{Arena, Root};
+use husk_tender::bpf::Descriptor::{Arena, Root, Trace};
 use husk_tender::bpf::Row;
 use linux_raw_sys::general as raw;
 
@@ -51,4 +51,9 @@ pub static ROWS: &[Row] = rows! {
 /// What a guest needs whose manifest lets it fork.
 pub static FORK_ROWS: &[Row] = rows! {
     __NR_clone [Equal(0, flags::CLONE_PROCESS as u64)] "a further guest process";
+};
+
+/// What a guest needs whose system calls are traced to a file.
+pub static TRACE_ROWS: &[Row] = rows! {
+    __NR_write [Descriptor(0, Trace)] "the trace";
 };

@@ -1,12 +1,16 @@
 //! `husk run`: from the command line to the guest, and the wait for its end.
 
-use crate::args::{self, Options, Tender};
+use crate::args::{self, Fault, Options, Tender};
 use crate::start::{Process, kernel_data, kernel_text};
 use core::ffi::CStr;
-use husk_abi::boot::{FLAG_FORK, FLAG_NO_PATCH, FLAG_TERMINAL, FLAG_TRACE};
+use husk_abi::boot::{
+    FLAG_FORK, FLAG_NO_PATCH, FLAG_TERMINAL, FLAG_TEST_FAULT, FLAG_TEST_PANIC, FLAG_TRACE, FLAG_TRACE_COUNT,
+    FLAG_TRACE_SPENT,
+};
+use husk_options::{Opt, RUN, TRACE};
 use husk_tender::clock::{self, Sample};
 use husk_tender::config::{Config, FORWARDED, Kernel, Strings};
-use husk_tender::host;
+use husk_tender::host::{self, HostErrno};
 use linux_raw_sys::auxvec::AT_HWCAP;
 use linux_raw_sys::general as raw;
 
@@ -52,12 +56,27 @@ pub(crate) fn main(process: &Process) -> ! {
     // SAFETY: the host gives C strings.
     let verb = process.args.get(1).map(|verb| unsafe { CStr::from_ptr(verb.cast()) }.to_bytes());
     match verb {
-        Some(b"run") => match args::parse(process.args, 2) {
-            Ok(options) => run(process, &options, clock),
-            Err((problem, argument)) => {
-                fail(&[b"run: ", argument.to_bytes(), b": ", problem.text().as_bytes(), b"; see `husk help`"])
+        Some(verb @ (b"run" | b"trace")) => {
+            let is_trace = verb == b"trace";
+            let tables: &[&[Opt]] = if is_trace { &[TRACE, RUN] } else { &[RUN] };
+            match args::parse(process.args, 2, tables) {
+                Ok(options) if options.help => crate::cli::exec(process),
+                Ok(mut options) => {
+                    options.trace |= is_trace;
+                    run(process, &options, clock)
+                }
+                Err((problem, argument)) => fail(&[
+                    verb,
+                    b": ",
+                    argument.to_bytes(),
+                    b": ",
+                    problem.text().as_bytes(),
+                    b"; see `husk ",
+                    verb,
+                    b" --help`",
+                ]),
             }
-        },
+        }
         _ => crate::cli::exec(process),
     }
 }
@@ -65,8 +84,10 @@ pub(crate) fn main(process: &Process) -> ! {
 fn run(process: &Process, options: &Options, clock: Sample) -> ! {
     let root = crate::root::open(process, options);
     // In the kvm tender guest processes are none of the host's.
+    // SAFETY: no pointers.
+    let number = unsafe { host::call(syscalls::Sysno::getpid, [0; 6]) }.unwrap_or(0) as u32;
     if !options.may_fork || options.tender == Tender::Kvm {
-        become_guest(process, options, clock, &root);
+        become_guest(process, options, clock, &root, number, false);
     }
     // A guest that may fork is process 1 of a PID namespace, so that nothing of it outlives it.
     // SAFETY: no pointers.
@@ -75,7 +96,7 @@ fn run(process: &Process, options: &Options, clock: Sample) -> ! {
     take_forwarded();
     // SAFETY: this process has one thread.
     match unsafe { host::fork(flags) } {
-        Ok(0) => become_guest(process, options, clock, &root),
+        Ok(0) => become_guest(process, options, clock, &root, number, uid != 0),
         Ok(pid) => wait(pid),
         Err(error) => fail(&[
             b"run: cannot make a process namespace for the guest: ",
@@ -141,7 +162,28 @@ fn wait(pid: i32) -> ! {
     }
 }
 
-fn become_guest(process: &Process, options: &Options, clock: Sample, root: &crate::root::Root) -> ! {
+/// The file that a trace goes to.
+fn create(path: &CStr) -> i32 {
+    match host::create(path) {
+        Ok(fd) => fd,
+        Err(error) => fail(&[b"trace: ", path.to_bytes(), b": ", text(error)]),
+    }
+}
+
+/// What a host error means.
+fn text(error: HostErrno) -> &'static [u8] {
+    error.description().or(error.name()).unwrap_or("unknown error").as_bytes()
+}
+
+/// `number`: the id of a process that lives as long as the guest. `own_users`: this process has a user namespace.
+fn become_guest(
+    process: &Process,
+    options: &Options,
+    clock: Sample,
+    root: &crate::root::Root,
+    number: u32,
+    own_users: bool,
+) -> ! {
     let mut env = [core::ptr::null::<u8>(); ENV_MAX];
     let mut count = 0;
     for entry in process.env.iter().chain(options.env.as_slice()).take(ENV_MAX) {
@@ -154,6 +196,10 @@ fn become_guest(process: &Process, options: &Options, clock: Sample, root: &crat
         (options.trace, FLAG_TRACE),
         (!options.patch, FLAG_NO_PATCH),
         (options.terminal, FLAG_TERMINAL),
+        (options.count, FLAG_TRACE_COUNT),
+        (options.spent, FLAG_TRACE_SPENT),
+        (options.fault == Some(Fault::Panic), FLAG_TEST_PANIC),
+        (options.fault == Some(Fault::Access), FLAG_TEST_FAULT),
     ] {
         flags |= if on { flag } else { 0 };
     }
@@ -175,6 +221,11 @@ fn become_guest(process: &Process, options: &Options, clock: Sample, root: &crat
         gid,
         umask: 0o022,
         flags,
+        trace_fd: options.output.map(create),
+        trace: options.expression,
+        trace_strings: options.string_size.unwrap_or(0),
+        number,
+        own_users,
         hwcap: process.aux(AT_HWCAP) as u64,
         clock,
     };

@@ -185,6 +185,11 @@ pub(crate) fn config(scripts: &[Vec<Call>], root: Option<(&OwnedFd, usize)>) -> 
         gid: 0,
         umask: 0,
         flags: 0,
+        number: std::process::id(),
+        own_users: false,
+        trace_fd: None,
+        trace: None,
+        trace_strings: 0,
         hwcap: 0,
         clock: husk_tender::clock::sample(),
     }

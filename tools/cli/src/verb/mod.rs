@@ -2,12 +2,17 @@
 
 mod check;
 mod completion;
+mod run;
 
 use std::error::Error;
 use std::process::ExitCode;
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Verb {
+    /// Run a program in a guest of its own
+    Run(run::Run),
+    /// Run a program in a guest of its own and print its system calls, as strace does
+    Trace(run::Trace),
     /// Say what this machine offers, and which tender would be taken
     Check(check::Options),
     /// Print a shell's completion script
@@ -18,6 +23,7 @@ impl Verb {
     /// Does what was asked for. An error is printed as one line, and Husk's own failure code follows.
     pub(crate) fn run(self) -> Result<ExitCode, Box<dyn Error>> {
         match self {
+            Self::Run(run::Run) | Self::Trace(run::Trace) => run::run(),
             Self::Check(options) => check::run(&options),
             Self::Completion(options) => completion::run(&options),
         }
