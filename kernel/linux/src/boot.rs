@@ -65,6 +65,7 @@ pub(crate) fn init(t: &Arc<Task>) {
         let cwd = String::from_utf8_lossy(&cwd).into_owned();
         fail(125, format_args!("cannot enter the working directory {cwd}: {error:?}"));
     }
+    trace::started(&program, &args, env.len());
     let loaded = fs::open_exec(t, &program).and_then(|file| exec::execve(t, file, &program, args, &env));
     if let Err(error) = loaded {
         let code = if error == crate::errno::Errno::ENOENT { 127 } else { 126 };

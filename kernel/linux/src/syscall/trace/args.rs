@@ -50,7 +50,6 @@ enum Kind {
     VectorsIn(usize),
     VectorsOut(usize),
     PollsIn(usize),
-    PollsOut(usize),
     /// An address whose length is this argument.
     AddressIn(usize),
     /// The same, its length behind a pointer.
@@ -85,7 +84,6 @@ impl Kind {
                 | Self::PairOut
                 | Self::StatusOut
                 | Self::VectorsOut(_)
-                | Self::PollsOut(_)
                 | Self::AddressOut(_)
                 | Self::LimitOut
                 | Self::EpollsOut
@@ -133,9 +131,10 @@ fn kind_of(call: &str, name: &str, ty: &str, index: usize) -> Kind {
         ("epoll_ctl", "operation") => K::One(flags::EPOLL_OP),
         ("epoll_ctl", "event") => K::EpollIn,
         ("epoll_wait" | "epoll_pwait" | "epoll_pwait2", "events") => K::EpollsOut,
-        ("timerfd_create" | "signalfd4" | "accept4" | "inotify_init1", "flags") => {
-            K::Bits(flags::SOCKET_FLAGS)
-        }
+        ("accept4", "flags") => K::Bits(flags::SOCKET_FLAGS),
+        ("timerfd_create", "flags") => K::Bits(flags::TIMERFD),
+        ("signalfd4", "flags") => K::Bits(flags::SIGNALFD),
+        ("inotify_init1", "flags") => K::Bits(flags::INOTIFY_INIT),
         ("clone", "flags") => K::CloneFlags,
         ("unshare", "flags") | ("setns", "nstype") => K::Bits(flags::CLONE),
         ("clone3", "args") => K::CloneArgs,
@@ -459,7 +458,7 @@ impl<'a> Call<'a> {
             Kind::StatusOut => write_status(out, user::read::<i32>(value).ok()?),
             Kind::VectorsIn(len) => write_vectors(out, value, count(len), usize::MAX)?,
             Kind::VectorsOut(len) => write_vectors(out, value, count(len), done)?,
-            Kind::PollsIn(len) | Kind::PollsOut(len) => write_polls(out, value, count(len), false),
+            Kind::PollsIn(len) => write_polls(out, value, count(len), false),
             Kind::AddressIn(len) => write_address(out, value, count(len))?,
             Kind::AddressOut(len) => {
                 let len = user::read::<u32>(count(len)).ok()? as usize;

@@ -23,6 +23,7 @@ use husk_abi::boot::{FLAG_TRACE, FLAG_TRACE_COUNT, FLAG_TRACE_SPENT};
 use husk_machine::cell::KCell;
 use husk_machine::global::Global;
 use husk_machine::{report, start};
+use linux_raw_sys::general as raw;
 
 #[derive(Default)]
 struct State {
@@ -202,6 +203,22 @@ pub fn signal(t: &Task, info: &SigInfo) {
     };
     text.push_str("} ---\n");
     note(t.tid(), &text);
+}
+
+/// Process 1 has its program: the line that strace begins with.
+pub fn started(program: &[u8], arguments: &[Vec<u8>], variables: usize) {
+    let wanted = STATE.borrow().wanted.as_ref().is_none_or(|set| set.contains(u64::from(raw::__NR_execve)));
+    if !enabled() || counting() || !wanted {
+        return;
+    }
+    let mut text = String::from("execve(");
+    args::write_quoted(&mut text, program);
+    for (index, argument) in arguments.iter().enumerate() {
+        text.push_str(if index > 0 { ", " } else { ", [" });
+        args::write_quoted(&mut text, argument);
+    }
+    let _ = writeln!(text, "], /* {variables} vars */) = 0");
+    note(1, &text);
 }
 
 /// A task ends with this wait status.

@@ -29,7 +29,7 @@ fn flags_and_constants_have_their_names() {
     assert_eq!(before(raw::__NR_clone, [0x11, 0, 0, 0, 0, 0]), "clone(SIGCHLD, NULL, NULL, NULL, NULL");
     assert_eq!(
         before(raw::__NR_socket, [1, 0x80001, 0, 0, 0, 0]),
-        "socket(AF_UNIX, SOCK_STREAM|O_CLOEXEC, 0"
+        "socket(AF_UNIX, SOCK_STREAM|SOCK_CLOEXEC, 0"
     );
     assert_eq!(
         before(raw::__NR_futex, [0x1000, 0x80, 1, 0, 0, 0]),
