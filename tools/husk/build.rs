@@ -4,7 +4,10 @@
 //! own, linked by the system's `ld` at its fixed address, and split by `objcopy` into what is mapped from the executable
 //! (text and read-only data) and what is copied into the arena (data).
 
+use std::collections::hash_map::DefaultHasher;
 use std::env;
+use std::fs;
+use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -23,6 +26,12 @@ fn main() {
         objcopy.args(["-O", "binary", "-j", section]).arg(&kernel).arg(out.join(file));
         run(&mut objcopy);
     }
+    // The compiler does not look into what assembly includes: without this an incremental build keeps the old kernel.
+    let mut key = DefaultHasher::new();
+    for file in ["kernel.text", "kernel.data"] {
+        fs::read(out.join(file)).expect("objcopy wrote the file").hash(&mut key);
+    }
+    println!("cargo:rustc-env=HUSK_KERNEL_KEY={:016x}", key.finish());
     let script = var("CARGO_MANIFEST_DIR").join("husk.ld");
     let script = script.display();
     for argument in

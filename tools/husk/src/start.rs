@@ -18,6 +18,7 @@ global_asm!(
 
 global_asm!(
     ".pushsection .husk_kernel,\"ax\",@progbits",
+    concat!("# ", env!("HUSK_KERNEL_KEY")),
     concat!(".incbin \"", env!("OUT_DIR"), "/kernel.text\""),
     ".popsection",
     ".pushsection .rodata.kernel_data,\"a\",@progbits",
