@@ -38,7 +38,7 @@ pub const FLAG_FORK: u64 = 1 << 0;
 pub const FLAG_TRACE: u64 = 1 << 1;
 /// Do not patch call sites (for measuring and debugging).
 pub const FLAG_NO_PATCH: u64 = 1 << 2;
-/// The program's stdin is a terminal that the guest shall own (`husk run -t`).
+/// The host's terminal is in raw mode: the guest's line discipline does everything.
 pub const FLAG_TERMINAL: u64 = 1 << 3;
 /// Count system calls instead of printing them, and print a table at the end (`husk trace -c`).
 pub const FLAG_TRACE_COUNT: u64 = 1 << 16;
@@ -48,6 +48,11 @@ pub const FLAG_TRACE_SPENT: u64 = 1 << 17;
 pub const FLAG_TEST_PANIC: u64 = 1 << 18;
 /// The same by an access to an address that is none.
 pub const FLAG_TEST_FAULT: u64 = 1 << 19;
+
+/// Host signal whose value is the size of the terminal: rows, columns, pixels, 16 bits each, with `SIZE_MARK` set.
+pub const SIZE_SIGNAL: u32 = 40;
+/// Tells a terminal without a size from none.
+pub const SIZE_MARK: u64 = 1 << 63;
 
 /// The fixed part of the boot block.
 #[derive(Clone, Copy, Debug, Default)]
@@ -100,6 +105,8 @@ pub struct Boot {
     pub trace_strings: u32,
     /// Descriptor that traces are written to: stderr, or `gate::TRACE` (kvm), or a descriptor of the host (process).
     pub trace_fd: i32,
+    /// Where a byte asks the parent process to stop with the guest, or -1: as `trace_fd`, `gate::WISH`.
+    pub wish_fd: i32,
     /// /proc/cpuinfo's "model name" of the host.
     pub cpu_model: Text,
     pub seed: [u8; 32],

@@ -5,6 +5,7 @@ mod image {
     use crate::image::{cpu, gate, start::boot};
     use core::fmt::{self, Write};
     use core::sync::atomic::{AtomicBool, Ordering};
+    use husk_abi::boot::FLAG_TERMINAL;
 
     /// Formats into a fixed buffer and writes when it is full: no memory is needed.
     struct Console {
@@ -22,8 +23,13 @@ mod image {
     impl Write for Console {
         fn write_str(&mut self, text: &str) -> fmt::Result {
             for byte in text.bytes() {
-                if self.len == self.buffer.len() {
+                if self.len + 1 >= self.buffer.len() {
                     self.flush();
+                }
+                if byte == b'\n' && boot().flags & FLAG_TERMINAL != 0 {
+                    // Nobody else returns the carriage of a terminal in raw mode.
+                    self.buffer[self.len] = b'\r';
+                    self.len += 1;
                 }
                 self.buffer[self.len] = byte;
                 self.len += 1;
@@ -34,7 +40,10 @@ mod image {
 
     /// Writes text to where traces go.
     pub fn trace(text: &str) {
-        gate::write_all(boot().trace_fd, text.as_bytes());
+        match boot().trace_fd {
+            2 => print(format_args!("{text}")),
+            fd => gate::write_all(fd, text.as_bytes()),
+        }
     }
 
     /// Prints on the guest's stderr.

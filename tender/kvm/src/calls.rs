@@ -8,7 +8,7 @@ use crate::memory::Memory;
 use crate::vcpu::{Guest, Vcpu};
 use core::fmt::{self, Write};
 use husk_abi::boot::Boot;
-use husk_abi::gate::{Call, Number, TRACE};
+use husk_abi::gate::{Call, Number, TRACE, WISH};
 use husk_tender::confine::POLLS_MAX;
 use linux_raw_sys::errno;
 use linux_raw_sys::general as raw;
@@ -86,7 +86,7 @@ impl Guest {
                 Some(fd) => fd,
                 None => return error(errno::EBADF),
             },
-            (Sysno::write, TRACE) => match self.trace {
+            (Sysno::write, TRACE | WISH) => match if call.c == TRACE { self.trace } else { self.wish } {
                 Some(fd) => fd,
                 None => return error(errno::EBADF),
             },

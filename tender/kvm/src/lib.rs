@@ -140,10 +140,13 @@ fn start(config: &Config<'_>, machine: &Machine<'_>) -> Result<core::convert::In
         if config.trace_fd.is_some() {
             boot.trace_fd = husk_abi::gate::TRACE as i32;
         }
+        if config.wish_fd.is_some() {
+            boot.wish_fd = husk_abi::gate::WISH as i32;
+        }
         boot.xsave_mask = vcpu::xsave_mask(cpuid);
         clock = Clock::from_boot(boot);
     });
     written.map_err(|_| Error::Config("arguments and environment do not fit into the boot block"))?;
     memory.close_boot()?;
-    vcpu::enter(vcpus, memory, clock, machine.control, config.trace_fd)
+    vcpu::enter(vcpus, memory, clock, config, machine.control)
 }

@@ -7,7 +7,6 @@
 use crate::Error;
 use crate::host;
 use crate::kvm;
-use husk_tender::confine;
 use linux_raw_sys::general as raw;
 use syscalls::Sysno;
 
@@ -164,13 +163,6 @@ impl Filter {
     }
 }
 
-/// The part that threads inherit, before they are made. `keep`: descriptors that stay open.
-pub(crate) fn confine(keep: &mut [i32]) -> Result<(), Error> {
-    // SAFETY: no argument.
-    let number = unsafe { host::call(Sysno::getpid, [0; 6]) }.unwrap_or(0);
-    confine::confine(keep, number, false).map_err(|(what, errno)| Error::Host(what, errno))
-}
-
 /// Installs the filter on all threads of the process. Nothing but `host::sealed` works afterwards.
 pub(crate) fn seal(arena: (usize, usize)) -> Result<(), Error> {
     const SET_MODE_FILTER: usize = 1;
@@ -194,6 +186,7 @@ pub(crate) fn seal(arena: (usize, usize)) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use husk_tender::confine;
 
     /// What the filter answers, by an interpreter of the instructions it uses.
     fn run(filter: &Filter, data: &[u8; 64]) -> u32 {
@@ -270,13 +263,21 @@ mod tests {
         assert_eq!(ask(madvise, [start, 4096, 14], CALL), KILL);
     }
 
+    /// What comes before the filter.
+    fn confine() -> Result<(), confine::Failed> {
+        confine::deny_files()?;
+        confine::drop_identity(1)?;
+        confine::drop_capabilities()?;
+        confine::close_others(&mut [0, 1, 2])
+    }
+
     /// Seals a child, which then makes one call from the right instruction, and ends by itself if it still can.
     fn sealed_child_calls(number: usize, arguments: [usize; 5]) -> i32 {
         // SAFETY: the child makes system calls only; the parent waits for it.
         unsafe {
             let pid = libc::fork();
             if pid == 0 {
-                if confine(&mut [0, 1, 2]).is_err() || seal(ARENA).is_err() {
+                if confine().is_err() || seal(ARENA).is_err() {
                     libc::_exit(9);
                 }
                 host::sealed_number(number, arguments);
@@ -324,7 +325,7 @@ mod tests {
         let status = unsafe {
             let pid = libc::fork();
             if pid == 0 {
-                if confine(&mut [0, 1, 2]).is_err() || seal(ARENA).is_err() {
+                if confine().is_err() || seal(ARENA).is_err() {
                     libc::_exit(9);
                 }
                 libc::syscall(libc::SYS_exit_group, 0);

@@ -35,6 +35,7 @@ pub enum Descriptor {
     Arena,
     Root,
     Trace,
+    Wish,
 }
 
 /// A host call that is allowed when all checks hold. Several rows may name one call.

@@ -20,6 +20,10 @@ pub const FORWARDED: [u32; 10] = [
     raw::SIGTSTP,
 ];
 
+/// Host signal with which the parent process tells the terminal's size, as `husk_abi::vcpu::Upcall::window` has it. It must be
+/// one that queues: the terminal's own SIGWINCH, which carries nothing, may be on its way.
+pub const SIZE: u32 = husk_abi::boot::SIZE_SIGNAL;
+
 /// A list of C strings as execve(2) takes it.
 #[derive(Clone, Copy)]
 pub struct Strings<'a> {
@@ -60,6 +64,10 @@ pub struct Config<'a> {
     pub trace_strings: u32,
     /// AT_HWCAP of this process.
     pub hwcap: u64,
+    /// Where a byte asks the parent process to stop with the guest.
+    pub wish_fd: Option<i32>,
+    /// A parent process waits, with which the guest ends.
+    pub has_parent: bool,
     /// Tells the guests of one host apart: the id of a process that lives as long as the guest.
     pub number: u32,
     /// This process has a user namespace of its own.
@@ -141,6 +149,7 @@ pub fn write_boot(
         umask: config.umask,
         trace_fd: config.trace_fd.unwrap_or(2),
         trace_strings: config.trace_strings,
+        wish_fd: config.wish_fd.unwrap_or(-1),
         ..Boot::default()
     };
     for (fd, stdio) in boot.stdio.iter_mut().enumerate() {

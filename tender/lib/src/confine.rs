@@ -4,6 +4,7 @@
 //! The bounding set of capabilities is left alone: it matters only to execve(2), which no filter passes, and which
 //! `no_new_privs` keeps from giving any.
 
+use crate::config::Config;
 use crate::host::{self, HostErrno, HostResult};
 use linux_raw_sys::{general as raw, prctl};
 use syscalls::Sysno;
@@ -118,12 +119,12 @@ pub fn close_others(keep: &mut [i32]) -> Result<(), Failed> {
     Ok(())
 }
 
-/// All of it, in the order that the steps need. `keep`: descriptors that stay open; `number`: tells guests of root apart;
-/// `own_users`: the process has a user namespace of its own, in which its processes are counted apart.
-pub fn confine(keep: &mut [i32], number: usize, own_users: bool) -> Result<(), Failed> {
+/// All of it, in the order that the steps need. `keep`: descriptors that stay open.
+pub fn confine(config: &Config<'_>, keep: &mut [i32]) -> Result<(), Failed> {
     control("no_new_privs", prctl::PR_SET_NO_NEW_PRIVS, 1)?;
     deny_files()?;
-    let counted_alone = drop_identity(number)? || own_users;
+    // In a user namespace of its own its processes are counted apart.
+    let counted_alone = drop_identity(config.number as usize)? || config.own_users;
     drop_capabilities()?;
     close_others(keep)?;
     // A number below the limit that is free cannot be filled through the filter.
@@ -133,6 +134,10 @@ pub fn confine(keep: &mut [i32], number: usize, own_users: bool) -> Result<(), F
     if counted_alone {
         // Against a fork bomb that gets round the guest's kernel.
         limit(raw::RLIMIT_NPROC, THREADS_MAX)?;
+    }
+    if config.has_parent {
+        // All of the guest ends when the `husk` that waits is killed. A change of identity would undo it, hence here.
+        control("PR_SET_PDEATHSIG", prctl::PR_SET_PDEATHSIG, raw::SIGKILL as usize)?;
     }
     Ok(())
 }

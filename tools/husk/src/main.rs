@@ -7,6 +7,7 @@ mod cli;
 mod root;
 mod run;
 mod start;
+mod terminal;
 
 husk_freestanding::memory_functions!();
 

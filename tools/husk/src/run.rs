@@ -2,6 +2,7 @@
 
 use crate::args::{self, Fault, Options, Tender};
 use crate::start::{Process, kernel_data, kernel_text};
+use crate::terminal;
 use core::ffi::CStr;
 use husk_abi::boot::{
     FLAG_FORK, FLAG_NO_PATCH, FLAG_TERMINAL, FLAG_TEST_FAULT, FLAG_TEST_PANIC, FLAG_TRACE, FLAG_TRACE_COUNT,
@@ -83,72 +84,72 @@ pub(crate) fn main(process: &Process) -> ! {
 
 fn run(process: &Process, options: &Options, clock: Sample) -> ! {
     let root = crate::root::open(process, options);
-    // In the kvm tender guest processes are none of the host's.
     // SAFETY: no pointers.
     let number = unsafe { host::call(syscalls::Sysno::getpid, [0; 6]) }.unwrap_or(0) as u32;
-    if !options.may_fork || options.tender == Tender::Kvm {
-        become_guest(process, options, clock, &root, number, false);
+    let mut place = Place {
+        number,
+        own_users: false,
+        has_parent: true,
+        raw: terminal::find(options.terminal),
+        wish: None,
+    };
+    if options.terminal && !host::is_terminal(0) {
+        fail(&[b"run: -t: stdin is no terminal"]);
     }
-    // A guest that may fork is process 1 of a PID namespace, so that nothing of it outlives it.
+    if !options.may_fork && !place.raw {
+        place.has_parent = false;
+        become_guest(process, options, clock, &root, &place);
+    }
+    // A guest that may fork is process 1 of a PID namespace, so that nothing of it outlives it. In the kvm tender guest
+    // processes are none of the host's.
     // SAFETY: no pointers.
     let uid = unsafe { host::call(syscalls::Sysno::geteuid, [0; 6]) }.unwrap_or(0);
-    let flags = raw::CLONE_NEWPID | if uid == 0 { 0 } else { raw::CLONE_NEWUSER };
-    take_forwarded();
+    let flags = match (options.tender, options.may_fork) {
+        (Tender::Kvm, _) | (_, false) => 0,
+        _ => raw::CLONE_NEWPID | if uid == 0 { 0 } else { raw::CLONE_NEWUSER },
+    };
+    place.own_users = flags & raw::CLONE_NEWUSER != 0;
+    if place.raw {
+        place.wish = terminal::make_wishes().ok();
+    }
+    terminal::take_signals(&FORWARDED);
     // SAFETY: this process has one thread.
     match unsafe { host::fork(flags) } {
-        Ok(0) => become_guest(process, options, clock, &root, number, uid != 0),
-        Ok(pid) => wait(pid),
+        Ok(0) => become_guest(process, options, clock, &root, &place),
+        Ok(pid) => {
+            place.wish.into_iter().for_each(host::close);
+            terminal::watch(pid);
+            wait(pid)
+        }
         Err(error) => fail(&[
             b"run: cannot make a process namespace for the guest: ",
-            error.name().unwrap_or("error").as_bytes(),
+            text(error),
             b"; `--no-fork` runs without one",
         ]),
     }
 }
 
-/// The guest's process id, for the signal handler.
-static GUEST: core::sync::atomic::AtomicI32 = core::sync::atomic::AtomicI32::new(0);
-
-/// `SI_KERNEL`: the terminal sent it, and so to the guest too.
-const FROM_TERMINAL: i32 = 0x80;
-
-extern "C" fn forward(signal: i32, info: *const i32) {
-    // SAFETY: the host's siginfo, of which the code is the third word.
-    let code = unsafe { *info.add(2) };
-    let guest = GUEST.load(core::sync::atomic::Ordering::Relaxed);
-    if guest > 0 && code != FROM_TERMINAL {
-        host::kill(guest, signal as u32);
-    }
-}
-
-core::arch::global_asm!(
-    ".pushsection .text.restorer,\"ax\",@progbits",
-    ".globl husk_restorer",
-    "husk_restorer:",
-    "  mov eax, 15",
-    "  syscall",
-    "  ud2",
-    ".popsection",
-);
-
-unsafe extern "C" {
-    fn husk_restorer();
-}
-
-fn take_forwarded() {
-    for signal in FORWARDED.into_iter().filter(|signal| *signal != raw::SIGTSTP) {
-        let flags = u64::from(raw::SA_SIGINFO | raw::SA_RESTART) | u64::from(raw::SA_RESTORER);
-        let restorer = husk_restorer as *const () as usize;
-        // SAFETY: the handler makes one host call and nothing else.
-        let _ = unsafe { host::signal_action(signal, forward as *const () as usize, flags, restorer) };
-    }
+/// Where a guest is made.
+struct Place {
+    /// The id of a process that lives as long as the guest.
+    number: u32,
+    /// In a user namespace of its own.
+    own_users: bool,
+    has_parent: bool,
+    /// The terminal is in raw mode.
+    raw: bool,
+    /// Where the guest asks to be stopped.
+    wish: Option<i32>,
 }
 
 /// Waits for the guest and ends as it ended.
 fn wait(pid: i32) -> ! {
-    GUEST.store(pid, core::sync::atomic::Ordering::Relaxed);
     loop {
-        match host::wait(pid) {
+        let result = host::wait(pid);
+        if !matches!(result, Ok(None)) {
+            terminal::restore();
+        }
+        match result {
             Ok(Some(status)) if status & 0x7f == 0 => host::exit((status >> 8) & 0xff),
             Ok(Some(status)) => {
                 let signal = (status & 0x7f) as usize;
@@ -175,14 +176,12 @@ fn text(error: HostErrno) -> &'static [u8] {
     error.description().or(error.name()).unwrap_or("unknown error").as_bytes()
 }
 
-/// `number`: the id of a process that lives as long as the guest. `own_users`: this process has a user namespace.
 fn become_guest(
     process: &Process,
     options: &Options,
     clock: Sample,
     root: &crate::root::Root,
-    number: u32,
-    own_users: bool,
+    place: &Place,
 ) -> ! {
     let mut env = [core::ptr::null::<u8>(); ENV_MAX];
     let mut count = 0;
@@ -195,7 +194,7 @@ fn become_guest(
         (options.may_fork, FLAG_FORK),
         (options.trace, FLAG_TRACE),
         (!options.patch, FLAG_NO_PATCH),
-        (options.terminal, FLAG_TERMINAL),
+        (place.raw, FLAG_TERMINAL),
         (options.count, FLAG_TRACE_COUNT),
         (options.spent, FLAG_TRACE_SPENT),
         (options.fault == Some(Fault::Panic), FLAG_TEST_PANIC),
@@ -224,8 +223,10 @@ fn become_guest(
         trace_fd: options.output.map(create),
         trace: options.expression,
         trace_strings: options.string_size.unwrap_or(0),
-        number,
-        own_users,
+        wish_fd: place.wish,
+        has_parent: place.has_parent,
+        number: place.number,
+        own_users: place.own_users,
         hwcap: process.aux(AT_HWCAP) as u64,
         clock,
     };

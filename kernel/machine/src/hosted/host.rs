@@ -60,6 +60,16 @@ pub fn take_signals() -> u64 {
     0
 }
 
+/// Nor does a size of the terminal.
+pub fn take_window() -> Option<[u16; 4]> {
+    None
+}
+
+/// There is no parent to stop with.
+pub fn stop_with_parent() -> bool {
+    false
+}
+
 /// Gives a descriptor input.
 pub fn feed(fd: i32, data: &[u8]) {
     let _ = with(fd, |channel| {

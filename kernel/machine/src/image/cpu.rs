@@ -168,6 +168,11 @@ pub fn notify(index: usize) {
     }
 }
 
+/// A host signal found this vCPU in the kernel: if it is on its way to sleep, it does not.
+pub(super) fn stay_awake(cpu: &Cpu) {
+    cpu.wake.store(AWAKE, Ordering::SeqCst);
+}
+
 const SLEEPING: u32 = 0;
 const AWAKE: u32 = 1;
 const POLLING: u32 = 2;
@@ -192,6 +197,11 @@ pub fn sleep(deadline: Option<u64>, watch: [Watch; 3]) {
         watched += 1;
     }
     cpu.wake.store(if watched == 0 { SLEEPING } else { POLLING }, Ordering::SeqCst);
+    if super::host_signal::is_pending() {
+        // It came since somebody looked; one that comes from here on wakes us by `stay_awake`.
+        cpu.wake.store(AWAKE, Ordering::SeqCst);
+        return;
+    }
     lock::release();
     if watched == 0 {
         gate::cpu_sleep(cpu, deadline);

@@ -5,6 +5,7 @@
 //! them is told by an idle vCPU or the ticker, which sleep in ppoll(2) when there is someone to tell: `cpu::sleep`.
 
 use super::gate::{self, POLLIN, POLLOUT, PollFd};
+use husk_abi::boot::SIZE_MARK;
 
 const EAGAIN: i32 = linux_raw_sys::errno::EAGAIN as i32;
 /// Bytes that a pipe that polls writable takes without blocking (PIPE_BUF, pipe(7)).
@@ -39,6 +40,23 @@ pub fn take_signals() -> u64 {
     } else {
         super::kvm::take_signals()
     }
+}
+
+/// Takes the size of the host's terminal that came with the last `SIZE_SIGNAL`: rows, columns and their size in pixels.
+pub fn take_window() -> Option<[u16; 4]> {
+    let window = if super::cpu::is_process_tender() {
+        super::host_signal::take_window()
+    } else {
+        super::kvm::take_window()
+    };
+    let (marked, window) = (window & SIZE_MARK != 0, window & !SIZE_MARK);
+    marked.then(|| [0, 16, 32, 48].map(|shift| (window >> shift) as u16))
+}
+
+/// Asks the parent process to stop together with the guest. False: there is none that would.
+pub fn stop_with_parent() -> bool {
+    let fd = super::start::boot().wish_fd;
+    fd >= 0 && gate::write(fd, b"z").is_ok()
 }
 
 /// Whether a read or a write would not block now.

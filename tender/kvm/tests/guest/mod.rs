@@ -187,6 +187,8 @@ pub(crate) fn config(scripts: &[Vec<Call>], root: Option<(&OwnedFd, usize)>) -> 
         flags: 0,
         number: std::process::id(),
         own_users: false,
+        wish_fd: None,
+        has_parent: false,
         trace_fd: None,
         trace: None,
         trace_strings: 0,
