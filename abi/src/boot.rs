@@ -51,8 +51,10 @@ pub const FLAG_TEST_FAULT: u64 = 1 << 19;
 
 /// Host signal whose value is the size of the terminal: rows, columns, pixels, 16 bits each, with `SIZE_MARK` set.
 pub const SIZE_SIGNAL: u32 = 40;
-/// Tells a terminal without a size from none.
+/// The terminal is the guest's to read, and this is its size (which may be all zero).
 pub const SIZE_MARK: u64 = 1 << 63;
+/// Whoever runs the guest has been continued.
+pub const CONTINUE_MARK: u64 = 1 << 62;
 
 /// The fixed part of the boot block.
 #[derive(Clone, Copy, Debug, Default)]

@@ -372,7 +372,8 @@ extern "C" fn on_signal(signal: u32, info: *const u64) {
         vcpu.signals.fetch_or(1 << (signal - 1), Ordering::Relaxed);
         if signal == SIZE {
             // SAFETY: the host's siginfo, of which the value is the fourth word of 64 bits.
-            vcpu.window.store(unsafe { *info.add(3) }, Ordering::Relaxed);
+            let old = vcpu.window.swap(unsafe { *info.add(3) }, Ordering::Relaxed);
+            vcpu.window.fetch_or(old & husk_abi::boot::CONTINUE_MARK, Ordering::Relaxed);
         }
     }
     // SAFETY: the page is mapped for the life of the process; the field is atomic.

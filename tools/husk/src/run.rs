@@ -113,6 +113,7 @@ fn run(process: &Process, options: &Options, clock: Sample) -> ! {
         place.wish = terminal::make_wishes().ok();
     }
     terminal::take_signals(&FORWARDED);
+    terminal::take();
     // SAFETY: this process has one thread.
     match unsafe { host::fork(flags) } {
         Ok(0) => become_guest(process, options, clock, &root, &place),
@@ -121,11 +122,14 @@ fn run(process: &Process, options: &Options, clock: Sample) -> ! {
             terminal::watch(pid);
             wait(pid)
         }
-        Err(error) => fail(&[
-            b"run: cannot make a process namespace for the guest: ",
-            text(error),
-            b"; `--no-fork` runs without one",
-        ]),
+        Err(error) => {
+            terminal::restore();
+            fail(&[
+                b"run: cannot make a process namespace for the guest: ",
+                text(error),
+                b"; `--no-fork` runs without one",
+            ])
+        }
     }
 }
 

@@ -7,7 +7,7 @@
 //! no call for any of it.
 
 use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
-use husk_abi::boot::SIZE_MARK;
+use husk_abi::boot::{CONTINUE_MARK, SIZE_MARK};
 use husk_tender::config::SIZE;
 use husk_tender::host::{self, HostResult};
 use linux_raw_sys::general as raw;
@@ -68,7 +68,7 @@ fn in_front(fd: i32) -> bool {
 }
 
 /// Makes the terminal raw, if the guest counts on it and it is ours to change.
-fn take() {
+pub(crate) fn take() {
     let fd = TERMINAL.load(Ordering::Relaxed);
     if WANTED.load(Ordering::Relaxed) && !RAW.load(Ordering::Relaxed) && in_front(fd) {
         // SAFETY: written once, before the handlers were installed.
@@ -142,10 +142,9 @@ pub(crate) fn take_signals(forwarded: &[u32]) {
     }
 }
 
-/// The guest has been made: passes signals on to it from now on, and takes the terminal.
+/// The guest has been made: passes signals on to it from now on.
 pub(crate) fn watch(guest: i32) {
     GUEST.store(guest, Ordering::Relaxed);
-    take();
 }
 
 core::arch::global_asm!(
@@ -169,24 +168,25 @@ extern "C" fn on_signal(signal: u32, info: *const i32) {
     if guest <= 0 {
         // It is being made: nobody is there to be told, and a signal to end ends us.
         if !matches!(signal, raw::SIGIO | raw::SIGWINCH | raw::SIGCONT | raw::SIGTSTP) {
+            restore();
             host::exit(128 + signal as i32);
         }
         return;
     }
     match signal {
-        raw::SIGWINCH if TERMINAL.load(Ordering::Relaxed) >= 0 => tell_size(guest),
+        raw::SIGWINCH if TERMINAL.load(Ordering::Relaxed) >= 0 => tell(guest, size()),
         raw::SIGIO => {
             let mut bytes = [0_u8; 16];
             let wishes = WISHES.load(Ordering::Relaxed);
             if matches!(host::read(wishes, &mut bytes), Ok(1..)) {
-                suspend(guest);
+                suspend();
             }
         }
         raw::SIGTSTP => {
             if code != FROM_TERMINAL {
                 host::kill(guest, raw::SIGTSTP);
             }
-            suspend(guest);
+            suspend();
         }
         raw::SIGCONT => go_on(guest),
         _ if code != FROM_TERMINAL => host::kill(guest, signal),
@@ -194,34 +194,38 @@ extern "C" fn on_signal(signal: u32, info: *const i32) {
     }
 }
 
-/// Tells the guest the terminal's size: it has no call to ask for it.
-fn tell_size(guest: i32) {
-    let window = host::window(TERMINAL.load(Ordering::Relaxed));
-    let value = window.iter().rev().fold(0_u64, |value, part| value << 16 | u64::from(*part));
+/// The terminal's size, as `husk_abi::boot::SIZE_SIGNAL` has it.
+fn size() -> u64 {
+    let [rows, columns, x, y] = host::window(TERMINAL.load(Ordering::Relaxed));
+    let words = [rows, columns, x, y & 0x3fff];
+    words.iter().rev().fold(0_u64, |value, word| value << 16 | u64::from(*word)) | SIZE_MARK
+}
+
+/// Tells the guest by a value what it has no call to ask for.
+fn tell(guest: i32, value: u64) {
     // `siginfo_t`: number, errno, code SI_QUEUE; then process and user, and the value.
     let mut info = [0_u64; 16];
     info[0] = u64::from(SIZE);
     info[1] = u64::from(u32::MAX);
-    info[3] = value | SIZE_MARK;
-    let args = [guest as usize, SIZE as usize, info.as_ptr() as usize, 0, 0, 0];
-    let _ = call(Sysno::rt_sigqueueinfo, args);
+    info[3] = value;
+    let _ = call(Sysno::rt_sigqueueinfo, [guest as usize, SIZE as usize, info.as_ptr() as usize, 0, 0, 0]);
 }
 
-/// Stops, with the terminal as it was, and goes on when continued. The guest's own tasks have stopped or are told to: a
-/// second signal to them could overtake the one that continues them.
-fn suspend(guest: i32) {
+/// Stops, with the terminal as it was; SIGCONT does the rest. The guest's own tasks have stopped or are told to: a second
+/// signal to them could overtake the one that continues them.
+fn suspend() {
     restore();
     let own = call(Sysno::getpid, [0; 6]).unwrap_or(0);
     let _ = call(Sysno::kill, [own, raw::SIGSTOP as usize, 0, 0, 0, 0]);
-    go_on(guest);
 }
 
-/// Continued, maybe in the foreground of another size. The size comes last: it lets the guest read the terminal again, and a
-/// stop that is typed then must not be undone.
+/// Continued, maybe in the foreground of another size. Where the guest counts on a raw terminal only this continues it, and
+/// not the shell's signal to all of the job: by then the terminal is raw.
 fn go_on(guest: i32) {
     take();
-    host::kill(guest, raw::SIGCONT);
-    if RAW.load(Ordering::Relaxed) {
-        tell_size(guest);
+    let size = if RAW.load(Ordering::Relaxed) { size() } else { 0 };
+    match WANTED.load(Ordering::Relaxed) {
+        true => tell(guest, CONTINUE_MARK | size),
+        false => host::kill(guest, raw::SIGCONT),
     }
 }

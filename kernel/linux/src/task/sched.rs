@@ -471,12 +471,18 @@ fn take_host_signals() {
     if set == 0 {
         return;
     }
-    if let Some(window) = husk_machine::host::take_window() {
+    let bit = |signo: u32| 1 << (signo - 1);
+    let (window, goes_on) = husk_machine::host::take_terminal_news();
+    if let Some(window) = window {
         crate::tty::console::resized(window);
     }
-    let bit = |signo: u32| 1 << (signo - 1);
-    // Its number carries nothing.
     set &= !bit(husk_abi::boot::SIZE_SIGNAL);
+    if crate::tty::console::is_raw() {
+        set &= !bit(raw::SIGCONT);
+    }
+    if goes_on {
+        set |= bit(raw::SIGCONT);
+    }
     if set & bit(raw::SIGCONT) != 0 {
         // As on Linux, where the one takes the other away: whoever was stopped goes on.
         set &= !bit(raw::SIGTSTP);
@@ -495,9 +501,7 @@ fn take_host_signals() {
         if let Some(init) = super::process::find(1) {
             if signo == raw::SIGCONT {
                 // The job goes on, not its first process alone.
-                if crate::tty::console::continues() {
-                    signal::send_to_group(init.pgid.get(), signal::SigInfo::kernel(signo));
-                }
+                signal::send_to_group(init.pgid.get(), signal::SigInfo::kernel(signo));
                 continue;
             }
             signal::send_to_process(&init, signal::SigInfo::kernel(signo));

@@ -240,8 +240,6 @@ pub(super) struct HostSide {
     gone: KCell<bool>,
     /// The user's shell has it in the foreground meanwhile: what is typed is not ours to read.
     away: KCell<bool>,
-    /// Who runs the guest has stopped with it, and has yet to continue.
-    stopped: KCell<bool>,
 }
 
 impl HostSide {
@@ -318,14 +316,7 @@ pub(super) fn make_stdio(stdio: &[Stdio; 3], raw: bool, window: [u16; 4]) -> [Op
         let input = if is_terminal(0) { 0 } else { -1 };
         let tty = Tty::new(
             0,
-            FarSide::Host(HostSide {
-                input,
-                output,
-                raw,
-                gone: KCell::default(),
-                away: KCell::default(),
-                stopped: KCell::default(),
-            }),
+            FarSide::Host(HostSide { input, output, raw, gone: KCell::default(), away: KCell::default() }),
         );
         tty.line.borrow_mut().cooked_far_side = !raw;
         let [ws_row, ws_col, ws_xpixel, ws_ypixel] = window;
@@ -416,18 +407,12 @@ pub fn stop_outside() {
         && let Some(FarSide::Host(host)) = terminal.as_ref().map(|tty| &tty.far)
     {
         host.away.set(true);
-        host.stopped.set(true);
     }
 }
 
-/// Whether a SIGCONT from outside continues the guest's first job. After a stop with who runs it only the first of several
-/// does, from the shell to each host process: a late one must not undo the next stop.
-pub fn continues() -> bool {
-    let terminal = CONSOLE.borrow().terminal.clone();
-    match terminal.as_ref().map(|tty| &tty.far) {
-        Some(FarSide::Host(host)) if host.raw => host.stopped.replace(false),
-        _ => true,
-    }
+/// Whether the host's terminal is in raw mode: what concerns it comes from the parent process then, not by signals.
+pub fn is_raw() -> bool {
+    start::boot().flags & FLAG_TERMINAL != 0
 }
 
 /// The host's terminal is ours and has this size: rows, columns and their size in pixels.

@@ -60,9 +60,9 @@ pub fn take_signals() -> u64 {
     0
 }
 
-/// Nor does a size of the terminal.
-pub fn take_window() -> Option<[u16; 4]> {
-    None
+/// Nor does news of the terminal.
+pub fn take_terminal_news() -> (Option<[u16; 4]>, bool) {
+    (None, false)
 }
 
 /// There is no parent to stop with.

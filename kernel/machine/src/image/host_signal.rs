@@ -12,7 +12,7 @@ use crate::trap::Trap;
 use core::arch::global_asm;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU64, Ordering};
-use husk_abi::boot::SIZE_SIGNAL;
+use husk_abi::boot::{CONTINUE_MARK, SIZE_SIGNAL};
 use husk_abi::layout::GUEST_END;
 use linux_raw_sys::general as raw;
 
@@ -105,7 +105,8 @@ pub(super) fn take_window() -> u64 {
 
 fn note(signal: u32, value: u64) {
     if signal == SIZE_SIGNAL {
-        WINDOW.store(value, Ordering::Relaxed);
+        let old = WINDOW.swap(value, Ordering::Relaxed);
+        WINDOW.fetch_or(old & CONTINUE_MARK, Ordering::Relaxed);
     }
     if signal != raw::SIGURG {
         FORWARDED.fetch_or(1 << (signal - 1), Ordering::Relaxed);
