@@ -101,6 +101,8 @@ pub struct Boot {
     pub env: Text,
     pub cwd: Text,
     pub hostname: Text,
+    /// Where the root image is on the host, for messages.
+    pub root_name: Text,
     /// Which system calls to trace, as strace's `-e` has it; none: all.
     pub trace: Text,
     /// Most bytes of a string in a trace; 0: the kernel's choice.

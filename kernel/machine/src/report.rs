@@ -69,6 +69,12 @@ mod image {
         }
     }
 
+    /// Reads from an address that is none, for the test of what a fault of the kernel says.
+    pub fn fault() {
+        // SAFETY: none, which is the point: page 0 is never mapped, and the guest ends here.
+        unsafe { core::arch::asm!("mov {0}, [{0}]", inout(reg) 8_usize => _, options(nostack)) };
+    }
+
     static PANICKING: AtomicBool = AtomicBool::new(false);
 
     /// Ends the guest with status 125 and says why. `regs` describes where, when a trap of the kernel is the reason.
@@ -90,13 +96,17 @@ mod image {
 }
 
 #[cfg(husk_image)]
-pub use image::{panic, print, trace};
+pub use image::{fault, panic, print, trace};
 
 /// Writes text to where traces go.
 #[cfg(not(husk_image))]
 pub fn trace(text: &str) {
     std::eprint!("{text}");
 }
+
+/// A unit test's process is not brought down.
+#[cfg(not(husk_image))]
+pub fn fault() {}
 
 /// Prints on stderr.
 #[cfg(not(husk_image))]

@@ -48,6 +48,8 @@ pub struct Config<'a> {
     /// The open root image and its length.
     pub root_fd: i32,
     pub root_len: u64,
+    /// Where it is, for messages.
+    pub root_name: &'a CStr,
     /// Memory limit, bytes.
     pub memory: u64,
     pub cpus: u32,
@@ -166,6 +168,7 @@ pub fn write_boot(
     writer.push_all(&mut boot.env, config.env)?;
     writer.push(&mut boot.cwd, config.cwd)?;
     writer.push(&mut boot.hostname, config.hostname)?;
+    writer.push(&mut boot.root_name, config.root_name)?;
     if let Some(trace) = config.trace {
         writer.push(&mut boot.trace, trace)?;
     }

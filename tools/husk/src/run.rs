@@ -83,6 +83,7 @@ pub(crate) fn main(process: &Process) -> ! {
 }
 
 fn run(process: &Process, options: &Options, clock: Sample) -> ! {
+    let memory = memory(options);
     let root = crate::root::open(process, options);
     // SAFETY: no pointers.
     let number = unsafe { host::call(syscalls::Sysno::getpid, [0; 6]) }.unwrap_or(0) as u32;
@@ -98,7 +99,7 @@ fn run(process: &Process, options: &Options, clock: Sample) -> ! {
     }
     if !options.may_fork && !place.raw {
         place.has_parent = false;
-        become_guest(process, options, clock, &root, &place);
+        become_guest(process, options, clock, &root, memory, &place);
     }
     // A guest that may fork is process 1 of a PID namespace, so that nothing of it outlives it. In the kvm tender guest
     // processes are none of the host's.
@@ -116,7 +117,7 @@ fn run(process: &Process, options: &Options, clock: Sample) -> ! {
     terminal::take();
     // SAFETY: this process has one thread.
     match unsafe { host::fork(flags) } {
-        Ok(0) => become_guest(process, options, clock, &root, &place),
+        Ok(0) => become_guest(process, options, clock, &root, memory, &place),
         Ok(pid) => {
             place.wish.into_iter().for_each(host::close);
             terminal::watch(pid);
@@ -131,6 +132,28 @@ fn run(process: &Process, options: &Options, clock: Sample) -> ! {
             ])
         }
     }
+}
+
+/// Least memory of a guest, bytes: its kernel, and a small program.
+const MEMORY_MIN: u64 = 8 << 20;
+
+/// The guest's memory in bytes: what was asked for, if that can be, or the host's.
+fn memory(options: &Options) -> u64 {
+    let total = host::memory_total();
+    let Some(memory) = options.memory else { return total.min(husk_abi::layout::ARENA_MAX as u64) };
+    let mut line = Text { bytes: [0; 256], len: 0 };
+    let _ = match memory {
+        ..MEMORY_MIN => core::fmt::write(
+            &mut line,
+            format_args!("--memory: {memory} bytes are too few: a guest needs 8 MiB"),
+        ),
+        _ if memory > total.min(husk_abi::layout::ARENA_MAX as u64) => core::fmt::write(
+            &mut line,
+            format_args!("--memory: {} MiB are more than this host has ({} MiB)", memory >> 20, total >> 20),
+        ),
+        _ => return memory,
+    };
+    fail(&[b"run: ", &line.bytes[..line.len]])
 }
 
 /// Where a guest is made.
@@ -185,6 +208,7 @@ fn become_guest(
     options: &Options,
     clock: Sample,
     root: &crate::root::Root,
+    memory: u64,
     place: &Place,
 ) -> ! {
     let mut env = [core::ptr::null::<u8>(); ENV_MAX];
@@ -218,7 +242,8 @@ fn become_guest(
         hostname,
         root_fd: root.fd,
         root_len: root.len,
-        memory: options.memory.unwrap_or_else(host::memory_total),
+        root_name: root.path,
+        memory,
         cpus: options.cpus.unwrap_or_else(crate::root::host_cpus),
         uid,
         gid,
@@ -239,7 +264,13 @@ fn become_guest(
         let error = husk_tender_kvm::run(&config, &machine);
         let mut text = Text { bytes: [0; 256], len: 0 };
         let _ = core::fmt::write(&mut text, format_args!("{error}"));
-        fail(&[b"run: kvm: ", &text.bytes[..text.len]]);
+        let instead: &[u8] = match error {
+            husk_tender_kvm::Error::NoKvm(_) | husk_tender_kvm::Error::KvmTooOld(_) => {
+                b"; `--tender process` runs guests without KVM"
+            }
+            _ => b"",
+        };
+        fail(&[b"run: kvm: ", &text.bytes[..text.len], instead]);
     }
     let failure = husk_tender_process::run(&config);
     fail(&[

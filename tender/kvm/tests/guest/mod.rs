@@ -179,6 +179,7 @@ pub(crate) fn config(scripts: &[Vec<Call>], root: Option<(&OwnedFd, usize)>) -> 
         hostname: c"test",
         root_fd,
         root_len,
+        root_name: c"",
         memory: ARENA_LEN as u64,
         cpus: scripts.len() as u32,
         uid: 0,
