@@ -38,12 +38,27 @@ pub const FLAG_FORK: u64 = 1 << 0;
 pub const FLAG_TRACE: u64 = 1 << 1;
 /// Do not patch call sites (for measuring and debugging).
 pub const FLAG_NO_PATCH: u64 = 1 << 2;
-/// The program's stdin is a terminal that the guest shall own (`husk run -t`).
+/// The host's terminal is in raw mode: the guest's line discipline does everything.
 pub const FLAG_TERMINAL: u64 = 1 << 3;
 /// Keep account of what the guest uses and write it to the record descriptor at the end (`crate::record`).
 pub const FLAG_RECORD: u64 = 1 << 16;
 /// Write what the guest changed in its root to the record descriptor at the end (`crate::record`).
 pub const FLAG_EXPORT: u64 = 1 << 17;
+/// Count system calls instead of printing them, and print a table at the end (`husk trace -c`).
+pub const FLAG_TRACE_COUNT: u64 = 1 << 20;
+/// Show how long each system call took (`husk trace -T`).
+pub const FLAG_TRACE_SPENT: u64 = 1 << 21;
+/// Let the kernel panic when process 1 is about to start, so that a test sees what a user is told.
+pub const FLAG_TEST_PANIC: u64 = 1 << 22;
+/// The same by an access to an address that is none.
+pub const FLAG_TEST_FAULT: u64 = 1 << 23;
+
+/// Host signal whose value is the size of the terminal: rows, columns, pixels, 16 bits each, with `SIZE_MARK` set.
+pub const SIZE_SIGNAL: u32 = 40;
+/// The terminal is the guest's to read, and this is its size (which may be all zero).
+pub const SIZE_MARK: u64 = 1 << 63;
+/// Whoever runs the guest has been continued.
+pub const CONTINUE_MARK: u64 = 1 << 62;
 
 /// The fixed part of the boot block.
 #[derive(Clone, Copy, Debug, Default)]
@@ -98,6 +113,16 @@ pub struct Boot {
     pub env: Text,
     pub cwd: Text,
     pub hostname: Text,
+    /// Where the root image is on the host, for messages.
+    pub root_name: Text,
+    /// Which system calls to trace, as strace's `-e` has it; none: all.
+    pub trace: Text,
+    /// Most bytes of a string in a trace; 0: the kernel's choice.
+    pub trace_strings: u32,
+    /// Descriptor that traces are written to: stderr, or `gate::TRACE` (kvm), or a descriptor of the host (process).
+    pub trace_fd: i32,
+    /// Where a byte asks the parent process to stop with the guest, or -1: as `trace_fd`, `gate::WISH`.
+    pub wish_fd: i32,
     /// /proc/cpuinfo's "model name" of the host.
     pub cpu_model: Text,
     pub seed: [u8; 32],

@@ -51,4 +51,4 @@ pub const NODE_WHITEOUT: u8 = b'w';
 pub const NODE_OPAQUE: u8 = b'o';
 
 /// The record descriptor as a guest of the kvm tender names it.
-pub const KVM_DESCRIPTOR: u32 = 4;
+pub const KVM_DESCRIPTOR: u32 = 6;

@@ -58,6 +58,8 @@ pub struct Upcall {
     /// Not zero: the application that the next kick interrupts has just accessed an I/O port, which no application may. The
     /// tender sets it, the kernel takes it.
     pub port_fault: u64,
+    /// The size of the host's terminal that came with the last `SIZE_SIGNAL`: rows, columns, pixels, 16 bits each; 0 for none.
+    pub window: u64,
 }
 
 const _: () = assert!(TSS + TSS_LEN <= GDT && GDT + GDT_ENTRIES * 8 <= UPCALL);

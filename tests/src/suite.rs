@@ -152,8 +152,12 @@ impl Place {
     }
 
     fn husk(&self, tender: &str) -> Command {
+        self.verb("run", tender)
+    }
+
+    fn verb(&self, verb: &str, tender: &str) -> Command {
         let mut command = Command::new(&self.husk);
-        command.args(["run", "--tender", tender]);
+        command.args([verb, "--tender", tender]);
         command
     }
 }
@@ -305,13 +309,39 @@ impl Runner<'_> {
                 for (name, value) in &program.env {
                     command.arg("--env").arg(format!("{name}={value}"));
                 }
-                if !program.terminal.is_empty() {
-                    command.arg("-it");
-                }
                 command.args(&program.husk).arg("--");
+                if !program.terminal.is_empty() {
+                    self.pack(program)?;
+                }
+                if program.outside {
+                    let words: Vec<_> = [command.get_program()]
+                        .into_iter()
+                        .chain(command.get_args())
+                        .map(OsStr::to_string_lossy)
+                        .collect();
+                    let start = variable("RUN", words.join(" "));
+                    command = native(&self.place.scratch, &program.env);
+                    command.arg(start);
+                }
                 run(command)
             },
         )
+    }
+
+    /// Packs a program that is to run on a terminal, where packing would show its progress.
+    fn pack(&self, program: &Program) -> Result<(), String> {
+        let name = match program.outside {
+            true => "sh",
+            false => program.run.first().map_or("sh", String::as_str),
+        };
+        let with = program.husk.windows(2).filter(|pair| pair[0] == "--with");
+        let mut command = Command::new(self.place.husk.with_file_name("husk-pack"));
+        command.args(with.flatten()).arg(name);
+        let output = command.output().map_err(|error| format!("husk-pack: {error}"))?;
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+        }
     }
 
     fn refusal(&self, refusal: &Refusal, tender: &str) -> Result<Verdict, String> {
@@ -323,7 +353,7 @@ impl Runner<'_> {
         }
         let folder = self.place.fresh()?;
         program::build(&refusal.build, &folder, &self.place.sources)?;
-        let husk = self.place.husk(tender);
+        let husk = self.place.verb(refusal.verb.as_deref().unwrap_or("run"), tender);
         let mut command = match refusal.under.split_first() {
             None => husk,
             Some((first, rest)) => {

@@ -2,7 +2,7 @@
 
 use husk_kernel::syscall::table::{ABSENT, SERVED, Status};
 use husk_tender::bpf::Row;
-use husk_tender_process::table::{FORK_ROWS, RECORD_ROWS, ROWS};
+use husk_tender_process::table::{FORK_ROWS, RECORD_ROWS, ROWS, TRACE_ROWS, WISH_ROWS};
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
@@ -50,6 +50,8 @@ fn host_calls() -> String {
     ROWS.iter().for_each(|row| add(row, ""));
     FORK_ROWS.iter().for_each(|row| add(row, " (only where the manifest lets the guest fork)"));
     RECORD_ROWS.iter().for_each(|row| add(row, " (only where one was asked for, as by `husk shrink`)"));
+    WISH_ROWS.iter().for_each(|row| add(row, " (only on a terminal)"));
+    TRACE_ROWS.iter().for_each(|row| add(row, " (only with `husk trace -o`)"));
     text
 }
 

@@ -2,6 +2,7 @@
 
 use crate::file::table::FdTable;
 use crate::mem::Space;
+use crate::syscall::trace;
 use crate::task::cred::Cred;
 use crate::task::sched::{self, Entity, Group};
 use crate::task::{Task, exec, process};
@@ -9,6 +10,7 @@ use crate::{fs, tty};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use husk_abi::boot::{FLAG_TEST_FAULT, FLAG_TEST_PANIC};
 use husk_machine::thread::Thread;
 use husk_machine::{cpu, report, start};
 use linux_raw_sys::general::AT_FDCWD;
@@ -42,11 +44,16 @@ fn fail(code: i32, what: core::fmt::Arguments<'_>) -> ! {
 /// First kernel code of process 1's task: files, then the program.
 pub(crate) fn init(t: &Arc<Task>) {
     let boot = start::boot();
+    if let Err(why) = trace::init() {
+        fail(125, format_args!("trace: {why}"));
+    }
     fs::proc::register();
     fs::sys::register();
     tty::register();
     if let Err(error) = fs::init_root(start::root_image()) {
-        fail(125, format_args!("the root image cannot be read: {error}"));
+        let name = strings(boot.root_name).into_iter().next().unwrap_or_default();
+        let name = String::from_utf8_lossy(&name).into_owned();
+        fail(125, format_args!("run: {name}: the root image cannot be read: {error}"));
     }
     t.set_fs(fs::FsContext::new());
     t.fs().set_umask(boot.umask);
@@ -62,6 +69,13 @@ pub(crate) fn init(t: &Arc<Task>) {
         let cwd = String::from_utf8_lossy(&cwd).into_owned();
         fail(125, format_args!("cannot enter the working directory {cwd}: {error:?}"));
     }
+    if boot.flags & FLAG_TEST_PANIC != 0 {
+        panic!("as the test asked for");
+    }
+    if boot.flags & FLAG_TEST_FAULT != 0 {
+        report::fault();
+    }
+    trace::started(&program, &args, env.len());
     let loaded = fs::open_exec(t, &program).and_then(|file| exec::execve(t, file, &program, args, &env));
     if let Err(error) = loaded {
         let code = if error == crate::errno::Errno::ENOENT { 127 } else { 126 };

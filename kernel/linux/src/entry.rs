@@ -76,10 +76,7 @@ fn serve() {
     loop {
         let (number, args) = context::call();
         let result = if trace::enabled() {
-            let line = trace::describe(&t, number, &args);
-            let result = dispatch(&t, number, &args);
-            trace::print(&line, result);
-            result
+            trace::traced(&t, number, &args, || dispatch(&t, number, &args))
         } else {
             dispatch(&t, number, &args)
         };

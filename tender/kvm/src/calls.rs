@@ -5,11 +5,11 @@
 
 use crate::host;
 use crate::memory::Memory;
-use crate::seal::POLLS_MAX;
 use crate::vcpu::{Guest, Vcpu};
 use core::fmt::{self, Write};
 use husk_abi::boot::Boot;
-use husk_abi::gate::{Call, Number};
+use husk_abi::gate::{Call, Number, TRACE, WISH};
+use husk_tender::confine::POLLS_MAX;
 use linux_raw_sys::errno;
 use linux_raw_sys::general as raw;
 use syscalls::Sysno;
@@ -89,6 +89,10 @@ impl Guest {
                 None => return error(errno::EBADF),
             },
             (_, CONTROL) => match self.control {
+                Some(fd) => fd,
+                None => return error(errno::EBADF),
+            },
+            (Sysno::write, TRACE | WISH) => match if call.c == TRACE { self.trace } else { self.wish } {
                 Some(fd) => fd,
                 None => return error(errno::EBADF),
             },

@@ -49,12 +49,17 @@ pub enum Error {
     Config(&'static str),
 }
 
+/// What a host error means.
+fn text(errno: Errno) -> &'static str {
+    errno.description().or(errno.name()).unwrap_or("unknown error")
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoKvm(errno) => write!(out, "/dev/kvm: {errno}"),
+            Self::NoKvm(errno) => write!(out, "/dev/kvm: {}", text(*errno)),
             Self::KvmTooOld(what) => write!(out, "this KVM has no {what}"),
-            Self::Host(what, errno) => write!(out, "{what}: {errno}"),
+            Self::Host(what, errno) => write!(out, "{what}: {}", text(*errno)),
             Self::KernelImage => write!(out, "the kernel image is damaged or of another version"),
             Self::Config(what) => write!(out, "{what}"),
         }
@@ -69,6 +74,21 @@ fn open_kvm() -> Result<i32, Error> {
     // SAFETY: the path is a C string.
     let result = unsafe { host::call(Sysno::openat, [AT_FDCWD as usize, path, flags, 0, 0, 0]) };
     result.map(|fd| fd as i32).map_err(Error::NoKvm)
+}
+
+/// Whether this host's KVM can run guests, found out by making a machine and letting it go.
+pub fn check() -> Result<(), Error> {
+    let kvm = open_kvm()?;
+    let made = vcpu::check_extensions(kvm).and_then(|()| {
+        // SAFETY: machine type 0, no pointer.
+        let vm = unsafe { host::ioctl(kvm, kvm::CREATE_VM, 0) };
+        vm.map_err(|errno| Error::Host("KVM_CREATE_VM", errno))
+    });
+    for fd in made.into_iter().chain([kvm as usize]) {
+        // SAFETY: the descriptors were made above, and nobody else knows them.
+        let _ = unsafe { host::call(Sysno::close, [fd, 0, 0, 0, 0, 0]) };
+    }
+    made.map(|_| ())
 }
 
 /// Runs a guest to its end: the process exits with the guest's code, or 125 when the guest's kernel breaks down. Returns
@@ -122,10 +142,16 @@ fn start(config: &Config<'_>, machine: &Machine<'_>) -> Result<core::convert::In
         boot.arena_fd = -1;
         boot.root_fd = -1;
         boot.record_fd = config.record_fd.map_or(-1, |_| husk_abi::record::KVM_DESCRIPTOR as i32);
+        if config.trace_fd.is_some() {
+            boot.trace_fd = husk_abi::gate::TRACE as i32;
+        }
+        if config.wish_fd.is_some() {
+            boot.wish_fd = husk_abi::gate::WISH as i32;
+        }
         boot.xsave_mask = vcpu::xsave_mask(cpuid);
         clock = Clock::from_boot(boot);
     });
     written.map_err(|_| Error::Config("arguments and environment do not fit into the boot block"))?;
     memory.close_boot()?;
-    vcpu::enter(vcpus, memory, clock, [machine.control, config.record_fd])
+    vcpu::enter(vcpus, memory, clock, config, machine.control)
 }

@@ -36,6 +36,8 @@ pub enum Descriptor {
     Root,
     /// Where the guest's record goes.
     Record,
+    Trace,
+    Wish,
 }
 
 /// A host call that is allowed when all checks hold. Several rows may name one call.

@@ -20,6 +20,10 @@ pub const FORWARDED: [u32; 10] = [
     raw::SIGTSTP,
 ];
 
+/// Host signal with which the parent process tells the terminal's size, as `husk_abi::vcpu::Upcall::window` has it. It must be
+/// one that queues: the terminal's own SIGWINCH, which carries nothing, may be on its way.
+pub const SIZE: u32 = husk_abi::boot::SIZE_SIGNAL;
+
 /// A list of C strings as execve(2) takes it.
 #[derive(Clone, Copy)]
 pub struct Strings<'a> {
@@ -51,6 +55,8 @@ pub struct Config<'a> {
     /// The boot block's `strict` and `allowed`.
     pub strict: u32,
     pub allowed: [u64; 8],
+    /// Where it is, for messages.
+    pub root_name: &'a CStr,
     /// Memory limit, bytes.
     pub memory: u64,
     pub cpus: u32,
@@ -59,8 +65,22 @@ pub struct Config<'a> {
     pub umask: u32,
     /// FLAG_* of the boot block.
     pub flags: u64,
+    /// Where traces go, if not to stderr.
+    pub trace_fd: Option<i32>,
+    /// Which system calls to trace, as strace's `-e` has it; none: all.
+    pub trace: Option<&'a CStr>,
+    /// Most bytes of a string in a trace; 0: the kernel's choice.
+    pub trace_strings: u32,
     /// AT_HWCAP of this process.
     pub hwcap: u64,
+    /// Where a byte asks the parent process to stop with the guest.
+    pub wish_fd: Option<i32>,
+    /// A parent process waits, with which the guest ends.
+    pub has_parent: bool,
+    /// Tells the guests of one host apart: the id of a process that lives as long as the guest.
+    pub number: u32,
+    /// This process has a user namespace of its own.
+    pub own_users: bool,
     /// A reading of the clocks, the longer ago the better.
     pub clock: Sample,
 }
@@ -140,6 +160,9 @@ pub fn write_boot(
         uid: config.uid,
         gid: config.gid,
         umask: config.umask,
+        trace_fd: config.trace_fd.unwrap_or(2),
+        trace_strings: config.trace_strings,
+        wish_fd: config.wish_fd.unwrap_or(-1),
         ..Boot::default()
     };
     for (fd, stdio) in boot.stdio.iter_mut().enumerate() {
@@ -156,6 +179,10 @@ pub fn write_boot(
     writer.push_all(&mut boot.env, config.env)?;
     writer.push(&mut boot.cwd, config.cwd)?;
     writer.push(&mut boot.hostname, config.hostname)?;
+    writer.push(&mut boot.root_name, config.root_name)?;
+    if let Some(trace) = config.trace {
+        writer.push(&mut boot.trace, trace)?;
+    }
     fixed(&mut boot);
     // SAFETY: the block is longer than `Boot`, which is plain data.
     unsafe { block.as_mut_ptr().cast::<Boot>().write_unaligned(boot) };

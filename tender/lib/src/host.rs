@@ -74,6 +74,13 @@ pub fn open_read(path: &CStr) -> HostResult<i32> {
         .map(|fd| fd as i32)
 }
 
+/// Makes a file, or empties it, for writing.
+pub fn create(path: &CStr) -> HostResult<i32> {
+    let flags = raw::O_WRONLY | raw::O_CREAT | raw::O_TRUNC | raw::O_CLOEXEC;
+    // SAFETY: the path is a C string.
+    unsafe { syscall!(Sysno::openat, raw::AT_FDCWD, path.as_ptr(), flags, 0o666) }.map(|fd| fd as i32)
+}
+
 /// Reads up to `out.len()` bytes.
 pub fn read(fd: i32, out: &mut [u8]) -> HostResult<usize> {
     // SAFETY: the buffer is writable.

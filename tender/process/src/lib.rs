@@ -13,9 +13,10 @@ use husk_abi::layout::{
     ROOT, ROOT_MAX,
 };
 use husk_tender::bpf::{Descriptor, Filter};
-use husk_tender::config::{self, Config, FORWARDED};
+use husk_tender::config::{self, Config, FORWARDED, SIZE};
+use husk_tender::confine;
 use husk_tender::host::{self, HostErrno};
-use linux_raw_sys::{general as raw, prctl as raw_prctl};
+use linux_raw_sys::general as raw;
 use syscalls::Sysno;
 
 /// Why a guest could not be made: what was tried, and the host's error.
@@ -126,7 +127,7 @@ fn take_signals() -> Result<(), Failure> {
     tried("set the signal stack", done)?;
     let handler = header().host_signal as usize;
     let flags = u64::from(raw::SA_SIGINFO | raw::SA_ONSTACK | raw::SA_NODEFER) | u64::from(raw::SA_RESTORER);
-    for signal in TRAPS.into_iter().chain(FORWARDED) {
+    for signal in TRAPS.into_iter().chain(FORWARDED).chain([SIZE]) {
         // SAFETY: the kernel's handler, and the gate's way back from it.
         tried("take a signal", unsafe {
             host::signal_action(signal, handler, flags, GATE + entry::SIGRETURN)
@@ -140,45 +141,24 @@ fn take_signals() -> Result<(), Failure> {
     }
 }
 
-/// An unprivileged identity for guests that root starts.
-const NOBODY: usize = 65534;
-
+/// Gives up all that the guest needs no more, and installs the filter.
 fn seal(config: &Config<'_>, arena_fd: i32) -> Result<(), Failure> {
-    // SAFETY: calls on numbers only; descriptors above 2 that are closed belong to nobody any more.
-    unsafe {
-        let mut keep = [arena_fd, config.root_fd, config.record_fd.unwrap_or(-1)];
-        keep.sort_unstable();
-        let mut first = 3;
-        for kept in keep.iter().filter_map(|fd| usize::try_from(*fd).ok()).chain([u32::MAX as usize + 1]) {
-            if kept > first {
-                tried("close descriptors", host::call(Sysno::close_range, [first, kept - 1, 0, 0, 0, 0]))?;
-            }
-            first = first.max(kept + 1);
-        }
-        if host::call(Sysno::geteuid, [0; 6]) == Ok(0) {
-            tried("drop groups", host::call(Sysno::setgroups, [0; 6]))?;
-            tried("drop the group", host::call(Sysno::setresgid, [NOBODY, NOBODY, NOBODY, 0, 0, 0]))?;
-            tried("drop the user", host::call(Sysno::setresuid, [NOBODY, NOBODY, NOBODY, 0, 0, 0]))?;
-        }
-    }
+    let trace_fd = config.trace_fd.unwrap_or(-1);
+    let wish_fd = config.wish_fd.unwrap_or(-1);
+    let record_fd = config.record_fd.unwrap_or(-1);
+    let mut keep = [0, 1, 2, arena_fd, config.root_fd, trace_fd, wish_fd, record_fd];
+    confine::confine(config, &mut keep).map_err(|(what, error)| Failure { what, error })?;
     let may_fork = config.flags & FLAG_FORK != 0;
-    if may_fork {
-        // This is process 1 of its namespace, so all of the guest ends with it when the `husk` that waits is killed. A
-        // change of identity would undo it, hence here.
-        let args = [raw_prctl::PR_SET_PDEATHSIG as usize, raw::SIGKILL as usize, 0, 0, 0, 0];
-        // SAFETY: numbers only.
-        tried("tie the guest to its parent", unsafe { host::call(Sysno::prctl, args) })?;
-    }
-    let records = config.record_fd.is_some();
-    let rows = table::ROWS.iter().chain(if may_fork { table::FORK_ROWS } else { &[] }).chain(if records {
-        table::RECORD_ROWS
-    } else {
-        &[]
-    });
+    let rows = table::ROWS.iter().chain(if may_fork { table::FORK_ROWS } else { &[] });
+    let rows = rows.chain(if trace_fd > 2 { table::TRACE_ROWS } else { &[] });
+    let rows = rows.chain(if wish_fd > 2 { table::WISH_ROWS } else { &[] });
+    let rows = rows.chain(if record_fd > 2 { table::RECORD_ROWS } else { &[] });
     let mut filter = Filter::of_rows(rows, |descriptor| match descriptor {
         Descriptor::Arena => arena_fd as u32,
         Descriptor::Root => config.root_fd as u32,
-        Descriptor::Record => config.record_fd.unwrap_or(-1) as u32,
+        Descriptor::Record => record_fd as u32,
+        Descriptor::Trace => trace_fd as u32,
+        Descriptor::Wish => wish_fd as u32,
     });
     tried("install the filter", filter.install())
 }

@@ -5,7 +5,7 @@
 
 use husk_abi::gate::flags;
 use husk_tender::bpf::Check::{AtMost, Descriptor, Equal, InGuest, Low};
-use husk_tender::bpf::Descriptor::{Arena, Record, Root};
+use husk_tender::bpf::Descriptor::{Arena, Record, Root, Trace, Wish};
 use husk_tender::bpf::Row;
 use linux_raw_sys::general as raw;
 
@@ -52,4 +52,14 @@ pub static FORK_ROWS: &[Row] = rows! {
 /// What a guest needs that was asked for a record of itself.
 pub static RECORD_ROWS: &[Row] = rows! {
     __NR_write [Descriptor(0, Record)] "the record that was asked for";
+};
+
+/// What a guest needs whose system calls are traced to a file.
+pub static TRACE_ROWS: &[Row] = rows! {
+    __NR_write [Descriptor(0, Trace)] "the trace";
+};
+
+/// What a guest needs on a terminal.
+pub static WISH_ROWS: &[Row] = rows! {
+    __NR_write [Descriptor(0, Wish)] "ask the waiting parent to stop with the guest, as the terminal's ^Z would";
 };

@@ -13,6 +13,7 @@ use core::ffi::CStr;
 use core::fmt;
 use husk_abi::boot::{TENDER_KVM, TENDER_PROCESS};
 use husk_app::{MANIFEST_MAX, Manifest, Note, Strict, flag, free};
+use husk_options::Id;
 use husk_tender::clock::Sample;
 use husk_tender::host;
 use linux_raw_sys::auxvec::AT_EXECFN;
@@ -97,8 +98,13 @@ pub(crate) fn start(process: &Process, clock: Sample) {
         refuse(process, format_args!("its arguments are frozen: it takes no others"))
     }
     options.args = arguments(process, &app.manifest, more);
-    let root =
-        Root { fd: app.fd, offset: note.root_offset, len: note.root_len, program: app.manifest.program };
+    let root = Root {
+        fd: app.fd,
+        offset: note.root_offset,
+        len: note.root_len,
+        program: app.manifest.program,
+        path: c"this executable",
+    };
     run::launch(process, &options, clock, &root)
 }
 
@@ -188,15 +194,15 @@ fn tender(number: u32) -> Tender {
 }
 
 /// Options and what they are called in `args::parse`, with what must be free.
-const VALUES: [(&[u8], &[u8], u32); 7] = [
-    (b"memory", b"--memory", free::MEMORY),
-    (b"cpus", b"--cpus", free::CPUS),
-    (b"env", b"--env", free::ENV),
-    (b"user", b"--user", free::USER),
-    (b"workdir", b"--workdir", free::WORKDIR),
-    (b"tender", b"--tender", free::TENDER),
+const VALUES: [(&[u8], Id, u32); 7] = [
+    (b"memory", Id::Memory, free::MEMORY),
+    (b"cpus", Id::Cpus, free::CPUS),
+    (b"env", Id::Env, free::ENV),
+    (b"user", Id::User, free::USER),
+    (b"workdir", Id::Workdir, free::WORKDIR),
+    (b"tender", Id::Tender, free::TENDER),
     // For `husk shrink`, which hands the descriptor on.
-    (b"record", b"--record", free::TRACE),
+    (b"record", Id::Record, free::TRACE),
 ];
 
 /// Reads the leading `--husk-` arguments; the index of the first that is the guest's.
@@ -242,10 +248,10 @@ fn leading(
             }
             (name, _) => {
                 let known = VALUES.iter().find(|(known, ..)| *known == name);
-                let (_, long, bit) = known.ok_or((Problem::Unknown.text(), argument))?;
+                let (_, id, bit) = known.ok_or((Problem::Unknown.text(), argument))?;
                 is_free(*bit)?;
                 let value = value.ok_or(("the value belongs into the same argument, behind =", argument))?;
-                args::apply(options, long, value).map_err(|problem| (problem.text(), argument))?;
+                args::apply(options, *id, value).map_err(|problem| (problem.text(), argument))?;
             }
         }
     }

@@ -1,6 +1,7 @@
-//! The command line of `husk run`.
+//! The command line of `husk run` and `husk trace`, by the tables of `husk_options`.
 
 use core::ffi::CStr;
+use husk_options::{Id, Opt};
 
 /// Most `--env` and `--with` options.
 pub(crate) const LIST_MAX: usize = 256;
@@ -42,7 +43,14 @@ pub(crate) enum Tender {
     Process,
 }
 
-/// What `husk run` was asked for.
+/// How the kernel is asked to fail, so that a test sees what the user is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    Panic,
+    Access,
+}
+
+/// What `husk run` or `husk trace` was asked for.
 pub(crate) struct Options {
     pub(crate) tender: Tender,
     pub(crate) rootfs: Option<&'static CStr>,
@@ -66,6 +74,15 @@ pub(crate) struct Options {
     /// Where the guest writes its record, and whether its changes belong to it.
     pub(crate) record: Option<i32>,
     pub(crate) export: bool,
+    pub(crate) fault: Option<Fault>,
+    /// Of `husk trace`.
+    pub(crate) output: Option<&'static CStr>,
+    pub(crate) expression: Option<&'static CStr>,
+    pub(crate) count: bool,
+    pub(crate) spent: bool,
+    pub(crate) string_size: Option<u32>,
+    /// The user asks how it is used.
+    pub(crate) help: bool,
 }
 
 impl Options {
@@ -93,6 +110,13 @@ impl Options {
             allowed: [0; 8],
             record: None,
             export: false,
+            fault: None,
+            output: None,
+            expression: None,
+            count: false,
+            spent: false,
+            string_size: None,
+            help: false,
         }
     }
 }
@@ -102,6 +126,7 @@ impl Options {
 pub(crate) enum Problem {
     Unknown,
     NoValue,
+    Surplus,
     BadValue,
     TooMany,
     NoProgram,
@@ -112,6 +137,7 @@ impl Problem {
         match self {
             Self::Unknown => "unknown option",
             Self::NoValue => "the option needs a value",
+            Self::Surplus => "the option takes no value",
             Self::BadValue => "the value is not understood",
             Self::TooMany => "the option was given too often",
             Self::NoProgram => "no program was named",
@@ -152,14 +178,18 @@ fn user(text: &[u8]) -> Option<(u32, u32)> {
     Some((uid, gid))
 }
 
-/// Parses `args` from index `at` on. The error names the argument it is about.
-pub(crate) fn parse(args: &'static [*const u8], mut at: usize) -> Result<Options, (Problem, &'static CStr)> {
+/// Parses `args` from index `at` on by the options of `tables`. The error names the argument it is about.
+pub(crate) fn parse(
+    args: &'static [*const u8],
+    mut at: usize,
+    tables: &[&'static [Opt]],
+) -> Result<Options, (Problem, &'static CStr)> {
     // SAFETY: this process parses one command line.
     let mut options = unsafe { Options::new() };
     // SAFETY: the host gives C strings.
     let get = |at: usize| args.get(at).map(|arg| unsafe { CStr::from_ptr(arg.cast()) });
     loop {
-        let argument = get(at).ok_or((Problem::NoProgram, c"husk run"))?;
+        let argument = get(at).ok_or((Problem::NoProgram, c"PROGRAM"))?;
         let bytes = argument.to_bytes();
         if bytes == b"--" {
             at += 1;
@@ -169,84 +199,103 @@ pub(crate) fn parse(args: &'static [*const u8], mut at: usize) -> Result<Options
             break;
         }
         at += 1;
-        match bytes {
-            b"-t" | b"--tty" => options.terminal = true,
-            b"-i" | b"--interactive" => {}
-            b"-it" | b"-ti" => options.terminal = true,
-            b"--no-fork" => options.may_fork = false,
-            b"--trace" => options.trace = true,
-            b"--no-patch" => options.patch = false,
-            b"--export" => options.export = true,
-            b"--no-inherit-env" => options.inherit_env = false,
-            _ => {
-                // --name VALUE or --name=VALUE
-                let split = bytes.iter().position(|byte| *byte == b'=');
-                let (name, value) = match split {
-                    Some(split) => {
-                        let value = &argument.to_bytes_with_nul()[split + 1..];
-                        (&bytes[..split], CStr::from_bytes_with_nul(value).ok())
-                    }
-                    None => {
-                        at += 1;
-                        (bytes, get(at - 1))
-                    }
-                };
-                let known: &[&[u8]] = &[
-                    b"--tender",
-                    b"--rootfs",
-                    b"--memory",
-                    b"-m",
-                    b"--cpus",
-                    b"--env",
-                    b"-e",
-                    b"--with",
-                    b"--workdir",
-                    b"-w",
-                    b"--user",
-                    b"-u",
-                    b"--record",
-                ];
-                if !known.contains(&name) {
-                    return Err((Problem::Unknown, argument));
+        if matches!(bytes, b"-h" | b"--help") {
+            options.help = true;
+            return Ok(options);
+        }
+        let refused = |problem| (problem, argument);
+        if bytes.starts_with(b"--") {
+            // --name, --name VALUE or --name=VALUE
+            let split = bytes.iter().position(|byte| *byte == b'=');
+            let name = &bytes[..split.unwrap_or(bytes.len())];
+            let option = husk_options::find(tables, name).ok_or(refused(Problem::Unknown))?;
+            let attached = split
+                .and_then(|split| CStr::from_bytes_with_nul(&argument.to_bytes_with_nul()[split + 1..]).ok());
+            let value = match (option.value, attached) {
+                (None, None) => c"",
+                (None, Some(_)) => return Err(refused(Problem::Surplus)),
+                (Some(_), Some(value)) => value,
+                (Some(_), None) => {
+                    at += 1;
+                    get(at - 1).ok_or(refused(Problem::NoValue))?
                 }
-                let value = value.ok_or((Problem::NoValue, argument))?;
-                apply(&mut options, name, value).map_err(|problem| (problem, argument))?;
+            };
+            apply(&mut options, option.id, value).map_err(refused)?;
+            continue;
+        }
+        // -x, -xy, -x VALUE or -xVALUE
+        for index in 1..bytes.len() {
+            let name = [b'-', bytes[index]];
+            let option = husk_options::find(tables, &name).ok_or(refused(Problem::Unknown))?;
+            if option.value.is_none() {
+                apply(&mut options, option.id, c"").map_err(refused)?;
+                continue;
             }
+            let rest = &argument.to_bytes_with_nul()[index + 1..];
+            let value = match CStr::from_bytes_with_nul(rest) {
+                Ok(attached) if !attached.is_empty() => attached,
+                _ => {
+                    at += 1;
+                    get(at - 1).ok_or(refused(Problem::NoValue))?
+                }
+            };
+            apply(&mut options, option.id, value).map_err(refused)?;
+            break;
         }
     }
     if get(at).is_none() {
-        return Err((Problem::NoProgram, c"husk run"));
+        return Err((Problem::NoProgram, c"PROGRAM"));
     }
     options.args = &args[at..];
     Ok(options)
 }
 
-pub(crate) fn apply(options: &mut Options, name: &[u8], value: &'static CStr) -> Result<(), Problem> {
+pub(crate) fn apply(options: &mut Options, id: Id, value: &'static CStr) -> Result<(), Problem> {
     let bytes = value.to_bytes();
-    match name {
-        b"--tender" => {
+    match id {
+        Id::Tender => {
             options.tender = match bytes {
                 b"kvm" => Tender::Kvm,
                 b"process" => Tender::Process,
                 _ => return Err(Problem::BadValue),
             }
         }
-        b"--rootfs" => options.rootfs = Some(value),
-        // For `husk shrink` and `husk build`, which hand the descriptor on.
-        b"--record" => {
+        Id::Rootfs => options.rootfs = Some(value),
+        Id::Record => {
             options.record =
                 Some(number(bytes).filter(|fd| (3..1 << 16).contains(fd)).ok_or(Problem::BadValue)? as i32)
         }
-        b"--memory" | b"-m" => options.memory = Some(size(bytes).ok_or(Problem::BadValue)?),
-        b"--cpus" => {
+        Id::Export => options.export = true,
+        Id::NoInheritEnv => options.inherit_env = false,
+        Id::Memory => options.memory = Some(size(bytes).ok_or(Problem::BadValue)?),
+        Id::Cpus => {
             let cpus = number(bytes).filter(|cpus| (1..=64).contains(cpus)).ok_or(Problem::BadValue)?;
             options.cpus = Some(cpus as u32);
         }
-        b"--env" | b"-e" => options.env.push(value)?,
-        b"--with" => options.with.push(value)?,
-        b"--workdir" | b"-w" => options.workdir = Some(value),
-        b"--user" | b"-u" => options.user = Some(user(bytes).ok_or(Problem::BadValue)?),
-        _ => return Err(Problem::Unknown),
+        Id::Env => options.env.push(value)?,
+        Id::With => options.with.push(value)?,
+        Id::Workdir => options.workdir = Some(value),
+        Id::User => options.user = Some(user(bytes).ok_or(Problem::BadValue)?),
+        Id::Interactive | Id::Follow => {}
+        Id::Terminal => options.terminal = true,
+        Id::NoFork => options.may_fork = false,
+        Id::Trace => options.trace = true,
+        Id::NoPatch => options.patch = false,
+        Id::Test => {
+            options.fault = Some(match bytes {
+                b"panic" => Fault::Panic,
+                b"fault" => Fault::Access,
+                _ => return Err(Problem::BadValue),
+            })
+        }
+        Id::Output => options.output = Some(value),
+        Id::Expression => options.expression = Some(value),
+        Id::Count => options.count = true,
+        Id::Spent => options.spent = true,
+        Id::StringSize => {
+            let size = number(bytes).filter(|size| *size <= 1 << 16).ok_or(Problem::BadValue)?;
+            options.string_size = Some(size as u32);
+        }
     }
     Ok(())
 }

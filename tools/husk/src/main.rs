@@ -10,6 +10,7 @@ mod info;
 mod root;
 mod run;
 mod start;
+mod terminal;
 
 husk_freestanding::memory_functions!();
 

@@ -16,6 +16,8 @@ pub(crate) struct Root {
     pub(crate) offset: u64,
     pub(crate) len: u64,
     pub(crate) program: &'static CStr,
+    /// Where the image is.
+    pub(crate) path: &'static CStr,
 }
 
 const PATH_MAX: usize = 4096;
@@ -58,10 +60,11 @@ impl PathBuffer {
 /// What outlives this module's functions: the fast path has no heap.
 struct Kept {
     program: PathBuffer,
+    image: PathBuffer,
     plan: [u8; SIZE_MAX],
 }
 
-static mut KEPT: Kept = Kept { program: PathBuffer::new(), plan: [0; SIZE_MAX] };
+static mut KEPT: Kept = Kept { program: PathBuffer::new(), image: PathBuffer::new(), plan: [0; SIZE_MAX] };
 
 /// Finds or packs what the options ask for.
 pub(crate) fn open(process: &Process, options: &Options) -> Root {
@@ -71,7 +74,7 @@ pub(crate) fn open(process: &Process, options: &Options) -> Root {
     // SAFETY: called once, by the only thread.
     let kept = unsafe { &mut *kept_at };
     if let Some(path) = options.rootfs {
-        return open_rootfs(process, path, named, &mut kept.program);
+        return open_rootfs(process, path, named, kept);
     }
     if let Some(root) = find_packed(process, options, named, kept) {
         return root;
@@ -88,13 +91,18 @@ pub(crate) fn open(process: &Process, options: &Options) -> Root {
     arguments[count] = named.as_ptr().cast();
     let len = pack(process, &mut arguments, &mut kept.plan);
     let mut lines = kept.plan[..len].split(|byte| *byte == b'\n');
-    let image = PathBuffer::of(&[lines.next().unwrap_or_default()]);
+    kept.image = PathBuffer::of(&[lines.next().unwrap_or_default()]);
     kept.program = PathBuffer::of(&[lines.next().unwrap_or_default()]);
-    open_image(image.as_c_str(), kept.program.as_c_str())
+    open_image(kept.image.as_c_str(), kept.program.as_c_str())
 }
 
 /// `--rootfs`: an image, or a directory that becomes one.
-fn open_rootfs(process: &Process, path: &CStr, named: &'static CStr, buffer: &mut PathBuffer) -> Root {
+fn open_rootfs(
+    process: &Process,
+    path: &'static CStr,
+    named: &'static CStr,
+    kept: &'static mut Kept,
+) -> Root {
     let is_directory = host::stat(path).is_ok_and(|stat| stat.st_mode & raw::S_IFMT == raw::S_IFDIR);
     if !is_directory {
         return open_image(path, named);
@@ -102,15 +110,15 @@ fn open_rootfs(process: &Process, path: &CStr, named: &'static CStr, buffer: &mu
     let mut arguments = [core::ptr::null::<u8>(); 4];
     arguments[1] = c"--rootfs".as_ptr().cast();
     arguments[2] = path.as_ptr().cast();
-    let len = pack(process, &mut arguments, &mut buffer.bytes);
-    let line = buffer.bytes[..len].split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let image = PathBuffer::of(&[line]);
-    open_image(image.as_c_str(), named)
+    let len = pack(process, &mut arguments, &mut kept.plan);
+    let line = kept.plan[..len].split(|byte| *byte == b'\n').next().unwrap_or_default();
+    kept.image = PathBuffer::of(&[line]);
+    open_image(kept.image.as_c_str(), named)
 }
 
-fn open_image(path: &CStr, program: &'static CStr) -> Root {
+fn open_image(path: &'static CStr, program: &'static CStr) -> Root {
     match host::open_read(path).and_then(|fd| host::stat_fd(fd).map(|stat| (fd, stat))) {
-        Ok((fd, stat)) => Root { fd, offset: 0, len: stat.st_size as u64, program },
+        Ok((fd, stat)) => Root { fd, offset: 0, len: stat.st_size as u64, program, path },
         Err(error) => {
             let name = error.name().unwrap_or("error").as_bytes();
             run::say(&[b"run: ", path.to_bytes(), b": the root image cannot be opened: ", name]);
@@ -248,7 +256,13 @@ fn find_packed(process: &Process, options: &Options, named: &CStr, kept: &'stati
     }
     let fd = host::open_read(plan.image()).ok()?;
     let len = host::stat_fd(fd).ok()?.st_size as u64;
-    (len == plan.image_size()).then_some(Root { fd, offset: 0, len, program: plan.program() })
+    (len == plan.image_size()).then_some(Root {
+        fd,
+        offset: 0,
+        len,
+        program: plan.program(),
+        path: plan.image(),
+    })
 }
 
 /// A path in the user's cache, from its parts.

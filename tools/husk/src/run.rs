@@ -1,13 +1,18 @@
 //! `husk run`: from the command line to the guest, and the wait for its end.
 
-use crate::args::{self, Options, Tender};
+use crate::args::{self, Fault, Options, Tender};
 use crate::root::Root;
 use crate::start::{Process, kernel_data, kernel_text};
+use crate::terminal;
 use core::ffi::CStr;
-use husk_abi::boot::{FLAG_EXPORT, FLAG_FORK, FLAG_NO_PATCH, FLAG_RECORD, FLAG_TERMINAL, FLAG_TRACE};
+use husk_abi::boot::{
+    FLAG_EXPORT, FLAG_FORK, FLAG_NO_PATCH, FLAG_RECORD, FLAG_TERMINAL, FLAG_TEST_FAULT, FLAG_TEST_PANIC,
+    FLAG_TRACE, FLAG_TRACE_COUNT, FLAG_TRACE_SPENT,
+};
+use husk_options::{Opt, RUN, TRACE};
 use husk_tender::clock::{self, Sample};
 use husk_tender::config::{Config, FORWARDED, Kernel, Strings};
-use husk_tender::host;
+use husk_tender::host::{self, HostErrno};
 use linux_raw_sys::auxvec::AT_HWCAP;
 use linux_raw_sys::general as raw;
 
@@ -74,12 +79,27 @@ pub(crate) fn main(process: &Process) -> ! {
     // SAFETY: the host gives C strings.
     let verb = process.args.get(1).map(|verb| unsafe { CStr::from_ptr(verb.cast()) }.to_bytes());
     match verb {
-        Some(b"run") => match args::parse(process.args, 2) {
-            Ok(options) => run(process, &options, clock),
-            Err((problem, argument)) => {
-                fail(&[b"run: ", argument.to_bytes(), b": ", problem.text().as_bytes(), b"; see `husk help`"])
+        Some(verb @ (b"run" | b"trace")) => {
+            let is_trace = verb == b"trace";
+            let tables: &[&[Opt]] = if is_trace { &[TRACE, RUN] } else { &[RUN] };
+            match args::parse(process.args, 2, tables) {
+                Ok(options) if options.help => crate::cli::exec(process),
+                Ok(mut options) => {
+                    options.trace |= is_trace;
+                    run(process, &options, clock)
+                }
+                Err((problem, argument)) => fail(&[
+                    verb,
+                    b": ",
+                    argument.to_bytes(),
+                    b": ",
+                    problem.text().as_bytes(),
+                    b"; see `husk ",
+                    verb,
+                    b" --help`",
+                ]),
             }
-        },
+        }
         _ => crate::cli::exec(process),
     }
 }
@@ -91,70 +111,104 @@ fn run(process: &Process, options: &Options, clock: Sample) -> ! {
 
 /// Starts the guest, as this process or as its child.
 pub(crate) fn launch(process: &Process, options: &Options, clock: Sample, root: &Root) -> ! {
-    // In the kvm tender guest processes are none of the host's.
-    if !options.may_fork || options.tender == Tender::Kvm {
-        become_guest(process, options, clock, root);
+    let memory = memory(options);
+    // SAFETY: no pointers.
+    let number = unsafe { host::call(syscalls::Sysno::getpid, [0; 6]) }.unwrap_or(0) as u32;
+    let mut place = Place {
+        number,
+        own_users: false,
+        has_parent: true,
+        raw: terminal::find(options.terminal),
+        wish: None,
+    };
+    if options.terminal && !host::is_terminal(0) {
+        fail(&[b"run: -t: stdin is no terminal"]);
     }
-    // A guest that may fork is process 1 of a PID namespace, so that nothing of it outlives it.
+    if !options.may_fork && !place.raw {
+        place.has_parent = false;
+        become_guest(process, options, clock, &root, memory, &place);
+    }
+    // A guest that may fork is process 1 of a PID namespace, so that nothing of it outlives it. In the kvm tender guest
+    // processes are none of the host's.
     // SAFETY: no pointers.
     let uid = unsafe { host::call(syscalls::Sysno::geteuid, [0; 6]) }.unwrap_or(0);
-    let flags = raw::CLONE_NEWPID | if uid == 0 { 0 } else { raw::CLONE_NEWUSER };
-    take_forwarded();
+    let flags = match (options.tender, options.may_fork) {
+        (Tender::Kvm, _) | (_, false) => 0,
+        _ => raw::CLONE_NEWPID | if uid == 0 { 0 } else { raw::CLONE_NEWUSER },
+    };
+    place.own_users = flags & raw::CLONE_NEWUSER != 0;
+    if place.raw {
+        place.wish = terminal::make_wishes().ok();
+    }
+    terminal::take_signals(&FORWARDED);
+    terminal::take();
     // SAFETY: this process has one thread.
     match unsafe { host::fork(flags) } {
-        Ok(0) => become_guest(process, options, clock, root),
-        Ok(pid) => wait(pid),
-        Err(error) => fail(&[
-            b"run: cannot make a process namespace for the guest: ",
-            error.name().unwrap_or("error").as_bytes(),
-            b"; `--no-fork` runs without one",
-        ]),
+        Ok(0) => become_guest(process, options, clock, root, memory, &place),
+        Ok(pid) => {
+            place.wish.into_iter().for_each(host::close);
+            terminal::watch(pid);
+            wait(pid)
+        }
+        Err(error) => {
+            terminal::restore();
+            fail(&[
+                b"run: cannot make a process namespace for the guest: ",
+                text(error),
+                b"; `--no-fork` runs without one",
+            ])
+        }
     }
 }
 
-/// The guest's process id, for the signal handler.
-static GUEST: core::sync::atomic::AtomicI32 = core::sync::atomic::AtomicI32::new(0);
+/// Least memory of a guest, bytes: its kernel, and a small program.
+const MEMORY_MIN: u64 = 8 << 20;
 
-/// `SI_KERNEL`: the terminal sent it, and so to the guest too.
-const FROM_TERMINAL: i32 = 0x80;
-
-extern "C" fn forward(signal: i32, info: *const i32) {
-    // SAFETY: the host's siginfo, of which the code is the third word.
-    let code = unsafe { *info.add(2) };
-    let guest = GUEST.load(core::sync::atomic::Ordering::Relaxed);
-    if guest > 0 && code != FROM_TERMINAL {
-        host::kill(guest, signal as u32);
-    }
+/// The guest's memory in bytes: what was asked for, if that can be, or the host's.
+fn memory(options: &Options) -> u64 {
+    let total = host::memory_total();
+    let Some(memory) = options.memory else {
+        // KVM keeps a table of all a guest may have, and to make and free it takes about 0.3 ms a GiB.
+        const KVM: u64 = 2 << 30;
+        let most = if options.tender == Tender::Kvm { KVM } else { husk_abi::layout::ARENA_MAX as u64 };
+        return total.min(most);
+    };
+    let mut line = Text::new();
+    let _ = match memory {
+        ..MEMORY_MIN => core::fmt::write(
+            &mut line,
+            format_args!("--memory: {memory} bytes are too few: a guest needs 8 MiB"),
+        ),
+        _ if memory > total.min(husk_abi::layout::ARENA_MAX as u64) => core::fmt::write(
+            &mut line,
+            format_args!("--memory: {} MiB are more than this host has ({} MiB)", memory >> 20, total >> 20),
+        ),
+        _ => return memory,
+    };
+    fail(&[b"run: ", line.as_bytes()])
 }
 
-core::arch::global_asm!(
-    ".pushsection .text.restorer,\"ax\",@progbits",
-    ".globl husk_restorer",
-    "husk_restorer:",
-    "  mov eax, 15",
-    "  syscall",
-    "  ud2",
-    ".popsection",
-);
-
-unsafe extern "C" {
-    fn husk_restorer();
-}
-
-fn take_forwarded() {
-    for signal in FORWARDED.into_iter().filter(|signal| *signal != raw::SIGTSTP) {
-        let flags = u64::from(raw::SA_SIGINFO | raw::SA_RESTART) | u64::from(raw::SA_RESTORER);
-        let restorer = husk_restorer as *const () as usize;
-        // SAFETY: the handler makes one host call and nothing else.
-        let _ = unsafe { host::signal_action(signal, forward as *const () as usize, flags, restorer) };
-    }
+/// Where a guest is made.
+struct Place {
+    /// The id of a process that lives as long as the guest.
+    number: u32,
+    /// In a user namespace of its own.
+    own_users: bool,
+    has_parent: bool,
+    /// The terminal is in raw mode.
+    raw: bool,
+    /// Where the guest asks to be stopped.
+    wish: Option<i32>,
 }
 
 /// Waits for the guest and ends as it ended.
 fn wait(pid: i32) -> ! {
-    GUEST.store(pid, core::sync::atomic::Ordering::Relaxed);
     loop {
-        match host::wait(pid) {
+        let result = host::wait(pid);
+        if !matches!(result, Ok(None)) {
+            terminal::restore();
+        }
+        match result {
             Ok(Some(status)) if status & 0x7f == 0 => host::exit((status >> 8) & 0xff),
             Ok(Some(status)) => {
                 let signal = (status & 0x7f) as usize;
@@ -168,21 +222,31 @@ fn wait(pid: i32) -> ! {
     }
 }
 
-/// Bytes of memory where the user does not say. KVM keeps a table of all a guest may have, and to make and free it takes
-/// about 0.3 ms a GiB.
-fn default_memory(tender: Tender) -> u64 {
-    const KVM: u64 = 2 << 30;
-    match tender {
-        Tender::Kvm => host::memory_total().min(KVM),
-        _ => host::memory_total(),
+/// The file that a trace goes to.
+fn create(path: &CStr) -> i32 {
+    match host::create(path) {
+        Ok(fd) => fd,
+        Err(error) => fail(&[b"trace: ", path.to_bytes(), b": ", text(error)]),
     }
 }
 
-fn become_guest(process: &Process, options: &Options, clock: Sample, root: &Root) -> ! {
+/// What a host error means.
+fn text(error: HostErrno) -> &'static [u8] {
+    error.description().or(error.name()).unwrap_or("unknown error").as_bytes()
+}
+
+fn become_guest(
+    process: &Process,
+    options: &Options,
+    clock: Sample,
+    root: &Root,
+    memory: u64,
+    place: &Place,
+) -> ! {
     static mut ENV: [*const u8; ENV_MAX] = [core::ptr::null(); ENV_MAX];
-    let place = &raw mut ENV;
+    let variables = &raw mut ENV;
     // SAFETY: called once, by the only thread. No page of the place is touched before it is written.
-    let env = unsafe { &mut *place };
+    let env = unsafe { &mut *variables };
     let mut count = 0;
     let base = if options.inherit_env { process.env } else { &[] };
     let own = options.env.as_slice();
@@ -191,10 +255,10 @@ fn become_guest(process: &Process, options: &Options, clock: Sample, root: &Root
     let inherited = (0..base.len()).filter(kept).map(|index| base[index]);
     let last = |index: &usize| !own[index + 1..].iter().any(|other| same_name(own[*index], *other));
     for entry in inherited.chain((0..own.len()).filter(last).map(|index| own[index])) {
-        let Some(place) = env.get_mut(count) else {
+        let Some(variable) = env.get_mut(count) else {
             fail(&[b"run: the environment has more than 1024 variables"])
         };
-        *place = entry;
+        *variable = entry;
         count += 1;
     }
     let mut flags = 0;
@@ -202,9 +266,13 @@ fn become_guest(process: &Process, options: &Options, clock: Sample, root: &Root
         (options.may_fork, FLAG_FORK),
         (options.trace, FLAG_TRACE),
         (!options.patch, FLAG_NO_PATCH),
-        (options.terminal, FLAG_TERMINAL),
+        (place.raw, FLAG_TERMINAL),
         (options.record.is_some(), FLAG_RECORD),
         (options.export, FLAG_EXPORT),
+        (options.count, FLAG_TRACE_COUNT),
+        (options.spent, FLAG_TRACE_SPENT),
+        (options.fault == Some(Fault::Panic), FLAG_TEST_PANIC),
+        (options.fault == Some(Fault::Access), FLAG_TEST_FAULT),
     ] {
         flags |= if on { flag } else { 0 };
     }
@@ -224,12 +292,20 @@ fn become_guest(process: &Process, options: &Options, clock: Sample, root: &Root
         record_fd: options.record,
         strict: options.strict,
         allowed: options.allowed,
-        memory: options.memory.unwrap_or_else(|| default_memory(options.tender)),
+        root_name: root.path,
+        memory,
         cpus: options.cpus.unwrap_or_else(crate::root::host_cpus),
         uid,
         gid,
         umask: 0o022,
         flags,
+        trace_fd: options.output.map(create),
+        trace: options.expression,
+        trace_strings: options.string_size.unwrap_or(0),
+        wish_fd: place.wish,
+        has_parent: place.has_parent,
+        number: place.number,
+        own_users: place.own_users,
         hwcap: process.aux(AT_HWCAP) as u64,
         clock,
     };
@@ -240,7 +316,13 @@ fn become_guest(process: &Process, options: &Options, clock: Sample, root: &Root
         let error = husk_tender_kvm::run(&config, &machine);
         let mut text = Text::new();
         let _ = core::fmt::write(&mut text, format_args!("{error}"));
-        fail(&[b"run: kvm: ", text.as_bytes()]);
+        let instead: &[u8] = match error {
+            husk_tender_kvm::Error::NoKvm(_) | husk_tender_kvm::Error::KvmTooOld(_) => {
+                b"; `--tender process` runs guests without KVM"
+            }
+            _ => b"",
+        };
+        fail(&[b"run: kvm: ", text.as_bytes(), instead]);
     }
     let failure = husk_tender_process::run(&config);
     fail(&[

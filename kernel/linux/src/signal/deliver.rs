@@ -82,6 +82,7 @@ pub fn deliver(t: &Arc<Task>, result: Option<SysResult>) -> Action {
             }
             continue;
         };
+        crate::syscall::trace::signal(t, &info);
         if info.signo == raw::SIGKILL {
             return Action::Exit(raw::SIGKILL as i32);
         }

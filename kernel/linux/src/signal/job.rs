@@ -129,6 +129,10 @@ pub(super) fn check_complete(process: &Arc<Process>) {
     }
     process.report.set(Some(JobReport::Stopped(stop.signo)));
     notify_parent(process, raw::CLD_STOPPED as i32, stop.signo as i32);
+    if process.pid() == 1 {
+        // Whoever can continue it is outside.
+        crate::tty::console::stop_outside();
+    }
 }
 
 /// SIGCONT was sent: ends a stop, whatever the disposition of the signal.

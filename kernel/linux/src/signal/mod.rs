@@ -17,7 +17,7 @@ pub use action::{Effect, Handlers, SIG_DFL, SIG_IGN, SIGNALS, SigAction, effect_
 pub use deliver::{Action, deliver, encode, finish_call};
 pub use fault::{fault, force};
 pub use frame::{min_stack_len, sigreturn};
-pub use info::{SI_QUEUE, SI_TIMER, SI_TKILL, SIGINFO_KEPT, SIGINFO_LEN, SigInfo};
+pub use info::{Layout, SI_QUEUE, SI_TIMER, SI_TKILL, SIGINFO_KEPT, SIGINFO_LEN, SigInfo};
 pub use job::{groups_at_risk, hang_up_orphans, ignores_children, orphaned, rejoin_stop, wants_stops};
 pub use queue::SIGRTMIN;
 pub use send::{

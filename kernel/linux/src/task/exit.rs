@@ -5,6 +5,7 @@ use super::wait::{WaitEnd, WaitLimit, wait_event};
 use super::{Pid, Task, clone, futex, ptrace, sched};
 use crate::errno::Errno;
 use crate::signal::{self, SigInfo};
+use crate::syscall::trace;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use husk_machine::cpu;
@@ -38,6 +39,7 @@ pub fn must_end(t: &Task) -> Option<i32> {
 /// Does all that the end of a task means but leaving its stack, which the caller does next.
 pub fn finish(t: &Arc<Task>, status: i32) {
     let process = t.process();
+    trace::ended(t, status);
     if t.pid() == 1 && process.tasks.borrow().len() <= 1 {
         end_guest(status);
     }
@@ -69,6 +71,7 @@ pub fn finish(t: &Arc<Task>, status: i32) {
 fn end_guest(status: i32) -> ! {
     let signal = status & 0x7f;
     let code = if signal == 0 { (status >> 8) & 0xff } else { 128 + signal };
+    trace::close();
     crate::record::finish(code);
     cpu::exit_guest(code)
 }

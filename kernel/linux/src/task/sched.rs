@@ -562,14 +562,42 @@ fn idle_once() {
 /// group, others to process 1.
 fn take_host_signals() {
     let mut set = husk_machine::host::take_signals();
+    if set == 0 {
+        return;
+    }
+    let bit = |signo: u32| 1 << (signo - 1);
+    let (window, goes_on) = husk_machine::host::take_terminal_news();
+    if let Some(window) = window {
+        crate::tty::console::resized(window);
+    }
+    set &= !bit(husk_abi::boot::SIZE_SIGNAL);
+    if crate::tty::console::is_raw() {
+        set &= !bit(raw::SIGCONT);
+    }
+    if goes_on {
+        set |= bit(raw::SIGCONT);
+    }
+    if set & bit(raw::SIGCONT) != 0 {
+        // As on Linux, where the one takes the other away: whoever was stopped goes on.
+        set &= !bit(raw::SIGTSTP);
+    }
     while set != 0 {
         let signo = set.trailing_zeros() + 1;
         set &= set - 1;
+        if signo == raw::SIGWINCH && crate::tty::console::is_terminal() {
+            // Its size comes by another signal.
+            continue;
+        }
         let keyboard = matches!(signo, raw::SIGINT | raw::SIGQUIT | raw::SIGTSTP);
         if keyboard && crate::tty::console::keyboard_signal(signo) {
             continue;
         }
         if let Some(init) = super::process::find(1) {
+            if signo == raw::SIGCONT {
+                // The job goes on, not its first process alone.
+                signal::send_to_group(init.pgid.get(), signal::SigInfo::kernel(signo));
+                continue;
+            }
             signal::send_to_process(&init, signal::SigInfo::kernel(signo));
         }
     }
@@ -654,6 +682,8 @@ fn tick(group: &Group) {
     cpu::sleep(deadline, crate::tty::console::watch());
     with_cpu(cpu::index(), |cpu| cpu.idle = false);
     crate::tty::console::look();
+    // The host gives signals to whichever thread it likes.
+    take_host_signals();
     timer::run_expired(monotonic_ns());
     if !group.queue.borrow().is_empty() {
         for index in group.busy_cpus() {

@@ -63,6 +63,16 @@ pub fn take_signals() -> u64 {
     0
 }
 
+/// Nor does news of the terminal.
+pub fn take_terminal_news() -> (Option<[u16; 4]>, bool) {
+    (None, false)
+}
+
+/// There is no parent to stop with.
+pub fn stop_with_parent() -> bool {
+    false
+}
+
 /// Gives a descriptor input.
 pub fn feed(fd: i32, data: &[u8]) {
     let _ = with(fd, |channel| {

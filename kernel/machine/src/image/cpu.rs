@@ -217,6 +217,11 @@ pub fn overhead_ns() -> u64 {
     Cpu::current().overhead.load(Ordering::Relaxed)
 }
 
+/// A host signal found this vCPU in the kernel: if it is on its way to sleep, it does not.
+pub(super) fn stay_awake(cpu: &Cpu) {
+    cpu.wake.store(AWAKE, Ordering::SeqCst);
+}
+
 const SLEEPING: u32 = 0;
 pub(super) const AWAKE: u32 = 1;
 const POLLING: u32 = 2;
@@ -269,6 +274,11 @@ pub fn sleep(deadline: Option<u64>, watch: [Watch; 3]) {
     let spins = short_sleeps >= SHORT_SLEEPS && deadline.is_none_or(|deadline| deadline > start + SPIN_NS);
     let state = if watched == 0 { SLEEPING } else { POLLING };
     cpu.wake.store(if spins { SPINNING } else { state }, Ordering::SeqCst);
+    if super::host_signal::is_pending() {
+        // It came since somebody looked; one that comes from here on wakes us by `stay_awake`.
+        cpu.wake.store(AWAKE, Ordering::SeqCst);
+        return;
+    }
     lock::release();
     let awake = spins && {
         let notified = if is_process_tender() { spin(cpu, start) } else { kvm::outside(|| spin(cpu, start)) };

@@ -12,6 +12,7 @@ use crate::trap::Trap;
 use core::arch::global_asm;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU64, Ordering};
+use husk_abi::boot::{CONTINUE_MARK, SIZE_SIGNAL};
 use husk_abi::layout::GUEST_END;
 use linux_raw_sys::general as raw;
 
@@ -22,6 +23,7 @@ const UC_FLAGS: usize = UC_REGS + 17 * 8;
 const UC_FPSTATE: usize = UC_REGS + 23 * 8;
 const SI_CODE: usize = 8;
 const SI_ADDR: usize = 16;
+const SI_VALUE: usize = 24;
 
 global_asm!(
     ".pushsection .text.host_signal,\"ax\",@progbits",
@@ -60,6 +62,8 @@ global_asm!(
     "  mov [rax + {trap} + 8], rcx",
     "  mov rcx, [rsi + {si_addr}]",
     "  mov [rax + {trap} + 16], rcx",
+    "  mov rcx, [rsi + {si_value}]",
+    "  mov [rax + {trap} + 24], rcx",
     "  lea rsi, [r10 + {uc_regs}]",
     "  mov rdi, rax",
     "  mov ecx, 23",
@@ -78,6 +82,7 @@ global_asm!(
     uc_fpstate = const UC_FPSTATE,
     si_code = const SI_CODE,
     si_addr = const SI_ADDR,
+    si_value = const SI_VALUE,
     frame = const offset_of!(Cpu, frame),
     xmm = const offset_of!(Frame, xmm),
     trap = const offset_of!(Frame, trap),
@@ -91,10 +96,27 @@ const TRAPS: [u32; 6] = [raw::SIGSYS, raw::SIGSEGV, raw::SIGBUS, raw::SIGFPE, ra
 /// Signals that `husk` passed on and nobody has taken yet: bit n - 1 for signal n.
 static FORWARDED: AtomicU64 = AtomicU64::new(0);
 
-fn note(signal: u32) {
+/// The size of the host's terminal that came with `SIZE_SIGNAL`, or 0.
+static WINDOW: AtomicU64 = AtomicU64::new(0);
+
+/// Takes the size of the host's terminal that arrived last: rows, columns, pixels, 16 bits each; 0 for none.
+pub(super) fn take_window() -> u64 {
+    WINDOW.swap(0, Ordering::Relaxed)
+}
+
+fn note(signal: u32, value: u64) {
+    if signal == SIZE_SIGNAL {
+        let old = WINDOW.swap(value, Ordering::Relaxed);
+        WINDOW.fetch_or(old & CONTINUE_MARK, Ordering::Relaxed);
+    }
     if signal != raw::SIGURG {
         FORWARDED.fetch_or(1 << (signal - 1), Ordering::Relaxed);
     }
+}
+
+/// Whether signals from outside wait to be taken.
+pub(super) fn is_pending() -> bool {
+    FORWARDED.load(Ordering::SeqCst) != 0
 }
 
 /// Takes the signals that were sent to the guest from outside: bit n - 1 for signal n.
@@ -114,11 +136,14 @@ extern "C" fn in_kernel(signal: u32, info: *const u8, context: *mut u8) {
         unsafe { *register(UC_RIP) = at as u64 }
     };
     if !TRAPS.contains(&signal) {
-        note(signal);
+        // SAFETY: the host's siginfo lies on this thread's signal stack.
+        let value = unsafe { info.add(SI_VALUE).cast::<u64>().read() };
+        note(signal, value);
         let cpu = Cpu::current();
         cpu.kick.store(1, Ordering::Relaxed);
-        // One that is about to sleep does not.
-        cpu.wake.store(cpu::AWAKE, Ordering::SeqCst);
+        if signal != raw::SIGURG {
+            cpu::stay_awake(cpu);
+        }
         if let Some(at) = entry::restart_exit(rip).or_else(|| super::gate::abort_poll(cpu, rip)) {
             resume(at);
         }
@@ -150,7 +175,7 @@ extern "C" fn in_kernel(signal: u32, info: *const u8, context: *mut u8) {
 /// Acts on the trap in the current frame.
 pub(super) fn serve() {
     // SAFETY: the running task's frame; the reference ends before the personality runs.
-    let (regs, [signal, code, address]) = unsafe {
+    let (regs, [signal, code, address, value]) = unsafe {
         let frame = &mut *cpu::frame();
         (frame.regs, frame.trap)
     };
@@ -161,7 +186,7 @@ pub(super) fn serve() {
             personality().syscall_trapped();
         }
         number if !TRAPS.contains(&number) => {
-            note(number);
+            note(number, value);
             // SAFETY: as above.
             unsafe { (*cpu::frame()).regs.orig_rax = u64::MAX };
             cpu::take_work();

@@ -2,7 +2,9 @@
 
 mod build;
 mod chaff;
+mod check;
 mod completion;
+mod run;
 mod shrink;
 
 use std::error::Error;
@@ -16,6 +18,12 @@ pub(crate) enum Verb {
     Shrink(shrink::Options),
     /// Fill a program with bugs that look exploitable and are certified not to be
     Chaff(chaff::Options),
+    /// Run a program in a guest of its own
+    Run(run::Run),
+    /// Run a program in a guest of its own and print its system calls, as strace does
+    Trace(run::Trace),
+    /// Say what this machine offers, and which tender would be taken
+    Check(check::Options),
     /// Print a shell's completion script
     Completion(completion::Options),
 }
@@ -27,7 +35,17 @@ impl Verb {
             Self::Build(options) => build::run(&options),
             Self::Shrink(options) => shrink::run(&options),
             Self::Chaff(options) => chaff::run(&options),
+            Self::Run(run::Run) | Self::Trace(run::Trace) => run::run(),
+            Self::Check(options) => check::run(&options),
             Self::Completion(options) => completion::run(&options),
         }
     }
+}
+
+/// How a verb prints a table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    #[default]
+    Table,
+    Json,
 }

@@ -18,7 +18,7 @@ use super::start::boot;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use husk_abi::boot::TENDER_KVM;
 use husk_abi::layout::{CPUS_MAX, PRIVATE, PRIVATE_PER_CPU};
-use husk_abi::vcpu::UPCALL;
+use husk_abi::vcpu::{UPCALL, Upcall};
 
 /// Whether the kvm tender is below.
 pub(super) fn is_tender() -> bool {
@@ -127,4 +127,15 @@ pub(super) fn take_signals() -> u64 {
             if word.load(Ordering::Relaxed) == 0 { 0 } else { word.swap(0, Ordering::SeqCst) }
         })
         .fold(0, |all, signals| all | signals)
+}
+
+/// Takes the size of the host's terminal that the tender wrote into a vCPU's upcall block: see `abi::vcpu::Upcall`.
+pub(super) fn take_window() -> u64 {
+    let words = (0..boot().cpus as usize).map(|index| {
+        let word = PRIVATE + index * PRIVATE_PER_CPU + UPCALL + core::mem::offset_of!(Upcall, window);
+        // SAFETY: an aligned word of the vCPU's upcall block, which tender and kernel access atomically.
+        let word = unsafe { &*(word as *const AtomicU64) };
+        word.swap(0, Ordering::SeqCst)
+    });
+    words.fold(0, |last, window| if window != 0 { window } else { last })
 }
