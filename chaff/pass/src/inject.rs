@@ -266,7 +266,9 @@ impl<'a> Injector<'a> {
     }
 
     fn refuse_all(&mut self, reason: &str, times: usize) {
-        *self.refused.entry(reason.to_owned()).or_default() += times as u64;
+        if times > 0 {
+            *self.refused.entry(reason.to_owned()).or_default() += times as u64;
+        }
     }
 
     /// The values that an attacker controls, and whether the program has a heap.

@@ -119,7 +119,15 @@ fn main() -> ExitCode {
     let result = match driver {
         // clang's options are not ours to parse.
         Some(driver) => cc::text(words.split_off(2)).and_then(|words| cc::main(driver, &words)),
-        None => run(CommandLine::parse()),
+        None => match CommandLine::try_parse_from(&words) {
+            Ok(line) => run(line),
+            Err(error) => {
+                // A wrong command line is no verdict of triage. Help and version are no failures.
+                let code = if error.use_stderr() { 125 } else { 0 };
+                let _ = error.print();
+                return ExitCode::from(code);
+            }
+        },
     };
     result.unwrap_or_else(|error| {
         eprintln!("husk-chaff: {error:#}");
