@@ -57,7 +57,7 @@ fn totals(space: &Space) -> Totals {
         match &area.backing {
             Backing::File { .. } => totals.file += resident,
             Backing::Shared { .. } => totals.shared += resident,
-            Backing::Anonymous => {}
+            Backing::Anonymous | Backing::Shared { .. } => {}
         }
         if area.name == Name::Stack {
             totals.stack += len;
@@ -185,7 +185,7 @@ fn header(start: usize, area: &Area, out: &mut Vec<u8>) {
             place.0 = *offset as u64;
             name = b"/dev/zero (deleted)".to_vec();
         }
-        Backing::Anonymous => {}
+        Backing::Anonymous | Backing::Shared { .. } => {}
     }
     let (offset, dev, ino) = place;
     let (major, minor) = major_minor(dev);
