@@ -12,6 +12,7 @@
 
 use super::Task;
 use super::wait::{WaitEnd, WaitLimit, Wake};
+use crate::mem::remote;
 use crate::signal;
 use crate::time::timer;
 use crate::time::{monotonic_ns, timer::Timer};
@@ -307,7 +308,7 @@ fn rouse(task: &Arc<Task>) {
     enqueue(task.clone());
 }
 
-/// A signal arrived: ends an interruptible sleep, or brings the task out of its application.
+/// A signal or an errand arrived: a sleep looks at it, an application comes into the kernel.
 pub fn wake_for_signal(task: &Arc<Task>) {
     match task.sched.state.get() {
         State::Sleeping => rouse(task),
@@ -344,6 +345,15 @@ pub fn start(task: Arc<Task>) {
     group.tasks.set(group.tasks.get() + 1);
     group.starting.set(false);
     enqueue(task);
+}
+
+/// Starts the first task: the vCPU that boots takes it when it idles, so no other is woken.
+pub fn start_first(task: Arc<Task>) {
+    let group = task.sched.group();
+    group.tasks.set(1);
+    group.starting.set(false);
+    task.sched.state.set(State::Queued);
+    group.queue.borrow_mut().push_back(task);
 }
 
 fn provide_cpu(group: &Arc<Group>) {
@@ -462,7 +472,8 @@ pub(super) fn sleep(limit: WaitLimit) -> Result<(), WaitEnd> {
         timer
     });
     let end = loop {
-        if entity.woken.get() {
+        // Running one may have slept itself, so whoever waits looks again.
+        if remote::run_errands(&me) || entity.woken.get() {
             break Ok(());
         }
         if must_end(&me) {
@@ -509,7 +520,7 @@ fn block(me: &Arc<Task>) {
 /// wait for a vCPU: whoever queued them may have woken this one only.
 fn runs_again(me: &Arc<Task>) {
     me.sched.state.set(State::Running);
-    if signal::interrupts(me) || !my_group().queue.borrow().is_empty() {
+    if signal::interrupts(me) || !me.errands.borrow().is_empty() || !my_group().queue.borrow().is_empty() {
         cpu::request_work();
     }
 }

@@ -112,11 +112,16 @@ impl Cpu {
         self.idle_stack.store(PRIVATE + slot * PRIVATE_PER_CPU + PRIVATE_PER_CPU / 2, Ordering::Relaxed);
     }
 
-    /// Points GS at this vCPU. Only its own thread may call it.
-    pub(super) fn install(&'static self) {
+    /// Points GS at this vCPU. Only its own thread may call it, and its maker for as long as that takes.
+    pub(super) fn point_here(&'static self) {
         let this = core::ptr::from_ref(self);
         // SAFETY: GS is the kernel's; the application is not served ARCH_SET_GS.
         unsafe { asm!("wrgsbase {}", in(reg) this, options(nostack, preserves_flags)) };
+    }
+
+    /// First act of a vCPU's own thread.
+    pub(super) fn install(&'static self) {
+        self.point_here();
         self.installed.store(1, Ordering::SeqCst);
     }
 

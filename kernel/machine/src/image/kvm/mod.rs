@@ -107,6 +107,15 @@ pub(super) fn park() -> ! {
     cpu::enter(index)
 }
 
+/// Whether the kick that came over the application stands for an access to an I/O port.
+fn take_port_fault() -> bool {
+    let block = PRIVATE + cpu::index() * PRIVATE_PER_CPU + UPCALL;
+    let word = (block + core::mem::offset_of!(husk_abi::vcpu::Upcall, port_fault)) as *const AtomicU64;
+    // SAFETY: an aligned word of this vCPU's upcall block, which tender and kernel access atomically.
+    let word = unsafe { &*word };
+    word.load(Ordering::Relaxed) != 0 && word.swap(0, Ordering::SeqCst) != 0
+}
+
 /// Takes the signals that the tender wrote into the vCPUs' upcall blocks: bit n - 1 for signal n.
 pub(super) fn take_signals() -> u64 {
     (0..boot().cpus as usize)
