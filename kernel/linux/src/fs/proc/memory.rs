@@ -57,7 +57,7 @@ fn totals(space: &Space) -> Totals {
         match &area.backing {
             Backing::File { .. } => totals.file += resident,
             Backing::Shared { .. } => totals.shared += resident,
-            Backing::Anonymous | Backing::Shared { .. } => {}
+            Backing::Anonymous => {}
         }
         if area.name == Name::Stack {
             totals.stack += len;
