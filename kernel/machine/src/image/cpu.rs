@@ -42,8 +42,8 @@ pub(super) struct Cpu {
     pub(super) wipe: AtomicU32,
     /// One more than the index of a vCPU to wake when this one gives up the big kernel lock; 0 for none.
     to_wake: AtomicU32,
-    /// Sleeps in a row that ended soon.
-    short_sleeps: AtomicU32,
+    /// Sleeps in a row that ended soon; negative after a vain look for a notify.
+    short_sleeps: AtomicI32,
     /// See `overhead_ns`.
     overhead: AtomicU64,
 }
@@ -75,7 +75,7 @@ impl Cpu {
             chosen: AtomicUsize::new(0),
             wipe: AtomicU32::new(0),
             to_wake: AtomicU32::new(0),
-            short_sleeps: AtomicU32::new(0),
+            short_sleeps: AtomicI32::new(0),
             overhead: AtomicU64::new(0),
         }
     }
@@ -179,14 +179,19 @@ pub fn kick(index: usize) {
 
 /// Ends the sleep of an idle vCPU, at the latest when this one gives up the big kernel lock.
 pub fn notify(index: usize) {
-    let cpu = Cpu::get(index);
-    match cpu.wake.swap(AWAKE, Ordering::SeqCst) {
-        SLEEPING => {
-            let before = Cpu::current().to_wake.swap(index as u32 + 1, Ordering::Relaxed);
-            if before != 0 {
-                gate::cpu_wake(Cpu::get(before as usize - 1));
-            }
+    let (cpu, new) = (Cpu::current(), index as u32 + 1);
+    let before = cpu.to_wake.load(Ordering::Relaxed);
+    if before != new {
+        cpu.to_wake.store(new, Ordering::Relaxed);
+        if before != 0 {
+            wake(Cpu::get(before as usize - 1));
         }
+    }
+}
+
+fn wake(cpu: &Cpu) {
+    match cpu.wake.swap(AWAKE, Ordering::SeqCst) {
+        SLEEPING => gate::cpu_wake(cpu),
         POLLING => gate::kick(cpu),
         _ => {}
     }
@@ -200,7 +205,7 @@ pub(super) fn wake_notified() {
     if index != 0 {
         cpu.to_wake.store(0, Ordering::Relaxed);
         let start = clock::monotonic_ns();
-        gate::cpu_wake(Cpu::get(index as usize - 1));
+        wake(Cpu::get(index as usize - 1));
         add_overhead(start);
     }
 }
@@ -233,7 +238,9 @@ const SPINNING: u32 = 3;
 const SHORT_SLEEP_NS: u64 = 60_000;
 const SPIN_NS: u64 = 20_000;
 /// So many short sleeps make it expect another one.
-const SHORT_SLEEPS: u32 = 3;
+const SHORT_SLEEPS: i32 = 3;
+/// For so many it does not after it has looked in vain: whom it waits for may need the processor on which it looks.
+const SPIN_PAUSE: i32 = 32;
 
 /// Waits a moment for a notify. True: it came.
 fn spin(cpu: &Cpu, start: u64) -> bool {
@@ -295,7 +302,13 @@ pub fn sleep(deadline: Option<u64>, watch: [Watch; 3]) {
     // An awake vCPU needs no wake-up call.
     cpu.wake.store(AWAKE, Ordering::SeqCst);
     let short = clock::monotonic_ns().wrapping_sub(start) < SHORT_SLEEP_NS;
-    cpu.short_sleeps.store(if short { (short_sleeps + 1).min(SHORT_SLEEPS) } else { 0 }, Ordering::Relaxed);
+    let short_sleeps = match (spins, short) {
+        (true, _) if awake => short_sleeps,
+        (true, _) => -SPIN_PAUSE,
+        (false, true) => (short_sleeps + 1).min(SHORT_SLEEPS),
+        (false, false) => short_sleeps.min(0),
+    };
+    cpu.short_sleeps.store(short_sleeps, Ordering::Relaxed);
 }
 
 /// Leaves whatever stack this vCPU is on and runs the personality's idle loop on the vCPU's own.
