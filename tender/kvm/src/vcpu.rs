@@ -470,7 +470,8 @@ impl Vcpu {
     /// An application has accessed an I/O port. KVM has yet to finish the instruction, which it does before it looks at
     /// `immediate_exit`; then the kernel is told.
     fn refuse_port(&self) {
-        let word = (self.private + vcpu::UPCALL + core::mem::offset_of!(Upcall, port_fault)) as *const AtomicU64;
+        let word =
+            (self.private + vcpu::UPCALL + core::mem::offset_of!(Upcall, port_fault)) as *const AtomicU64;
         // SAFETY: an aligned word of the vCPU's own private area, which the kernel accesses atomically.
         unsafe { (*word).store(1, Ordering::SeqCst) };
         // SAFETY: the run page after an exit; only this thread uses it.

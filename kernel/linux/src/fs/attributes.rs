@@ -22,7 +22,8 @@ pub enum NewTime {
 /// What a generated file is is made anew at each look, so a change must be kept by what it stands for: EPERM where nothing
 /// does.
 fn check_kept(inode: &Inode, new: &Attributes) -> Result<(), Errno> {
-    let kept = !matches!(inode.node, Node::Pseudo(_)) || crate::tty::devpts::keep_attributes(inode.rdev(), new);
+    let kept =
+        !matches!(inode.node, Node::Pseudo(_)) || crate::tty::devpts::keep_attributes(inode.rdev(), new);
     if kept { Ok(()) } else { Err(Errno::EPERM) }
 }
 

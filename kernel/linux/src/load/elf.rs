@@ -191,8 +191,15 @@ impl Image {
                     // Room for the whole image at once; the segments then replace it.
                     let area = Area::anonymous(0, Name::None);
                     let len = high - low + align - PAGE_SIZE;
-                    let request =
-                        Request { fixed: false, no_replace: false, address: 0, len, area, low: false, no_reserve: false };
+                    let request = Request {
+                        fixed: false,
+                        no_replace: false,
+                        address: 0,
+                        len,
+                        area,
+                        low: false,
+                        no_reserve: false,
+                    };
                     let base = space.map(request)?;
                     space.unmap(base, len)?;
                     base

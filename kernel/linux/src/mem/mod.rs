@@ -158,7 +158,9 @@ impl Space {
             group: Some(group),
             machine: self.machine.fork().map_err(|_| Errno::ENOMEM)?,
             sites: KCell::new(self.sites.borrow().clone()),
-            unsettled: KCell::new(self.map.borrow().iter().any(|(_, area)| area.flags & map::FORK_FLAGS != 0)),
+            unsettled: KCell::new(
+                self.map.borrow().iter().any(|(_, area)| area.flags & map::FORK_FLAGS != 0),
+            ),
         }))
     }
 
@@ -224,9 +226,8 @@ impl Space {
             return Err(Errno::ENOMEM);
         }
         let data_limit = task::current().rlimit(linux_raw_sys::general::RLIMIT_DATA).rlim_cur;
-        let is_data = |area: &Area| {
-            !area.shared && area.protection & PROT_WRITE != 0 && area.name != Name::Stack
-        };
+        let is_data =
+            |area: &Area| !area.shared && area.protection & PROT_WRITE != 0 && area.name != Name::Stack;
         if data_limit != u64::MAX && is_data(&request.area) {
             let map = self.map.borrow();
             let data: usize =
@@ -449,7 +450,14 @@ impl Space {
 
     /// Sets and clears `flags` of areas: what a forked child gets of them. EINVAL where an area does not take them, as
     /// `takes` says; ENOMEM for a hole.
-    pub fn mark(&self, start: usize, len: usize, set: u32, clear: u32, takes: fn(&Area) -> bool) -> Result<(), Errno> {
+    pub fn mark(
+        &self,
+        start: usize,
+        len: usize,
+        set: u32,
+        clear: u32,
+        takes: fn(&Area) -> bool,
+    ) -> Result<(), Errno> {
         let range = start..start + len;
         if range.is_empty() {
             return Ok(());
@@ -643,8 +651,15 @@ impl Space {
                 return layout.brk;
             }
             let area = Area::anonymous(PROT_READ | PROT_WRITE, Name::Heap);
-            let request =
-                Request { fixed: true, no_replace: true, address: old, len: new - old, area, low: false, no_reserve: false };
+            let request = Request {
+                fixed: true,
+                no_replace: true,
+                address: old,
+                len: new - old,
+                area,
+                low: false,
+                no_reserve: false,
+            };
             if self.map(request).is_err() {
                 return layout.brk;
             }
@@ -661,7 +676,8 @@ impl Space {
         /// Room that Linux leaves below a stack (stack_guard_gap).
         const GUARD: usize = 256 * PAGE_SIZE;
         let page = address & !(PAGE_SIZE - 1);
-        let (start, area) = self.map.borrow().first_from(address).map(|(start, area)| (start, area.clone()))?;
+        let (start, area) =
+            self.map.borrow().first_from(address).map(|(start, area)| (start, area.clone()))?;
         let limit = task::current().rlimit(linux_raw_sys::general::RLIMIT_STACK).rlim_cur;
         if area.flags & map::GROWS_DOWN == 0
             || (area.end - page) as u64 > limit

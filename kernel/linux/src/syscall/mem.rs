@@ -251,7 +251,8 @@ pub(super) fn mincore(t: &Arc<Task>, addr: usize, len: usize, vector: usize) -> 
     if !addr.is_multiple_of(PAGE_SIZE) {
         return Err(Errno::EINVAL);
     }
-    let end = addr.checked_add(len).and_then(|end| end.checked_next_multiple_of(PAGE_SIZE)).ok_or(Errno::ENOMEM)?;
+    let end =
+        addr.checked_add(len).and_then(|end| end.checked_next_multiple_of(PAGE_SIZE)).ok_or(Errno::ENOMEM)?;
     if !t.space().covers(addr..end) {
         // What lies before the hole is told, as by Linux, whose caller cannot know how much of it.
         user::check(vector, (end - addr) / PAGE_SIZE)?;
