@@ -9,4 +9,5 @@ pub mod boot;
 pub mod gate;
 pub mod layout;
 pub mod paging;
+pub mod record;
 pub mod vcpu;

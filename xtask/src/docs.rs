@@ -2,7 +2,7 @@
 
 use husk_kernel::syscall::table::{ABSENT, SERVED, Status};
 use husk_tender::bpf::Row;
-use husk_tender_process::table::{FORK_ROWS, ROWS};
+use husk_tender_process::table::{FORK_ROWS, RECORD_ROWS, ROWS};
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
@@ -49,6 +49,7 @@ fn host_calls() -> String {
     };
     ROWS.iter().for_each(|row| add(row, ""));
     FORK_ROWS.iter().for_each(|row| add(row, " (only where the manifest lets the guest fork)"));
+    RECORD_ROWS.iter().for_each(|row| add(row, " (only where one was asked for, as by `husk shrink`)"));
     text
 }
 

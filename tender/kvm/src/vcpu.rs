@@ -31,6 +31,8 @@ pub(crate) struct Guest {
     pub(crate) memory: Memory,
     pub(crate) clock: Clock,
     pub(crate) control: Option<i32>,
+    /// Where the guest's record goes.
+    pub(crate) record: Option<i32>,
     pub(crate) vcpus: Vcpus,
     /// Threads that are ready to be sealed.
     ready: AtomicU32,
@@ -264,12 +266,12 @@ pub(crate) fn enter(
     vcpus: Vcpus,
     memory: Memory,
     clock: Clock,
-    control: Option<i32>,
+    [control, record]: [Option<i32>; 2],
 ) -> Result<Infallible, Error> {
-    let guest = Guest { memory, clock, control, vcpus, ready: AtomicU32::new(0) };
-    let mut keep = [-1; 4 + 3 * layout::CPUS_MAX];
-    keep[..4].copy_from_slice(&[0, 1, 2, control.unwrap_or(-1)]);
-    for (vcpu, slots) in guest.vcpus.iter().zip(keep[4..].chunks_exact_mut(3)) {
+    let guest = Guest { memory, clock, control, record, vcpus, ready: AtomicU32::new(0) };
+    let mut keep = [-1; 5 + 3 * layout::CPUS_MAX];
+    keep[..5].copy_from_slice(&[0, 1, 2, control.unwrap_or(-1), record.unwrap_or(-1)]);
+    for (vcpu, slots) in guest.vcpus.iter().zip(keep[5..].chunks_exact_mut(3)) {
         slots.copy_from_slice(&[vcpu.fd, vcpu.pipe[0], vcpu.pipe[1]]);
     }
     install_handlers()?;

@@ -65,7 +65,7 @@ fn prepare(config: &Config<'_>) -> Result<(), Failure> {
         let (len, flags) = (config.root_len as usize, raw::MAP_PRIVATE | raw::MAP_FIXED_NOREPLACE);
         // SAFETY: the range is the root image's by the layout of the address space.
         tried("map the root image", unsafe {
-            host::map(ROOT, len, raw::PROT_READ, flags, config.root_fd, 0)
+            host::map(ROOT, len, raw::PROT_READ, flags, config.root_fd, config.root_offset as usize)
         })?;
     }
     // SAFETY: no pointers.
@@ -146,13 +146,14 @@ const NOBODY: usize = 65534;
 fn seal(config: &Config<'_>, arena_fd: i32) -> Result<(), Failure> {
     // SAFETY: calls on numbers only; descriptors above 2 that are closed belong to nobody any more.
     unsafe {
-        let (low, high) = (arena_fd.min(config.root_fd) as usize, arena_fd.max(config.root_fd) as usize);
-        for (first, last) in
-            [(3, low.wrapping_sub(1)), (low + 1, high.wrapping_sub(1)), (high + 1, u32::MAX as usize)]
-        {
-            if first <= last && last != usize::MAX {
-                tried("close descriptors", host::call(Sysno::close_range, [first, last, 0, 0, 0, 0]))?;
+        let mut keep = [arena_fd, config.root_fd, config.record_fd.unwrap_or(-1)];
+        keep.sort_unstable();
+        let mut first = 3;
+        for kept in keep.iter().filter_map(|fd| usize::try_from(*fd).ok()).chain([u32::MAX as usize + 1]) {
+            if kept > first {
+                tried("close descriptors", host::call(Sysno::close_range, [first, kept - 1, 0, 0, 0, 0]))?;
             }
+            first = first.max(kept + 1);
         }
         if host::call(Sysno::geteuid, [0; 6]) == Ok(0) {
             tried("drop groups", host::call(Sysno::setgroups, [0; 6]))?;
@@ -168,10 +169,16 @@ fn seal(config: &Config<'_>, arena_fd: i32) -> Result<(), Failure> {
         // SAFETY: numbers only.
         tried("tie the guest to its parent", unsafe { host::call(Sysno::prctl, args) })?;
     }
-    let rows = table::ROWS.iter().chain(if may_fork { table::FORK_ROWS } else { &[] });
+    let records = config.record_fd.is_some();
+    let rows = table::ROWS.iter().chain(if may_fork { table::FORK_ROWS } else { &[] }).chain(if records {
+        table::RECORD_ROWS
+    } else {
+        &[]
+    });
     let mut filter = Filter::of_rows(rows, |descriptor| match descriptor {
         Descriptor::Arena => arena_fd as u32,
         Descriptor::Root => config.root_fd as u32,
+        Descriptor::Record => config.record_fd.unwrap_or(-1) as u32,
     });
     tried("install the filter", filter.install())
 }

@@ -2,8 +2,11 @@
 #![no_std]
 #![no_main]
 
+mod app;
 mod args;
 mod cli;
+mod cpuid;
+mod info;
 mod root;
 mod run;
 mod start;

@@ -1,9 +1,10 @@
 //! `husk run`: from the command line to the guest, and the wait for its end.
 
 use crate::args::{self, Options, Tender};
+use crate::root::Root;
 use crate::start::{Process, kernel_data, kernel_text};
 use core::ffi::CStr;
-use husk_abi::boot::{FLAG_FORK, FLAG_NO_PATCH, FLAG_TERMINAL, FLAG_TRACE};
+use husk_abi::boot::{FLAG_EXPORT, FLAG_FORK, FLAG_NO_PATCH, FLAG_RECORD, FLAG_TERMINAL, FLAG_TRACE};
 use husk_tender::clock::{self, Sample};
 use husk_tender::config::{Config, FORWARDED, Kernel, Strings};
 use husk_tender::host;
@@ -28,9 +29,19 @@ pub(crate) fn say(parts: &[&[u8]]) {
 }
 
 /// A message made by formatting; what does not fit is cut.
-struct Text {
+pub(crate) struct Text {
     bytes: [u8; 256],
     len: usize,
+}
+
+impl Text {
+    pub(crate) const fn new() -> Self {
+        Self { bytes: [0; 256], len: 0 }
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
 }
 
 impl core::fmt::Write for Text {
@@ -42,13 +53,24 @@ impl core::fmt::Write for Text {
     }
 }
 
-fn fail(parts: &[&[u8]]) -> ! {
+/// Whether two variables, as NAME=VALUE, have one name.
+fn same_name(one: *const u8, other: *const u8) -> bool {
+    let name = |entry: *const u8| {
+        // SAFETY: the host and the manifest give C strings.
+        let entry = unsafe { CStr::from_ptr(entry.cast()) };
+        entry.to_bytes().split(|byte| *byte == b'=').next()
+    };
+    name(one) == name(other)
+}
+
+pub(crate) fn fail(parts: &[&[u8]]) -> ! {
     say(parts);
     host::exit(FAILURE)
 }
 
 pub(crate) fn main(process: &Process) -> ! {
     let clock = clock::sample();
+    crate::app::start(process, clock);
     // SAFETY: the host gives C strings.
     let verb = process.args.get(1).map(|verb| unsafe { CStr::from_ptr(verb.cast()) }.to_bytes());
     match verb {
@@ -64,9 +86,14 @@ pub(crate) fn main(process: &Process) -> ! {
 
 fn run(process: &Process, options: &Options, clock: Sample) -> ! {
     let root = crate::root::open(process, options);
+    launch(process, options, clock, &root)
+}
+
+/// Starts the guest, as this process or as its child.
+pub(crate) fn launch(process: &Process, options: &Options, clock: Sample, root: &Root) -> ! {
     // In the kvm tender guest processes are none of the host's.
     if !options.may_fork || options.tender == Tender::Kvm {
-        become_guest(process, options, clock, &root);
+        become_guest(process, options, clock, root);
     }
     // A guest that may fork is process 1 of a PID namespace, so that nothing of it outlives it.
     // SAFETY: no pointers.
@@ -75,7 +102,7 @@ fn run(process: &Process, options: &Options, clock: Sample) -> ! {
     take_forwarded();
     // SAFETY: this process has one thread.
     match unsafe { host::fork(flags) } {
-        Ok(0) => become_guest(process, options, clock, &root),
+        Ok(0) => become_guest(process, options, clock, root),
         Ok(pid) => wait(pid),
         Err(error) => fail(&[
             b"run: cannot make a process namespace for the guest: ",
@@ -141,11 +168,33 @@ fn wait(pid: i32) -> ! {
     }
 }
 
-fn become_guest(process: &Process, options: &Options, clock: Sample, root: &crate::root::Root) -> ! {
-    let mut env = [core::ptr::null::<u8>(); ENV_MAX];
+/// Bytes of memory where the user does not say. KVM keeps a table of all a guest may have, and to make and free it takes
+/// about 0.3 ms a GiB.
+fn default_memory(tender: Tender) -> u64 {
+    const KVM: u64 = 2 << 30;
+    match tender {
+        Tender::Kvm => host::memory_total().min(KVM),
+        _ => host::memory_total(),
+    }
+}
+
+fn become_guest(process: &Process, options: &Options, clock: Sample, root: &Root) -> ! {
+    static mut ENV: [*const u8; ENV_MAX] = [core::ptr::null(); ENV_MAX];
+    let place = &raw mut ENV;
+    // SAFETY: called once, by the only thread. No page of the place is touched before it is written.
+    let env = unsafe { &mut *place };
     let mut count = 0;
-    for entry in process.env.iter().chain(options.env.as_slice()).take(ENV_MAX) {
-        env[count] = *entry;
+    let base = if options.inherit_env { process.env } else { &[] };
+    let own = options.env.as_slice();
+    // A variable that is given twice counts as given last.
+    let kept = |index: &usize| !own.iter().any(|other| same_name(base[*index], *other));
+    let inherited = (0..base.len()).filter(kept).map(|index| base[index]);
+    let last = |index: &usize| !own[index + 1..].iter().any(|other| same_name(own[*index], *other));
+    for entry in inherited.chain((0..own.len()).filter(last).map(|index| own[index])) {
+        let Some(place) = env.get_mut(count) else {
+            fail(&[b"run: the environment has more than 1024 variables"])
+        };
+        *place = entry;
         count += 1;
     }
     let mut flags = 0;
@@ -154,6 +203,8 @@ fn become_guest(process: &Process, options: &Options, clock: Sample, root: &crat
         (options.trace, FLAG_TRACE),
         (!options.patch, FLAG_NO_PATCH),
         (options.terminal, FLAG_TERMINAL),
+        (options.record.is_some(), FLAG_RECORD),
+        (options.export, FLAG_EXPORT),
     ] {
         flags |= if on { flag } else { 0 };
     }
@@ -163,13 +214,17 @@ fn become_guest(process: &Process, options: &Options, clock: Sample, root: &crat
     let config = Config {
         kernel: Kernel { data: kernel_data() },
         program: root.program,
-        args: Strings { items: &process.args[options.program..] },
+        args: Strings { items: options.args },
         env: Strings { items: &env[..count] },
         cwd: options.workdir.unwrap_or(c"/"),
         hostname,
         root_fd: root.fd,
         root_len: root.len,
-        memory: options.memory.unwrap_or_else(host::memory_total),
+        root_offset: root.offset,
+        record_fd: options.record,
+        strict: options.strict,
+        allowed: options.allowed,
+        memory: options.memory.unwrap_or_else(|| default_memory(options.tender)),
         cpus: options.cpus.unwrap_or_else(crate::root::host_cpus),
         uid,
         gid,
@@ -179,11 +234,13 @@ fn become_guest(process: &Process, options: &Options, clock: Sample, root: &crat
         clock,
     };
     if options.tender == Tender::Kvm {
-        let machine = husk_tender_kvm::Machine { text: kernel_text(), control: None, cpuid: None };
+        let mut kept = crate::cpuid::Kept::new();
+        let cpuid = crate::cpuid::supported(process, &mut kept);
+        let machine = husk_tender_kvm::Machine { text: kernel_text(), control: None, cpuid };
         let error = husk_tender_kvm::run(&config, &machine);
-        let mut text = Text { bytes: [0; 256], len: 0 };
+        let mut text = Text::new();
         let _ = core::fmt::write(&mut text, format_args!("{error}"));
-        fail(&[b"run: kvm: ", &text.bytes[..text.len]]);
+        fail(&[b"run: kvm: ", text.as_bytes()]);
     }
     let failure = husk_tender_process::run(&config);
     fail(&[

@@ -211,6 +211,7 @@ fn load(t: &Arc<Task>, space: &Arc<Space>, program: &Program, env: &[Vec<u8>]) -
         Some(image) => Some(image.load(space, None)?),
         None => None,
     };
+    let vdso = crate::load::vdso::map(space)?;
     let brk_start = main.end + random_pages(if program.image.is_movable() { 12 } else { 8 });
 
     let mut stack = Stack::new(stack_top - 8);
@@ -219,7 +220,7 @@ fn load(t: &Arc<Task>, space: &Arc<Space>, program: &Program, env: &[Vec<u8>]) -
     let mut seed = [0; 16];
     random::fill(&mut seed);
     let random = stack.push(&seed)?;
-    let auxv = auxiliary_vector(t, &main, interpreter.as_ref(), name, platform, random);
+    let auxv = auxiliary_vector(t, &main, interpreter.as_ref(), vdso, name, platform, random);
     let placed = stack.finish(&program.args, env, &auxv)?;
     *space.layout.borrow_mut() = Layout {
         code: main.code,
@@ -245,13 +246,15 @@ fn auxiliary_vector(
     t: &Task,
     main: &Loaded,
     interpreter: Option<&Loaded>,
+    vdso: usize,
     name: usize,
     platform: usize,
     random: usize,
 ) -> Vec<u64> {
     let cred = t.cred();
     let secure = cred.uid != cred.euid || cred.gid != cred.egid;
-    let pairs: [(u32, usize); 18] = [
+    let pairs: [(u32, usize); 19] = [
+        (aux::AT_SYSINFO_EHDR, vdso),
         (aux::AT_MINSIGSTKSZ, signal::min_stack_len()),
         (aux::AT_HWCAP, start::boot().hwcap as usize),
         (aux::AT_PAGESZ, PAGE_SIZE),

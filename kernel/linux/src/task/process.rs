@@ -82,6 +82,8 @@ pub struct Process {
     pub no_huge_pages: KCell<bool>,
     /// prctl(PR_SET_CHILD_SUBREAPER).
     pub child_subreaper: KCell<bool>,
+    /// What its threads trace.
+    pub tracing: super::ptrace::Tracing,
 }
 
 /// The living and the zombies, by process id.
@@ -239,6 +241,7 @@ fn new_process(pid: Pid, session: Arc<Session>, pgid: Pid) -> Arc<Process> {
         oom_score_adj: KCell::default(),
         no_huge_pages: KCell::default(),
         child_subreaper: KCell::default(),
+        tracing: super::ptrace::Tracing::default(),
     });
     PROCESSES.borrow_mut().insert(pid, process.clone());
     process
@@ -315,6 +318,8 @@ pub fn init_task(cred: Arc<Cred>, sched: super::sched::Entity, space: Arc<Space>
         no_new_privs: KCell::default(),
         vfork_done: KCell::default(),
         ended: KCell::default(),
+        errands: KCell::default(),
+        trace: super::ptrace::Tracee::default(),
         sched,
     });
     register(&task);

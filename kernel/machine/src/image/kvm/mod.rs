@@ -69,7 +69,7 @@ fn catch_up(vcpu: &Vcpu) -> bool {
 }
 
 /// Runs `call`, which leaves the guest and may stay away for long.
-fn outside<R>(call: impl FnOnce() -> R) -> R {
+pub(super) fn outside<R>(call: impl FnOnce() -> R) -> R {
     let vcpu = this();
     vcpu.outside.store(1, Ordering::SeqCst);
     let result = call();
