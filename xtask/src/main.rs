@@ -21,8 +21,13 @@ fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
 
 /// Programs that tests compare with, by what Debian calls their packages. Without root or apt-get the tests that need one
 /// count as skipped and say so.
-const DEBIAN: &[(&str, &str)] =
-    &[("mkfs.erofs", "erofs-utils"), ("musl-gcc", "musl-tools"), ("zstd", "zstd")];
+const DEBIAN: &[(&str, &str)] = &[
+    ("mkfs.erofs", "erofs-utils"),
+    ("musl-gcc", "musl-tools"),
+    ("zstd", "zstd"),
+    ("lua5.4", "lua5.4"),
+    ("sqlite3", "sqlite3"),
+];
 
 /// What chaff, a workspace of its own, links: a file and the package that brings it.
 const CHAFF: &[(&str, &str)] = &[

@@ -138,6 +138,12 @@ impl<'r> Packer<'r> {
         let program = self.resolve_shim(found).unwrap_or_else(|| found.to_path_buf());
         self.watch(found);
         let real = self.add_program(&program)?;
+        if program != found
+            && let Some(name) = found.to_str()
+        {
+            // By its bare name the program is found where the shim was: Python looks for itself so.
+            self.root.make_link(name, &program)?;
+        }
         self.add_asked(&real);
         // A path with ".." means something else where directories above it are links.
         let is_plain = |part| matches!(part, std::path::Component::Normal(_) | std::path::Component::RootDir);

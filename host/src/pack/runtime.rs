@@ -74,6 +74,7 @@ const TOOLS: &[&str] = &[
     "install",
     "join",
     "kill",
+    "ldconfig",
     "less",
     "link",
     "ln",
@@ -399,6 +400,9 @@ pub(super) fn add_package_of_script(packer: &mut Packer<'_>, script: &Path) -> R
 
 /// Adds system tools that the host has.
 fn add_tools(packer: &mut Packer<'_>, tools: &[&str]) -> Result<(), PackError> {
+    if tools.contains(&"date") {
+        packer.add_tree(Path::new("/usr/share/zoneinfo"), None, &|_| false)?;
+    }
     for tool in tools {
         let Some(path) = Packer::system_tool(tool) else { continue };
         if let Err(error) = packer.add_program(&path) {
