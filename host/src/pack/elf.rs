@@ -1,5 +1,6 @@
 //! What packing must know of an ELF file: who loads it, and which libraries it asks for.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
@@ -7,10 +8,10 @@ use std::path::{Path, PathBuf};
 
 use object::elf::{
     DT_FLAGS_1, DT_NEEDED, DT_RPATH, DT_RUNPATH, DT_SONAME, DT_STRSZ, DT_STRTAB, EM_X86_64, ET_DYN, ET_EXEC,
-    FileHeader64, PT_LOAD,
+    FileHeader64, PT_LOAD, SHT_DYNSYM,
 };
 use object::read::StringTable;
-use object::read::elf::{Dyn, FileHeader, ProgramHeader};
+use object::read::elf::{Dyn, FileHeader, ProgramHeader, Sym};
 use object::{Endianness, ReadCache, ReadRef};
 
 use super::error::PackError;
@@ -29,6 +30,8 @@ pub(crate) struct Elf {
     pub(crate) rpath: Option<String>,
     pub(crate) runpath: Option<String>,
     pub(crate) no_default_directories: bool,
+    /// The functions and variables that it takes from other files.
+    pub(crate) imports: HashSet<String>,
 }
 
 /// Whether a file that begins with these bytes is an ELF file.
@@ -128,5 +131,18 @@ fn parse<'d>(data: impl ReadRef<'d>) -> Result<Elf, Refusal> {
             }
         }
     }
+    elf.imports = imports(header, endian, data).unwrap_or_default();
     Ok(elf)
+}
+
+/// The undefined symbols of the dynamic symbol table. A file without section headers shows none.
+fn imports<'d>(
+    header: &FileHeader64<Endianness>,
+    endian: Endianness,
+    data: impl ReadRef<'d>,
+) -> object::read::Result<HashSet<String>> {
+    let symbols = header.sections(endian, data)?.symbols(endian, data, SHT_DYNSYM)?;
+    let undefined = symbols.iter().filter(|symbol| symbol.is_undefined(endian));
+    let name = |symbol: &object::elf::Sym64<Endianness>| symbol.name(endian, symbols.strings()).ok();
+    Ok(undefined.filter_map(name).map(|name| String::from_utf8_lossy(name).into_owned()).collect())
 }

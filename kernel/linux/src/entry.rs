@@ -2,7 +2,7 @@
 
 use crate::boot;
 use crate::errno::{Errno, SysResult};
-use crate::mem::{Bad, remote};
+use crate::mem::{Bad, remote, user};
 use crate::record;
 use crate::signal::{self, Action};
 use crate::syscall::site::{self, Mended};
@@ -39,6 +39,7 @@ impl Personality for Linux {
     }
 
     fn trap(&self, trap: Trap) {
+        let trap = as_hardware_says(trap);
         if mend(trap) {
             return way_out();
         }
@@ -186,6 +187,17 @@ fn work_off() {
     }
     sched::cover_waiters();
     cpu::take_work();
+}
+
+/// Software KVM answers `int n` with an invalid opcode, hardware with a protection fault that names the vector.
+fn as_hardware_says(trap: Trap) -> Trap {
+    const INT: u8 = 0xcd;
+    let mut code = [0; 2];
+    let at = context::regs().rip as usize;
+    if trap.vector != trap::INVALID_OPCODE || user::copy_in(at, &mut code).is_err() || code[0] != INT {
+        return trap;
+    }
+    Trap { vector: trap::GENERAL_PROTECTION, error: u64::from(code[1]) << 3 | 2, ..trap }
 }
 
 /// What a page fault wanted.

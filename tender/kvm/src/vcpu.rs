@@ -469,6 +469,17 @@ impl Vcpu {
         memory.raise(self.kick_word());
     }
 
+    /// An application has accessed an I/O port. KVM has yet to finish the instruction, which it does before it looks at
+    /// `immediate_exit`; then the kernel is told.
+    fn refuse_port(&self) {
+        let word =
+            (self.private + vcpu::UPCALL + core::mem::offset_of!(Upcall, port_fault)) as *const AtomicU64;
+        // SAFETY: an aligned word of the vCPU's own private area, which the kernel accesses atomically.
+        unsafe { (*word).store(1, Ordering::SeqCst) };
+        // SAFETY: the run page after an exit; only this thread uses it.
+        unsafe { (*self.run).immediate_exit.store(1, Ordering::SeqCst) };
+    }
+
     /// Enters the guest, over and over.
     fn drive(&self, guest: &Guest) -> ! {
         loop {
@@ -489,6 +500,10 @@ impl Vcpu {
                     // SAFETY: the meaning of the words for this exit reason.
                     let io = unsafe { (*self.run).exit.io };
                     if io.port != husk_abi::gate::PORT || io.direction != exit::IO_OUT {
+                        if self.registers().rip < layout::GUEST_END as u64 {
+                            self.refuse_port();
+                            continue;
+                        }
                         guest.crash(self, format_args!("access to I/O port {:#x}", io.port));
                     }
                     guest.serve(self, self.registers().rdi);

@@ -5,6 +5,7 @@
 mod app;
 mod args;
 mod cli;
+mod cpuid;
 mod info;
 mod root;
 mod run;

@@ -22,7 +22,7 @@ const PATH_MAX: usize = 4096;
 
 /// A path that is put together.
 #[derive(Clone, Copy)]
-struct PathBuffer {
+pub(crate) struct PathBuffer {
     bytes: [u8; PATH_MAX],
     len: usize,
 }
@@ -50,7 +50,7 @@ impl PathBuffer {
         &self.bytes[..self.len]
     }
 
-    fn as_c_str(&self) -> &CStr {
+    pub(crate) fn as_c_str(&self) -> &CStr {
         CStr::from_bytes_until_nul(&self.bytes).unwrap_or(c"")
     }
 }
@@ -234,12 +234,7 @@ fn find_packed(process: &Process, options: &Options, named: &CStr, kept: &'stati
         version: if chooses { variable(b"PYENV_VERSION") } else { b"" },
     };
     let name: [u8; FILE_NAME_LEN] = request.file_name();
-    let cache = variable(b"XDG_CACHE_HOME");
-    let path = if cache.starts_with(b"/") {
-        PathBuffer::of(&[cache, b"/husk/run/", &name])
-    } else {
-        PathBuffer::of(&[variable(b"HOME"), b"/.cache/husk/run/", &name])
-    };
+    let path = in_cache(process, &[b"run/", &name]);
     let fd = host::open_read(path.as_c_str()).ok()?;
     let mut len = 0;
     while let Ok(count @ 1..) = host::read(fd, &mut kept.plan[len..]) {
@@ -254,6 +249,18 @@ fn find_packed(process: &Process, options: &Options, named: &CStr, kept: &'stati
     let fd = host::open_read(plan.image()).ok()?;
     let len = host::stat_fd(fd).ok()?.st_size as u64;
     (len == plan.image_size()).then_some(Root { fd, offset: 0, len, program: plan.program() })
+}
+
+/// A path in the user's cache, from its parts.
+pub(crate) fn in_cache(process: &Process, parts: &[&[u8]]) -> PathBuffer {
+    let variable = |name: &[u8]| process.variable(name).map_or(&b""[..], CStr::to_bytes);
+    let cache = variable(b"XDG_CACHE_HOME");
+    let [first, second] = [parts.first(), parts.get(1)].map(|part| part.map_or(&b""[..], |part| *part));
+    if cache.starts_with(b"/") {
+        PathBuffer::of(&[cache, b"/husk/", first, second])
+    } else {
+        PathBuffer::of(&[variable(b"HOME"), b"/.cache/husk/", first, second])
+    }
 }
 
 /// The host's name.

@@ -168,11 +168,26 @@ fn wait(pid: i32) -> ! {
     }
 }
 
+<<<<<<< HEAD
 fn become_guest(process: &Process, options: &Options, clock: Sample, root: &Root) -> ! {
     static mut ENV: [*const u8; ENV_MAX] = [core::ptr::null(); ENV_MAX];
     let place = &raw mut ENV;
     // SAFETY: called once, by the only thread. No page of the place is touched before it is written.
     let env = unsafe { &mut *place };
+=======
+/// Bytes of memory where the user does not say. KVM keeps a table of all a guest may have, and to make and free it takes
+/// about 0.3 ms a GiB.
+fn default_memory(tender: Tender) -> u64 {
+    const KVM: u64 = 2 << 30;
+    match tender {
+        Tender::Kvm => host::memory_total().min(KVM),
+        _ => host::memory_total(),
+    }
+}
+
+fn become_guest(process: &Process, options: &Options, clock: Sample, root: &crate::root::Root) -> ! {
+    let mut env = [core::ptr::null::<u8>(); ENV_MAX];
+>>>>>>> perf
     let mut count = 0;
     let base = if options.inherit_env { process.env } else { &[] };
     let own = options.env.as_slice();
@@ -210,11 +225,15 @@ fn become_guest(process: &Process, options: &Options, clock: Sample, root: &Root
         hostname,
         root_fd: root.fd,
         root_len: root.len,
+<<<<<<< HEAD
         root_offset: root.offset,
         record_fd: options.record,
         strict: options.strict,
         allowed: options.allowed,
         memory: options.memory.unwrap_or_else(host::memory_total),
+=======
+        memory: options.memory.unwrap_or_else(|| default_memory(options.tender)),
+>>>>>>> perf
         cpus: options.cpus.unwrap_or_else(crate::root::host_cpus),
         uid,
         gid,
@@ -224,7 +243,9 @@ fn become_guest(process: &Process, options: &Options, clock: Sample, root: &Root
         clock,
     };
     if options.tender == Tender::Kvm {
-        let machine = husk_tender_kvm::Machine { text: kernel_text(), control: None, cpuid: None };
+        let mut kept = crate::cpuid::Kept::new();
+        let cpuid = crate::cpuid::supported(process, &mut kept);
+        let machine = husk_tender_kvm::Machine { text: kernel_text(), control: None, cpuid };
         let error = husk_tender_kvm::run(&config, &machine);
         let mut text = Text::new();
         let _ = core::fmt::write(&mut text, format_args!("{error}"));

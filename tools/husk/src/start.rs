@@ -18,6 +18,7 @@ global_asm!(
 
 global_asm!(
     ".pushsection .husk_kernel,\"ax\",@progbits",
+    concat!("# kernel ", env!("HUSK_KERNEL_CONTENT")),
     concat!(".incbin \"", env!("OUT_DIR"), "/kernel.text\""),
     ".popsection",
     // The note that makes this an application, where `husk build` has filled it in: see `husk_app`.

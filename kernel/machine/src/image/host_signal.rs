@@ -117,6 +117,8 @@ extern "C" fn in_kernel(signal: u32, info: *const u8, context: *mut u8) {
         note(signal);
         let cpu = Cpu::current();
         cpu.kick.store(1, Ordering::Relaxed);
+        // One that is about to sleep does not.
+        cpu.wake.store(cpu::AWAKE, Ordering::SeqCst);
         if let Some(at) = entry::restart_exit(rip).or_else(|| super::gate::abort_poll(cpu, rip)) {
             resume(at);
         }
