@@ -168,13 +168,6 @@ fn wait(pid: i32) -> ! {
     }
 }
 
-<<<<<<< HEAD
-fn become_guest(process: &Process, options: &Options, clock: Sample, root: &Root) -> ! {
-    static mut ENV: [*const u8; ENV_MAX] = [core::ptr::null(); ENV_MAX];
-    let place = &raw mut ENV;
-    // SAFETY: called once, by the only thread. No page of the place is touched before it is written.
-    let env = unsafe { &mut *place };
-=======
 /// Bytes of memory where the user does not say. KVM keeps a table of all a guest may have, and to make and free it takes
 /// about 0.3 ms a GiB.
 fn default_memory(tender: Tender) -> u64 {
@@ -185,9 +178,11 @@ fn default_memory(tender: Tender) -> u64 {
     }
 }
 
-fn become_guest(process: &Process, options: &Options, clock: Sample, root: &crate::root::Root) -> ! {
-    let mut env = [core::ptr::null::<u8>(); ENV_MAX];
->>>>>>> perf
+fn become_guest(process: &Process, options: &Options, clock: Sample, root: &Root) -> ! {
+    static mut ENV: [*const u8; ENV_MAX] = [core::ptr::null(); ENV_MAX];
+    let place = &raw mut ENV;
+    // SAFETY: called once, by the only thread. No page of the place is touched before it is written.
+    let env = unsafe { &mut *place };
     let mut count = 0;
     let base = if options.inherit_env { process.env } else { &[] };
     let own = options.env.as_slice();
@@ -225,15 +220,11 @@ fn become_guest(process: &Process, options: &Options, clock: Sample, root: &crat
         hostname,
         root_fd: root.fd,
         root_len: root.len,
-<<<<<<< HEAD
         root_offset: root.offset,
         record_fd: options.record,
         strict: options.strict,
         allowed: options.allowed,
-        memory: options.memory.unwrap_or_else(host::memory_total),
-=======
         memory: options.memory.unwrap_or_else(|| default_memory(options.tender)),
->>>>>>> perf
         cpus: options.cpus.unwrap_or_else(crate::root::host_cpus),
         uid,
         gid,

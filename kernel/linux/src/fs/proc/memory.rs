@@ -185,7 +185,7 @@ fn header(start: usize, area: &Area, out: &mut Vec<u8>) {
             place.0 = *offset as u64;
             name = b"/dev/zero (deleted)".to_vec();
         }
-        Backing::Anonymous => {}
+        Backing::Anonymous | Backing::Shared { .. } => {}
     }
     let (offset, dev, ino) = place;
     let (major, minor) = major_minor(dev);
