@@ -843,7 +843,7 @@ impl Build<'_> {
                 words.push(self.unfold(text.value));
                 words
             }
-            (Command::Shell(text), [document]) if text.value.trim_start().starts_with("<<") => {
+            (Command::Shell(text), [document]) if is_script(text.value) => {
                 let script = document.value.to_string();
                 match script.strip_prefix("#!").and_then(|line| line.lines().next()) {
                     // A script of its own interpreter is given to that.
@@ -955,6 +955,12 @@ impl Build<'_> {
             }
         }
     }
+}
+
+/// Whether all that RUN says is a here-document, which then is a script.
+fn is_script(text: &str) -> bool {
+    let text = text.trim();
+    text.is_empty() || text.starts_with("<<")
 }
 
 /// Whether compressed bytes hold no tar.
