@@ -300,7 +300,7 @@ impl Build<'_> {
             };
             result.map_err(|error| self.at(at, error))?;
         }
-        state.ok_or_else(|| BuildError::NoTarget(name))
+        state.ok_or(BuildError::NoTarget(name))
     }
 
     /// What a FROM begins with.
