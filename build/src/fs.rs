@@ -125,7 +125,7 @@ impl Fs {
             starts.push((at, Arc::new(file.clone())));
             at += std::fs::metadata(file).map_err(io)?.len();
         }
-        let image = Image::open(&bytes).map_err(damaged)?;
+        let image = Image::open_metadata(&bytes, at).map_err(damaged)?;
         let part = |at: u64| {
             let index = starts.partition_point(|(start, _)| *start <= at).saturating_sub(1);
             let (start, path) = &starts[index];

@@ -300,7 +300,7 @@ impl Build<'_> {
             };
             result.map_err(|error| self.at(at, error))?;
         }
-        state.ok_or_else(|| BuildError::NoTarget(name))
+        state.ok_or(BuildError::NoTarget(name))
     }
 
     /// What a FROM begins with.
@@ -708,8 +708,8 @@ impl Build<'_> {
             },
         };
         let (mut paths, mut inline, mut archives) = (Vec::new(), Vec::new(), Vec::new());
-        for source in sources {
-            match source {
+        for item in sources {
+            match item {
                 Source::Path(path) => {
                     let path = expand(&path.value)?;
                     match if what == "ADD" { self.archive(from_fs, &path)? } else { None } {
@@ -718,7 +718,7 @@ impl Build<'_> {
                     }
                 }
                 Source::HereDoc(document) => {
-                    inline.push((self.here_name(document)?, self.here_text(state, document)?))
+                    inline.push((here_name(source, inline.len())?, self.here_text(state, document)?))
                 }
                 _ => return Err(BuildError::Instruction("this kind of source is not known".to_owned())),
             }
@@ -790,18 +790,6 @@ impl Build<'_> {
         }
     }
 
-    /// The name of a here-document, which COPY makes the name of a file.
-    fn here_name(&self, document: &HereDoc<'_>) -> Result<String, BuildError> {
-        let before = &self.request.text[..document.span.start];
-        let wrong = || BuildError::Instruction("a here-document has no name".to_owned());
-        let after = &self.request.text[document.span.clone()];
-        let marked =
-            if after.starts_with("<<") { after } else { &before[before.rfind("<<").ok_or_else(wrong)?..] };
-        let name = marked.trim_start_matches("<<").trim_start_matches('-').trim_start_matches(['"', '\'']);
-        let end = name.find(|end: char| !end.is_alphanumeric() && !"._-".contains(end)).unwrap_or(name.len());
-        if end == 0 { Err(wrong()) } else { Ok(name[..end].to_owned()) }
-    }
-
     fn here_text(&self, state: &State, document: &HereDoc<'_>) -> Result<Vec<u8>, BuildError> {
         if !document.expand {
             return Ok(document.value.as_bytes().to_vec());
@@ -843,7 +831,7 @@ impl Build<'_> {
                 words.push(self.unfold(text.value));
                 words
             }
-            (Command::Shell(text), [document]) if text.value.trim_start().starts_with("<<") => {
+            (Command::Shell(text), [document]) if is_script(text.value) => {
                 let script = document.value.to_string();
                 match script.strip_prefix("#!").and_then(|line| line.lines().next()) {
                     // A script of its own interpreter is given to that.
@@ -955,6 +943,24 @@ impl Build<'_> {
             }
         }
     }
+}
+
+/// The name of an instruction's here-document by its number, which COPY makes the name of a file.
+fn here_name(source: &str, number: usize) -> Result<String, BuildError> {
+    let marks = source.match_indices("<<").map(|(at, _)| source[at + 2..].trim_start_matches('-'));
+    let names = marks.map(|rest| {
+        let rest = rest.trim_start_matches(['"', '\'']);
+        let end = rest.find(|end: char| !end.is_alphanumeric() && !"._-".contains(end)).unwrap_or(rest.len());
+        rest[..end].to_owned()
+    });
+    let name = names.filter(|name| !name.is_empty()).nth(number);
+    name.ok_or_else(|| BuildError::Instruction("a here-document has no name".to_owned()))
+}
+
+/// Whether all that RUN says is a here-document, which then is a script.
+fn is_script(text: &str) -> bool {
+    let text = text.trim();
+    text.is_empty() || text.starts_with("<<")
 }
 
 /// Whether compressed bytes hold no tar.

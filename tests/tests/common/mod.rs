@@ -1,5 +1,7 @@
 //! What the end-to-end tests of executables share: where `husk` is, a folder of their own, a static C program.
 
+#![allow(dead_code, reason = "each file of tests uses a part")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::{env, fs};
