@@ -269,6 +269,8 @@ mod tests {
 
     /// What comes before the filter.
     fn confine() -> Result<(), confine::Failed> {
+        // SAFETY: numbers only.
+        unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
         confine::deny_files()?;
         confine::drop_identity(1)?;
         confine::drop_capabilities()?;
