@@ -43,6 +43,7 @@ pub mod layout;
 //@pub mod local;
 mod map;
 mod merge;
+pub mod plan;
 mod reference;
 //@pub mod registry;
 mod save;

@@ -122,3 +122,33 @@ impl<R: Read> Read for Counted<'_, R> {
         Ok(count)
     }
 }
+
+/// What a file is that nobody said more about.
+pub enum Found {
+    Image(Box<dyn Source>),
+    /// The tar of a root file system, not compressed any more.
+    Tar(Box<dyn Read + Send>),
+}
+
+/// Opens a directory, a file or `-`, whose kind is found out; or what [`open`] opens, with a prefix.
+///
+/// # Errors
+/// As [`open`].
+pub fn of_file(text: &str) -> Result<Found, ImageError> {
+    if TRANSPORTS.iter().any(|prefix| text.starts_with(prefix)) {
+        return open(text, &Options::default()).map(Found::Image);
+    }
+    let path = Path::new(text);
+    if path.is_dir() {
+        return Ok(Found::Image(Box::new(layout::Layout::directory(path, None)?)));
+    }
+    // Standard input can be read once only, so it is a file from here on.
+    let files = archive::Files::tar(path)?;
+    if files.has("manifest.json") {
+        return Ok(Found::Image(Box::new(archive::DockerArchive::of(files, None)?)));
+    }
+    if files.has("oci-layout") {
+        return Ok(Found::Image(Box::new(layout::Layout::of_archive(files)?)));
+    }
+    Ok(Found::Tar(files.whole()?))
+}

@@ -504,6 +504,31 @@ impl Session {
         self.add(&config::encode(&manifest), &bytes, names)
     }
 
+    /// Makes an image of one layer from the tar of a root file system. `changes` are instructions of a Dockerfile, of
+    /// those that `docker import --change` takes: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME, WORKDIR.
+    ///
+    /// # Errors
+    /// [`ImageError::Other`] for other instructions; those of [`Session::add_layer`].
+    pub fn import_root(
+        &self,
+        tar: impl Read,
+        changes: &[String],
+        name: &Reference,
+    ) -> Result<Image, ImageError> {
+        let mut config =
+            Config { architecture: "amd64".to_owned(), os: "linux".to_owned(), ..Config::default() };
+        for change in changes {
+            apply(&mut config.config, change)?;
+        }
+        let layer = self.add_layer(tar)?;
+        config.rootfs = config::RootFs { kind: "layers".to_owned(), diff_ids: vec![layer.diff_id] };
+        config.history.push(config::History {
+            created_by: Some("husk import".to_owned()),
+            ..config::History::default()
+        });
+        self.commit(&config, std::slice::from_ref(name))
+    }
+
     /// Keeps an image whose layers are there.
     fn add(
         &self,
@@ -637,6 +662,44 @@ impl Session {
         });
         failed.into_inner().ok().flatten().map_or(Ok(()), Err)
     }
+}
+
+/// Changes a configuration as an instruction of a Dockerfile would.
+fn apply(process: &mut config::Process, change: &str) -> Result<(), ImageError> {
+    let bad = || ImageError::Other(format!("--change {change:?}: not understood"));
+    let (instruction, rest) = change.trim().split_once(char::is_whitespace).ok_or_else(bad)?;
+    let rest = rest.trim();
+    let words = || -> Result<Vec<String>, ImageError> {
+        if rest.starts_with('[') {
+            return serde_json::from_str(rest).map_err(|_| bad());
+        }
+        Ok(["/bin/sh", "-c", rest].map(str::to_owned).to_vec())
+    };
+    let pair = || rest.split_once(['=', ' ']).ok_or_else(bad);
+    match instruction.to_ascii_uppercase().as_str() {
+        "CMD" => process.cmd = words()?,
+        "ENTRYPOINT" => process.entrypoint = words()?,
+        "ENV" => {
+            let (name, value) = pair()?;
+            process.env.push(format!("{name}={}", value.trim().trim_matches('"')));
+        }
+        "LABEL" => {
+            let (name, value) = pair()?;
+            process.labels.insert(name.to_owned(), value.trim().trim_matches('"').to_owned());
+        }
+        "USER" => process.user = rest.to_owned(),
+        "WORKDIR" => process.working_dir = rest.to_owned(),
+        "STOPSIGNAL" => process.stop_signal = rest.to_owned(),
+        "EXPOSE" => {
+            let port = if rest.contains('/') { rest.to_owned() } else { format!("{rest}/tcp") };
+            process.exposed_ports.insert(port, serde_json::json!({}));
+        }
+        "VOLUME" => {
+            process.volumes.insert(rest.to_owned(), serde_json::json!({}));
+        }
+        _ => return Err(bad()),
+    }
+    Ok(())
 }
 
 fn descriptor(media_type: &str, digest: Digest, size: u64) -> Descriptor {

@@ -11,6 +11,7 @@ use husk_abi::boot::{Boot, KERNEL_MAGIC, KernelHeader};
 use husk_abi::layout::{self, PAGE_SIZE};
 use husk_abi::paging::{ADDRESS, bit};
 use husk_abi::vcpu::ROOT_TABLE;
+use husk_tender::config::RootFile;
 use linux_raw_sys::general as raw;
 use syscalls::Sysno;
 
@@ -90,7 +91,8 @@ impl Memory {
     pub(crate) fn new(
         image: &Image<'_>,
         arena_len: usize,
-        root: Option<(i32, usize)>,
+        root: impl Iterator<Item = RootFile>,
+        root_len: usize,
         cpus: usize,
     ) -> Result<Self, Error> {
         let fits =
@@ -98,7 +100,6 @@ impl Memory {
         if !fits {
             return Err(Error::Config("guest memory is not between 8 MiB and 256 GiB"));
         }
-        let (root_fd, root_len) = root.unwrap_or((-1, 0));
         if root_len > layout::ROOT_MAX {
             return Err(Error::Config("the root image is too large"));
         }
@@ -112,9 +113,13 @@ impl Memory {
         // SAFETY: inside the mapping just made.
         unsafe { host::call(Sysno::mprotect, [arena, arena_len, writable, 0, 0, 0]) }
             .map_err(|errno| Error::Host("mprotect of guest memory", errno))?;
-        if root_len > 0 {
+        for file in root {
+            let (start, len) = (file.start as usize, file.len as usize);
+            if start > root_len || len > root_len - start {
+                return Err(Error::Config("the files of the root image are longer than it"));
+            }
             let flags = raw::MAP_PRIVATE | raw::MAP_NORESERVE | raw::MAP_FIXED;
-            map_host(arena + arena_len, root_len, raw::PROT_READ, flags, root_fd)?;
+            map_host(arena + arena_len + start, len, raw::PROT_READ, flags, file.fd)?;
         }
         let advise = |len: usize, advice: u32| {
             // SAFETY: inside the arena. Advice is only advice: without it everything is slower and right.
@@ -263,7 +268,8 @@ impl Memory {
     pub(crate) fn close_boot(&mut self) -> Result<(), Error> {
         let end = {
             let boot = self.boot_header();
-            let texts = [boot.program, boot.args, boot.env, boot.cwd, boot.hostname, boot.cpu_model];
+            let texts =
+                [boot.program, boot.args, boot.env, boot.cwd, boot.hostname, boot.root_files, boot.cpu_model];
             texts
                 .iter()
                 .map(|text| text.offset as usize + text.len as usize)

@@ -60,12 +60,13 @@ fn prepare(config: &Config<'_>) -> Result<(), Failure> {
         core::ptr::copy_nonoverlapping(code.as_ptr(), GATE as *mut u8, code.len());
         tried("protect the gate", host::protect(GATE, GATE_LEN, raw::PROT_READ | raw::PROT_EXEC))?;
     }
-    if config.root_len > 0 {
-        assert!(config.root_len as usize <= ROOT_MAX, "root image too big");
-        let (len, flags) = (config.root_len as usize, raw::MAP_PRIVATE | raw::MAP_FIXED_NOREPLACE);
+    for file in config.root() {
+        let (start, len) = (file.start as usize, file.len as usize);
+        assert!(start <= ROOT_MAX && len <= ROOT_MAX - start, "root image too big");
+        let flags = raw::MAP_PRIVATE | raw::MAP_FIXED_NOREPLACE;
         // SAFETY: the range is the root image's by the layout of the address space.
         tried("map the root image", unsafe {
-            host::map(ROOT, len, raw::PROT_READ, flags, config.root_fd, 0)
+            host::map(ROOT + start, len, raw::PROT_READ, flags, file.fd, 0)
         })?;
     }
     // SAFETY: no pointers.
@@ -146,13 +147,16 @@ const NOBODY: usize = 65534;
 fn seal(config: &Config<'_>, arena_fd: i32) -> Result<(), Failure> {
     // SAFETY: calls on numbers only; descriptors above 2 that are closed belong to nobody any more.
     unsafe {
-        let (low, high) = (arena_fd.min(config.root_fd) as usize, arena_fd.max(config.root_fd) as usize);
-        for (first, last) in
-            [(3, low.wrapping_sub(1)), (low + 1, high.wrapping_sub(1)), (high + 1, u32::MAX as usize)]
-        {
-            if first <= last && last != usize::MAX {
-                tried("close descriptors", host::call(Sysno::close_range, [first, last, 0, 0, 0, 0]))?;
+        let (root_first, root_last) = config.root_fds();
+        let mut kept = [(arena_fd, arena_fd), (root_first, root_last)];
+        kept.sort_unstable();
+        let mut first = 3;
+        for (keep, last) in kept.into_iter().filter(|(keep, _)| *keep >= 0).chain([(i32::MAX, i32::MAX)]) {
+            if first < keep {
+                let range = [first as usize, (keep - 1) as usize, 0, 0, 0, 0];
+                tried("close descriptors", host::call(Sysno::close_range, range))?;
             }
+            first = last.saturating_add(1);
         }
         if host::call(Sysno::geteuid, [0; 6]) == Ok(0) {
             tried("drop groups", host::call(Sysno::setgroups, [0; 6]))?;
@@ -170,8 +174,8 @@ fn seal(config: &Config<'_>, arena_fd: i32) -> Result<(), Failure> {
     }
     let rows = table::ROWS.iter().chain(if may_fork { table::FORK_ROWS } else { &[] });
     let mut filter = Filter::of_rows(rows, |descriptor| match descriptor {
-        Descriptor::Arena => arena_fd as u32,
-        Descriptor::Root => config.root_fd as u32,
+        Descriptor::Arena => (arena_fd as u32, arena_fd as u32),
+        Descriptor::Root => (config.root_fds().0 as u32, config.root_fds().1 as u32),
     });
     tried("install the filter", filter.install())
 }

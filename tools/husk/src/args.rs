@@ -45,7 +45,11 @@ pub(crate) struct Options {
     pub(crate) env: List,
     pub(crate) with: List,
     pub(crate) workdir: Option<&'static CStr>,
-    pub(crate) user: Option<(u32, u32)>,
+    /// As given: names are an image's to resolve.
+    pub(crate) user: Option<&'static CStr>,
+    pub(crate) entrypoint: Option<&'static CStr>,
+    /// The program is an image, whatever else has that name.
+    pub(crate) image: bool,
     pub(crate) terminal: bool,
     pub(crate) may_fork: bool,
     pub(crate) trace: bool,
@@ -99,7 +103,7 @@ fn size(text: &[u8]) -> Option<u64> {
 }
 
 /// UID or UID:GID.
-fn user(text: &[u8]) -> Option<(u32, u32)> {
+pub(crate) fn user(text: &[u8]) -> Option<(u32, u32)> {
     let mut parts = text.splitn(2, |byte| *byte == b':');
     let uid = u32::try_from(number(parts.next()?)?).ok()?;
     let gid = match parts.next() {
@@ -120,6 +124,8 @@ pub(crate) fn parse(args: &'static [*const u8], mut at: usize) -> Result<Options
         with: List::new(),
         workdir: None,
         user: None,
+        entrypoint: None,
+        image: false,
         terminal: false,
         may_fork: true,
         trace: false,
@@ -144,6 +150,7 @@ pub(crate) fn parse(args: &'static [*const u8], mut at: usize) -> Result<Options
             b"-i" | b"--interactive" => {}
             b"-it" | b"-ti" => options.terminal = true,
             b"--no-fork" => options.may_fork = false,
+            b"--image" => options.image = true,
             b"--trace" => options.trace = true,
             b"--no-patch" => options.patch = false,
             _ => {
@@ -172,6 +179,7 @@ pub(crate) fn parse(args: &'static [*const u8], mut at: usize) -> Result<Options
                     b"-w",
                     b"--user",
                     b"-u",
+                    b"--entrypoint",
                 ];
                 if !known.contains(&name) {
                     return Err((Problem::Unknown, argument));
@@ -207,7 +215,8 @@ fn apply(options: &mut Options, name: &[u8], value: &'static CStr) -> Result<(),
         b"--env" | b"-e" => options.env.push(value)?,
         b"--with" => options.with.push(value)?,
         b"--workdir" | b"-w" => options.workdir = Some(value),
-        b"--user" | b"-u" => options.user = Some(user(bytes).ok_or(Problem::BadValue)?),
+        b"--user" | b"-u" => options.user = Some(value),
+        b"--entrypoint" => options.entrypoint = Some(value),
         _ => return Err(Problem::Unknown),
     }
     Ok(())

@@ -4,6 +4,7 @@
 
 mod args;
 mod cli;
+mod image;
 mod root;
 mod run;
 mod start;

@@ -1,6 +1,7 @@
 //! The root image of a guest: found by its plan in the user's cache, or packed by `husk-pack`, which then leaves a plan.
 
 use crate::args::Options;
+use crate::image::{self, Container};
 use crate::start::Process;
 use crate::{cli, run};
 use core::ffi::CStr;
@@ -13,20 +14,24 @@ use syscalls::{Errno, Sysno};
 pub(crate) struct Root {
     pub(crate) fd: i32,
     pub(crate) len: u64,
+    /// Bytes of each file, where there are several: their descriptors follow on `fd`.
+    pub(crate) files: &'static [u64],
     pub(crate) program: &'static CStr,
+    /// How the program is started, where the root is a container image's.
+    pub(crate) container: Option<Container>,
 }
 
 const PATH_MAX: usize = 4096;
 
 /// A path that is put together.
 #[derive(Clone, Copy)]
-struct PathBuffer {
+pub(crate) struct PathBuffer {
     bytes: [u8; PATH_MAX],
     len: usize,
 }
 
 impl PathBuffer {
-    const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { bytes: [0; PATH_MAX], len: 0 }
     }
 
@@ -44,11 +49,11 @@ impl PathBuffer {
         path
     }
 
-    fn as_bytes(&self) -> &[u8] {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
 
-    fn as_c_str(&self) -> &CStr {
+    pub(crate) fn as_c_str(&self) -> &CStr {
         CStr::from_bytes_until_nul(&self.bytes).unwrap_or(c"")
     }
 }
@@ -65,6 +70,9 @@ static mut KEPT: Kept = Kept { program: PathBuffer::new(), plan: [0; SIZE_MAX] }
 pub(crate) fn open(process: &Process, options: &Options) -> Root {
     // SAFETY: the host gives C strings.
     let named = unsafe { CStr::from_ptr(process.args[options.program].cast()) };
+    if image::is_meant(process, options, named) {
+        return image::open(process, options, named);
+    }
     let kept_at = &raw mut KEPT;
     // SAFETY: called once, by the only thread.
     let kept = unsafe { &mut *kept_at };
@@ -84,7 +92,7 @@ pub(crate) fn open(process: &Process, options: &Options) -> Root {
         count += 2;
     }
     arguments[count] = named.as_ptr().cast();
-    let len = pack(process, &mut arguments, &mut kept.plan);
+    let len = run_for_output(process, b"husk-pack", &mut arguments, &mut kept.plan);
     let mut lines = kept.plan[..len].split(|byte| *byte == b'\n');
     let image = PathBuffer::of(&[lines.next().unwrap_or_default()]);
     kept.program = PathBuffer::of(&[lines.next().unwrap_or_default()]);
@@ -100,7 +108,7 @@ fn open_rootfs(process: &Process, path: &CStr, named: &'static CStr, buffer: &mu
     let mut arguments = [core::ptr::null::<u8>(); 4];
     arguments[1] = c"--rootfs".as_ptr().cast();
     arguments[2] = path.as_ptr().cast();
-    let len = pack(process, &mut arguments, &mut buffer.bytes);
+    let len = run_for_output(process, b"husk-pack", &mut arguments, &mut buffer.bytes);
     let line = buffer.bytes[..len].split(|byte| *byte == b'\n').next().unwrap_or_default();
     let image = PathBuffer::of(&[line]);
     open_image(image.as_c_str(), named)
@@ -108,7 +116,7 @@ fn open_rootfs(process: &Process, path: &CStr, named: &'static CStr, buffer: &mu
 
 fn open_image(path: &CStr, program: &'static CStr) -> Root {
     match host::open_read(path).and_then(|fd| host::stat_fd(fd).map(|stat| (fd, stat))) {
-        Ok((fd, stat)) => Root { fd, len: stat.st_size as u64, program },
+        Ok((fd, stat)) => Root { fd, len: stat.st_size as u64, files: &[], program, container: None },
         Err(error) => {
             let name = error.name().unwrap_or("error").as_bytes();
             run::say(&[b"run: ", path.to_bytes(), b": the root image cannot be opened: ", name]);
@@ -117,11 +125,16 @@ fn open_image(path: &CStr, program: &'static CStr) -> Root {
     }
 }
 
-/// Runs `husk-pack` and returns how much it wrote to its stdout. Ends as it ended when it failed.
-fn pack(process: &Process, arguments: &mut [*const u8], out: &mut [u8]) -> usize {
+/// Runs a program beside this one and returns how much it wrote to its stdout. Ends as it ended when it failed.
+pub(crate) fn run_for_output(
+    process: &Process,
+    name: &[u8],
+    arguments: &mut [*const u8],
+    out: &mut [u8],
+) -> usize {
     let mut buffer = [0; PATH_MAX];
-    let Some(path) = cli::beside(b"husk-pack", &mut buffer) else {
-        run::say(&[b"run: the program husk-pack is not beside this one"]);
+    let Some(path) = cli::beside(name, &mut buffer) else {
+        run::say(&[b"run: the program ", name, b" is not beside this one"]);
         host::exit(125)
     };
     arguments[0] = path.as_ptr().cast();
@@ -164,7 +177,7 @@ fn is_executable(path: &CStr) -> bool {
     allowed.is_ok() && host::stat(path).is_ok_and(|stat| stat.st_mode & raw::S_IFMT == raw::S_IFREG)
 }
 
-fn working_directory() -> PathBuffer {
+pub(crate) fn working_directory() -> PathBuffer {
     let mut path = PathBuffer::new();
     // SAFETY: the buffer has room for the given length.
     let done = unsafe { host::call(Sysno::getcwd, [path.bytes.as_mut_ptr() as usize, PATH_MAX, 0, 0, 0, 0]) };
@@ -173,7 +186,7 @@ fn working_directory() -> PathBuffer {
 }
 
 /// The absolute path that `husk-pack` would find for a program.
-fn find(process: &Process, named: &[u8], directory: &PathBuffer) -> Option<PathBuffer> {
+pub(crate) fn find(process: &Process, named: &[u8], directory: &PathBuffer) -> Option<PathBuffer> {
     if named.starts_with(b"/") {
         return Some(PathBuffer::of(&[named]));
     }
@@ -188,7 +201,7 @@ fn find(process: &Process, named: &[u8], directory: &PathBuffer) -> Option<PathB
 }
 
 /// The stamp of a file, following links; `None` when there is no such file.
-fn stamp(path: &CStr) -> Result<Option<Stamp>, Errno> {
+pub(crate) fn stamp(path: &CStr) -> Result<Option<Stamp>, Errno> {
     // SAFETY: all-zero is a valid `statx`, which the call overwrites; the path is a C string.
     let stat = unsafe {
         let mut stat: raw::statx = core::mem::zeroed();
@@ -211,6 +224,17 @@ fn stamp(path: &CStr) -> Result<Option<Stamp>, Errno> {
     }))
 }
 
+/// Where a plan is in the user's cache.
+pub(crate) fn cached(process: &Process, name: &[u8; FILE_NAME_LEN]) -> PathBuffer {
+    let variable = |name: &[u8]| process.variable(name).map_or(&b""[..], CStr::to_bytes);
+    let cache = variable(b"XDG_CACHE_HOME");
+    if cache.starts_with(b"/") {
+        PathBuffer::of(&[cache, b"/husk/run/", name])
+    } else {
+        PathBuffer::of(&[variable(b"HOME"), b"/.cache/husk/run/", name])
+    }
+}
+
 /// The image of a request that was packed before, if nothing it was made from has changed.
 fn find_packed(process: &Process, options: &Options, named: &CStr, kept: &'static mut Kept) -> Option<Root> {
     let directory = working_directory();
@@ -231,13 +255,7 @@ fn find_packed(process: &Process, options: &Options, named: &CStr, kept: &'stati
         directory: if chooses { directory.as_bytes() } else { b"" },
         version: if chooses { variable(b"PYENV_VERSION") } else { b"" },
     };
-    let name: [u8; FILE_NAME_LEN] = request.file_name();
-    let cache = variable(b"XDG_CACHE_HOME");
-    let path = if cache.starts_with(b"/") {
-        PathBuffer::of(&[cache, b"/husk/run/", &name])
-    } else {
-        PathBuffer::of(&[variable(b"HOME"), b"/.cache/husk/run/", &name])
-    };
+    let path = cached(process, &request.file_name());
     let fd = host::open_read(path.as_c_str()).ok()?;
     let mut len = 0;
     while let Ok(count @ 1..) = host::read(fd, &mut kept.plan[len..]) {
@@ -251,7 +269,13 @@ fn find_packed(process: &Process, options: &Options, named: &CStr, kept: &'stati
     }
     let fd = host::open_read(plan.image()).ok()?;
     let len = host::stat_fd(fd).ok()?.st_size as u64;
-    (len == plan.image_size()).then_some(Root { fd, len, program: plan.program() })
+    (len == plan.image_size()).then_some(Root {
+        fd,
+        len,
+        files: &[],
+        program: plan.program(),
+        container: None,
+    })
 }
 
 /// The host's name.
