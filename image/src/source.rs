@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::store::Session;
-use crate::{Descriptor, ImageError, Reference, archive, layout};
+use crate::{Descriptor, ImageError, Reference, archive, layout, local, registry};
 
 /// Called with the number of bytes that were read since.
 pub type Advance<'a> = &'a (dyn Fn(u64) + Sync);
@@ -89,15 +89,12 @@ pub fn open(text: &str, options: &Options) -> Result<Box<dyn Source>, ImageError
             let (path, name) = path_and_name(rest);
             Ok(Box::new(archive::DockerArchive::open(&path, name.as_deref())?))
         }
-        /*@
-                Some(("containers-storage", name)) => Ok(Box::new(local::podman(name)?)),
-                Some(("docker-daemon", name)) => Ok(Box::new(local::docker(name)?)),
-                Some(("docker", rest)) if rest.starts_with("//") => {
-                    Ok(Box::new(registry::Remote::new(&rest[2..].parse()?, options)?))
-                }
-                _ => Ok(Box::new(registry::Remote::new(&text.parse()?, options)?)),
-        @*/
-        _ => Err(ImageError::NoImage(text.to_owned())),
+        Some(("containers-storage", name)) => Ok(Box::new(local::podman(name)?)),
+        Some(("docker-daemon", name)) => Ok(Box::new(local::docker(name)?)),
+        Some(("docker", rest)) if rest.starts_with("//") => {
+            Ok(Box::new(registry::Remote::new(&rest[2..].parse()?, options)?))
+        }
+        _ => Ok(Box::new(registry::Remote::new(&text.parse()?, options)?)),
     }
 }
 

@@ -313,13 +313,11 @@ impl Store {
     pub fn remove(&self, text: &str, force: bool) -> Result<Removed, ImageError> {
         let (image, name) = self.look_up(text)?.ok_or_else(|| ImageError::NoImage(text.to_owned()))?;
         let all = self.names()?;
+        // One image may have come with several manifests.
+        let is_same = |digest: &Digest| self.image(digest).is_ok_and(|other| other.id() == image.id());
         let mut untagged: Vec<Reference> = match name {
             Some(name) => vec![name],
-            None => all
-                .iter()
-                .filter(|(_, digest)| *digest == image.digest)
-                .map(|(name, _)| name.clone())
-                .collect(),
+            None => all.iter().filter(|(_, digest)| is_same(digest)).map(|(name, _)| name.clone()).collect(),
         };
         untagged.sort();
         if untagged.len() > 1 && !force {
@@ -338,7 +336,7 @@ impl Store {
                 _ => {}
             }
         }
-        let is_left = self.names()?.iter().any(|(_, digest)| *digest == image.digest);
+        let is_left = self.names()?.iter().any(|(_, digest)| is_same(digest));
         let deleted = if is_left { Vec::new() } else { vec![image.id().clone()] };
         Ok(Removed { untagged, deleted, freed: self.sweep()? })
     }
@@ -367,7 +365,9 @@ impl Store {
             }
         }
         let mut freed = 0;
-        for (folder, live) in [("roots", &roots), ("layers", &layers), ("blobs", &blobs)] {
+        let none = HashSet::new();
+        for (folder, live) in [("roots", &roots), ("layers", &layers), ("blobs", &blobs), ("partial", &none)]
+        {
             for entry in fs::read_dir(self.path.join(folder)).into_iter().flatten().flatten() {
                 let name = entry.file_name().to_string_lossy().into_owned();
                 if !live.contains(name.split('.').next().unwrap_or_default()) {
@@ -599,7 +599,7 @@ impl Session {
         }
         self.fetch_layers(source, &manifest.layers, diff_ids, progress)?;
         let image = self.add(&manifest_bytes, &config_bytes, names)?;
-        for layer in &manifest.layers {
+        for layer in manifest.layers.iter().chain([&manifest.config]) {
             // A download that was broken off and is whole now.
             let _ = fs::remove_file(self.store.partial(&layer.digest));
         }
