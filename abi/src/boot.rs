@@ -6,7 +6,7 @@
 /// First word of every boot block.
 pub const BOOT_MAGIC: u64 = u64::from_le_bytes(*b"huskboot");
 /// Changes with every change of this crate that an old kernel or tender would misread.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Which tender is below the kernel.
 pub const TENDER_PROCESS: u32 = 1;
@@ -60,6 +60,15 @@ pub const SIZE_MARK: u64 = 1 << 63;
 /// Whoever runs the guest has been continued.
 pub const CONTINUE_MARK: u64 = 1 << 62;
 
+/// The root is a container image's: what Docker puts into every container is the kernel's to make (the working
+/// directory, /etc/hostname, /etc/hosts, /etc/resolv.conf), and the program may be a name to search in PATH.
+pub const FLAG_CONTAINER: u64 = 1 << 4;
+
+/// Most files of a root: merged metadata and layers.
+pub const ROOT_FILES_MAX: usize = 128;
+/// Most supplementary groups of the first program.
+pub const GROUPS_MAX: usize = 32;
+
 /// The fixed part of the boot block.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
@@ -73,7 +82,7 @@ pub struct Boot {
     pub arena_len: u64,
     /// Bytes at the start of the arena that the tender has used (page tables in the kvm tender).
     pub arena_used: u64,
-    /// Bytes of the root image at `layout::ROOT`.
+    /// Bytes of the root image at `layout::ROOT`: all its files, each from a whole page on.
     pub root_len: u64,
     /// Memory limit of the guest in bytes.
     pub memory: u64,
@@ -89,7 +98,8 @@ pub struct Boot {
     pub tsc_mult: u64,
     /// AT_HWCAP: the processor's feature word, as programs find it in their auxiliary vector.
     pub hwcap: u64,
-    /// Host descriptors (process tender): the arena's memfd, the root image, or -1.
+    /// Host descriptors (process tender): the arena's memfd, the first file of the root image, or -1. The root's other
+    /// files have the descriptors after it.
     pub arena_fd: i32,
     pub root_fd: i32,
     /// Where the root image begins in its file (process tender).
@@ -104,6 +114,9 @@ pub struct Boot {
     pub host_pid: i32,
     pub uid: u32,
     pub gid: u32,
+    /// Supplementary groups, `group_count` of them.
+    pub groups: [u32; GROUPS_MAX],
+    pub group_count: u32,
     pub umask: u32,
     pub stdio: [Stdio; 3],
     /// Rows and columns of the terminal, where there is one.
@@ -123,6 +136,8 @@ pub struct Boot {
     pub trace_fd: i32,
     /// Where a byte asks the parent process to stop with the guest, or -1: as `trace_fd`, `gate::WISH`.
     pub wish_fd: i32,
+    /// Where in the root image each of its files begins, as 64-bit numbers.
+    pub root_files: Text,
     /// /proc/cpuinfo's "model name" of the host.
     pub cpu_model: Text,
     pub seed: [u8; 32],

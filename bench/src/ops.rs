@@ -62,7 +62,13 @@ pub(crate) fn measure(bench: &Bench) -> Result<Vec<Row>, String> {
     let work = [
         ("dd bs=1", "dd", "if=/dev/zero of=/dev/null bs=1 count=300000", Says::DdSeconds, 0.5),
         ("python loop", "/usr/bin/python3", PYTHON, Says::Nanoseconds, 1.02),
-        ("openssl speed", "openssl", "speed -mr -elapsed -seconds 1 -bytes 16384 sha256", Says::OpensslSpeed, 1.02),
+        (
+            "openssl speed",
+            "openssl",
+            "speed -mr -elapsed -seconds 1 -bytes 16384 sha256",
+            Says::OpensslSpeed,
+            1.02,
+        ),
         ("gcc -O2 -c", "gcc", "-O2 -c -o /tmp/husk-bench.o", Says::Nothing, 1.02),
     ];
     for (title, program, arguments, says, target) in work {

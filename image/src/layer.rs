@@ -284,7 +284,7 @@ impl<R: Read, W: Write> Import<'_, R, W> {
             let (consumed, item) = match event.map_err(|error| refused(b"(header)", error.to_string()))? {
                 ParseEvent::NeedData { .. } if found < want => {
                     let zeros = self.feed.bytes().iter().all(|&byte| byte == 0);
-                    if zeros && found % TAR_BLOCK == 0 {
+                    if zeros && found.is_multiple_of(TAR_BLOCK) {
                         self.frame.literal(&self.feed.buffer[self.feed.start..])?;
                         return Ok(());
                     }

@@ -40,6 +40,10 @@ impl Layout {
         Self::new(Files::tar(path)?, tag, true)
     }
 
+    pub(crate) fn of_archive(files: Files) -> Result<Self, ImageError> {
+        Self::new(files, None, true)
+    }
+
     fn new(files: Files, tag: Option<&str>, is_archive: bool) -> Result<Self, ImageError> {
         let what = files.what();
         let index: Index = config::parse(&format!("{what}: index.json"), &files.read("index.json")?)?;

@@ -34,17 +34,18 @@
 
 pub mod archive;
 pub mod config;
-//@mod credentials;
+mod credentials;
 mod digest;
 mod error;
 pub mod launch;
 pub mod layer;
 pub mod layout;
-//@pub mod local;
+pub mod local;
 mod map;
 mod merge;
+pub mod plan;
 mod reference;
-//@pub mod registry;
+pub mod registry;
 mod save;
 pub mod source;
 mod store;

@@ -51,7 +51,8 @@ impl FromStr for Reference {
             None => (DEFAULT_REGISTRY, format!("library/{name}")),
         };
         let registry = if registry == "index.docker.io" { DEFAULT_REGISTRY } else { registry };
-        if !registry.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte)) {
+        let starts = registry.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '[');
+        if !starts || !registry.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte)) {
             return Err(refused("the registry is no host name"));
         }
         let is_component = |part: &str| {

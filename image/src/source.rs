@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::store::Session;
-use crate::{Descriptor, ImageError, Reference, archive, layout};
+use crate::{Descriptor, ImageError, Reference, archive, layout, local, registry};
 
 /// Called with the number of bytes that were read since.
 pub type Advance<'a> = &'a (dyn Fn(u64) + Sync);
@@ -89,15 +89,12 @@ pub fn open(text: &str, options: &Options) -> Result<Box<dyn Source>, ImageError
             let (path, name) = path_and_name(rest);
             Ok(Box::new(archive::DockerArchive::open(&path, name.as_deref())?))
         }
-        /*@
-                Some(("containers-storage", name)) => Ok(Box::new(local::podman(name)?)),
-                Some(("docker-daemon", name)) => Ok(Box::new(local::docker(name)?)),
-                Some(("docker", rest)) if rest.starts_with("//") => {
-                    Ok(Box::new(registry::Remote::new(&rest[2..].parse()?, options)?))
-                }
-                _ => Ok(Box::new(registry::Remote::new(&text.parse()?, options)?)),
-        @*/
-        _ => Err(ImageError::NoImage(text.to_owned())),
+        Some(("containers-storage", name)) => Ok(Box::new(local::podman(name)?)),
+        Some(("docker-daemon", name)) => Ok(Box::new(local::docker(name)?)),
+        Some(("docker", rest)) if rest.starts_with("//") => {
+            Ok(Box::new(registry::Remote::new(&rest[2..].parse()?, options)?))
+        }
+        _ => Ok(Box::new(registry::Remote::new(&text.parse()?, options)?)),
     }
 }
 
@@ -121,4 +118,34 @@ impl<R: Read> Read for Counted<'_, R> {
         (self.advance)(count as u64);
         Ok(count)
     }
+}
+
+/// What a file is that nobody said more about.
+pub enum Found {
+    Image(Box<dyn Source>),
+    /// The tar of a root file system, not compressed any more.
+    Tar(Box<dyn Read + Send>),
+}
+
+/// Opens a directory, a file or `-`, whose kind is found out; or what [`open`] opens, with a prefix.
+///
+/// # Errors
+/// As [`open`].
+pub fn of_file(text: &str) -> Result<Found, ImageError> {
+    if TRANSPORTS.iter().any(|prefix| text.starts_with(prefix)) {
+        return open(text, &Options::default()).map(Found::Image);
+    }
+    let path = Path::new(text);
+    if path.is_dir() {
+        return Ok(Found::Image(Box::new(layout::Layout::directory(path, None)?)));
+    }
+    // Standard input can be read once only, so it is a file from here on.
+    let files = archive::Files::tar(path)?;
+    if files.has("manifest.json") {
+        return Ok(Found::Image(Box::new(archive::DockerArchive::of(files, None)?)));
+    }
+    if files.has("oci-layout") {
+        return Ok(Found::Image(Box::new(layout::Layout::of_archive(files)?)));
+    }
+    Ok(Found::Tar(files.whole()?))
 }

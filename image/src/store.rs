@@ -313,13 +313,11 @@ impl Store {
     pub fn remove(&self, text: &str, force: bool) -> Result<Removed, ImageError> {
         let (image, name) = self.look_up(text)?.ok_or_else(|| ImageError::NoImage(text.to_owned()))?;
         let all = self.names()?;
+        // One image may have come with several manifests.
+        let is_same = |digest: &Digest| self.image(digest).is_ok_and(|other| other.id() == image.id());
         let mut untagged: Vec<Reference> = match name {
             Some(name) => vec![name],
-            None => all
-                .iter()
-                .filter(|(_, digest)| *digest == image.digest)
-                .map(|(name, _)| name.clone())
-                .collect(),
+            None => all.iter().filter(|(_, digest)| is_same(digest)).map(|(name, _)| name.clone()).collect(),
         };
         untagged.sort();
         if untagged.len() > 1 && !force {
@@ -338,7 +336,7 @@ impl Store {
                 _ => {}
             }
         }
-        let is_left = self.names()?.iter().any(|(_, digest)| *digest == image.digest);
+        let is_left = self.names()?.iter().any(|(_, digest)| is_same(digest));
         let deleted = if is_left { Vec::new() } else { vec![image.id().clone()] };
         Ok(Removed { untagged, deleted, freed: self.sweep()? })
     }
@@ -367,7 +365,9 @@ impl Store {
             }
         }
         let mut freed = 0;
-        for (folder, live) in [("roots", &roots), ("layers", &layers), ("blobs", &blobs)] {
+        let none = HashSet::new();
+        for (folder, live) in [("roots", &roots), ("layers", &layers), ("blobs", &blobs), ("partial", &none)]
+        {
             for entry in fs::read_dir(self.path.join(folder)).into_iter().flatten().flatten() {
                 let name = entry.file_name().to_string_lossy().into_owned();
                 if !live.contains(name.split('.').next().unwrap_or_default()) {
@@ -504,6 +504,31 @@ impl Session {
         self.add(&config::encode(&manifest), &bytes, names)
     }
 
+    /// Makes an image of one layer from the tar of a root file system. `changes` are instructions of a Dockerfile, of
+    /// those that `docker import --change` takes: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME, WORKDIR.
+    ///
+    /// # Errors
+    /// [`ImageError::Other`] for other instructions; those of [`Session::add_layer`].
+    pub fn import_root(
+        &self,
+        tar: impl Read,
+        changes: &[String],
+        name: &Reference,
+    ) -> Result<Image, ImageError> {
+        let mut config =
+            Config { architecture: "amd64".to_owned(), os: "linux".to_owned(), ..Config::default() };
+        for change in changes {
+            apply(&mut config.config, change)?;
+        }
+        let layer = self.add_layer(tar)?;
+        config.rootfs = config::RootFs { kind: "layers".to_owned(), diff_ids: vec![layer.diff_id] };
+        config.history.push(config::History {
+            created_by: Some("husk import".to_owned()),
+            ..config::History::default()
+        });
+        self.commit(&config, std::slice::from_ref(name))
+    }
+
     /// Keeps an image whose layers are there.
     fn add(
         &self,
@@ -574,7 +599,7 @@ impl Session {
         }
         self.fetch_layers(source, &manifest.layers, diff_ids, progress)?;
         let image = self.add(&manifest_bytes, &config_bytes, names)?;
-        for layer in &manifest.layers {
+        for layer in manifest.layers.iter().chain([&manifest.config]) {
             // A download that was broken off and is whole now.
             let _ = fs::remove_file(self.store.partial(&layer.digest));
         }
@@ -637,6 +662,44 @@ impl Session {
         });
         failed.into_inner().ok().flatten().map_or(Ok(()), Err)
     }
+}
+
+/// Changes a configuration as an instruction of a Dockerfile would.
+fn apply(process: &mut config::Process, change: &str) -> Result<(), ImageError> {
+    let bad = || ImageError::Other(format!("--change {change:?}: not understood"));
+    let (instruction, rest) = change.trim().split_once(char::is_whitespace).ok_or_else(bad)?;
+    let rest = rest.trim();
+    let words = || -> Result<Vec<String>, ImageError> {
+        if rest.starts_with('[') {
+            return serde_json::from_str(rest).map_err(|_| bad());
+        }
+        Ok(["/bin/sh", "-c", rest].map(str::to_owned).to_vec())
+    };
+    let pair = || rest.split_once(['=', ' ']).ok_or_else(bad);
+    match instruction.to_ascii_uppercase().as_str() {
+        "CMD" => process.cmd = words()?,
+        "ENTRYPOINT" => process.entrypoint = words()?,
+        "ENV" => {
+            let (name, value) = pair()?;
+            process.env.push(format!("{name}={}", value.trim().trim_matches('"')));
+        }
+        "LABEL" => {
+            let (name, value) = pair()?;
+            process.labels.insert(name.to_owned(), value.trim().trim_matches('"').to_owned());
+        }
+        "USER" => process.user = rest.to_owned(),
+        "WORKDIR" => process.working_dir = rest.to_owned(),
+        "STOPSIGNAL" => process.stop_signal = rest.to_owned(),
+        "EXPOSE" => {
+            let port = if rest.contains('/') { rest.to_owned() } else { format!("{rest}/tcp") };
+            process.exposed_ports.insert(port, serde_json::json!({}));
+        }
+        "VOLUME" => {
+            process.volumes.insert(rest.to_owned(), serde_json::json!({}));
+        }
+        _ => return Err(bad()),
+    }
+    Ok(())
 }
 
 fn descriptor(media_type: &str, digest: Digest, size: u64) -> Descriptor {

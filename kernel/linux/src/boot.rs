@@ -10,7 +10,7 @@ use crate::{fs, tty};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use husk_abi::boot::{FLAG_TEST_FAULT, FLAG_TEST_PANIC};
+use husk_abi::boot::{FLAG_CONTAINER, FLAG_TEST_FAULT, FLAG_TEST_PANIC};
 use husk_machine::thread::Thread;
 use husk_machine::{cpu, report, start};
 use linux_raw_sys::general::AT_FDCWD;
@@ -26,7 +26,8 @@ pub(crate) fn boot() {
     let boot = start::boot();
     let group = Group::boot();
     let thread = Thread::new().expect("memory for the first kernel stack");
-    let cred = Cred::new(boot.uid, boot.gid);
+    let groups = &boot.groups[..(boot.group_count as usize).min(boot.groups.len())];
+    let cred = Cred::new(boot.uid, boot.gid).with_groups(groups);
     let entity = Entity::new(Some(thread), Some(group.clone()));
     let space = Space::new(Some(group)).expect("memory for the first address space");
     let task = process::init_task(cred, entity, space);
@@ -63,6 +64,11 @@ pub(crate) fn init(t: &Arc<Task>) {
     let env = strings(boot.env);
     let cwd = strings(boot.cwd).into_iter().next().unwrap_or_default();
     let name = String::from_utf8_lossy(&program).into_owned();
+    let is_container = boot.flags & FLAG_CONTAINER != 0;
+    if is_container {
+        let hostname = strings(boot.hostname).into_iter().next().unwrap_or_default();
+        fs::container::prepare(t, &hostname, &cwd);
+    }
     if !cwd.is_empty()
         && let Err(error) = fs::walk::lookup(t, AT_FDCWD, &cwd, true).map(|path| t.fs().set_cwd(path))
     {
@@ -75,8 +81,14 @@ pub(crate) fn init(t: &Arc<Task>) {
     if boot.flags & FLAG_TEST_FAULT != 0 {
         report::fault();
     }
+    let (program, found) = if is_container && !program.contains(&b'/') {
+        fs::container::search(t, &program, &env)
+    } else {
+        let found = fs::open_exec(t, &program);
+        (program, found)
+    };
     trace::started(&program, &args, env.len());
-    let loaded = fs::open_exec(t, &program).and_then(|file| exec::execve(t, file, &program, args, &env));
+    let loaded = found.and_then(|file| exec::execve(t, file, &program, args, &env));
     if let Err(error) = loaded {
         let code = if error == crate::errno::Errno::ENOENT { 127 } else { 126 };
         fail(code, format_args!("{name}: cannot be executed: {error:?}"));

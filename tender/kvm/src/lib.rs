@@ -112,13 +112,8 @@ fn start(config: &Config<'_>, machine: &Machine<'_>) -> Result<core::convert::In
     let vm = unsafe { host::ioctl(kvm, kvm::CREATE_VM, 0) }
         .map_err(|errno| Error::Host("KVM_CREATE_VM", errno))? as i32;
 
-    let root = (config.root_len > 0).then_some(memory::Root {
-        fd: config.root_fd,
-        offset: config.root_offset as usize,
-        len: config.root_len as usize,
-    });
     let arena_len = (config.memory as usize).next_multiple_of(memory::LARGE_PAGE);
-    let mut memory = Memory::new(&image, arena_len, root, cpus)?;
+    let mut memory = Memory::new(&image, arena_len, config.root(), config.root_len as usize, cpus)?;
     let (all, len) = memory.all();
     let region =
         kvm::MemoryRegion { slot: 0, flags: 0, guest_physical: 0, len: len as u64, host: all as u64 };

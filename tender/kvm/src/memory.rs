@@ -11,6 +11,7 @@ use husk_abi::boot::{Boot, KERNEL_MAGIC, KernelHeader};
 use husk_abi::layout::{self, PAGE_SIZE};
 use husk_abi::paging::{ADDRESS, bit};
 use husk_abi::vcpu::ROOT_TABLE;
+use husk_tender::config::RootFile;
 use linux_raw_sys::general as raw;
 use syscalls::Sysno;
 
@@ -79,14 +80,6 @@ pub(crate) struct Memory {
     boot: usize,
 }
 
-/// A root image: a part of an open file.
-#[derive(Clone, Copy)]
-pub(crate) struct Root {
-    pub(crate) fd: i32,
-    pub(crate) offset: usize,
-    pub(crate) len: usize,
-}
-
 fn map_host(
     at: usize,
     len: usize,
@@ -104,7 +97,8 @@ impl Memory {
     pub(crate) fn new(
         image: &Image<'_>,
         arena_len: usize,
-        root: Option<Root>,
+        root: impl Iterator<Item = RootFile>,
+        root_len: usize,
         cpus: usize,
     ) -> Result<Self, Error> {
         let fits =
@@ -112,7 +106,6 @@ impl Memory {
         if !fits {
             return Err(Error::Config("guest memory is not between 8 MiB and 256 GiB"));
         }
-        let root_len = root.map_or(0, |root| root.len);
         if root_len > layout::ROOT_MAX {
             return Err(Error::Config("the root image is too large"));
         }
@@ -126,9 +119,13 @@ impl Memory {
         // SAFETY: inside the mapping just made.
         unsafe { host::call(Sysno::mprotect, [arena, arena_len, writable, 0, 0, 0]) }
             .map_err(|errno| Error::Host("mprotect of guest memory", errno))?;
-        if let Some(root) = root {
+        for file in root {
+            let (start, len) = (file.start as usize, file.len as usize);
+            if start > root_len || len > root_len - start {
+                return Err(Error::Config("the files of the root image are longer than it"));
+            }
             let flags = raw::MAP_PRIVATE | raw::MAP_NORESERVE | raw::MAP_FIXED;
-            map_host(arena + arena_len, root_len, raw::PROT_READ, flags, (root.fd, root.offset))?;
+            map_host(arena + arena_len + start, len, raw::PROT_READ, flags, (file.fd, file.offset as usize))?;
         }
         let advise = |len: usize, advice: u32| {
             // SAFETY: inside the arena. Advice is only advice: without it everything is slower and right.
@@ -277,7 +274,8 @@ impl Memory {
     pub(crate) fn close_boot(&mut self) -> Result<(), Error> {
         let end = {
             let boot = self.boot_header();
-            let texts = [boot.program, boot.args, boot.env, boot.cwd, boot.hostname, boot.cpu_model];
+            let texts =
+                [boot.program, boot.args, boot.env, boot.cwd, boot.hostname, boot.root_files, boot.cpu_model];
             texts
                 .iter()
                 .map(|text| text.offset as usize + text.len as usize)

@@ -25,7 +25,7 @@ pub enum Check {
     AtMost(u8, u32),
     /// An address below `GUEST_END`.
     InGuest(u8),
-    /// The low half equals a descriptor that is known when the filter is made.
+    /// The low half is one of the descriptors, first to last, that are known when the filter is made.
     Descriptor(u8, Descriptor),
 }
 
@@ -33,6 +33,7 @@ pub enum Check {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Descriptor {
     Arena,
+    /// The files of the root image.
     Root,
     /// Where the guest's record goes.
     Record,
@@ -96,13 +97,14 @@ impl Filter {
     /// Number of instructions that `check` becomes.
     fn check_len(check: &Check) -> u8 {
         match check {
-            Check::Low(..) | Check::AtMost(..) | Check::InGuest(_) | Check::Descriptor(..) => 2,
+            Check::Low(..) | Check::AtMost(..) | Check::InGuest(_) => 2,
+            Check::Descriptor(..) => 3,
             Check::Equal(..) => 4,
         }
     }
 
     /// The check's instructions; a failure jumps over `rest` instructions after them.
-    fn check(&mut self, check: &Check, rest: u8, descriptor: impl Fn(Descriptor) -> u32) {
+    fn check(&mut self, check: &Check, rest: u8, descriptor: impl Fn(Descriptor) -> (u32, u32)) {
         let argument = |index: u8| ARGS + u32::from(index) * 8;
         match *check {
             Check::Low(index, value) => {
@@ -111,7 +113,9 @@ impl Filter {
             }
             Check::Descriptor(index, which) => {
                 self.load(argument(index));
-                self.push(JUMP_EQUAL, descriptor(which), 0, rest);
+                let (first, last) = descriptor(which);
+                self.push(JUMP_GREATER_EQUAL, first, 0, rest + 1);
+                self.push(JUMP_GREATER, last, rest, 0);
             }
             Check::Equal(index, value) => {
                 self.load(argument(index));
@@ -132,7 +136,10 @@ impl Filter {
 
     /// The filter of the process tender: calls of the application trap, calls of the gate go by the rows, calls from
     /// anywhere else end the process.
-    pub fn of_rows<'a>(rows: impl Iterator<Item = &'a Row>, descriptor: impl Fn(Descriptor) -> u32) -> Self {
+    pub fn of_rows<'a>(
+        rows: impl Iterator<Item = &'a Row>,
+        descriptor: impl Fn(Descriptor) -> (u32, u32),
+    ) -> Self {
         let empty = sock_filter { code: 0, jt: 0, jf: 0, k: 0 };
         let mut filter = Self { code: [empty; FILTER_MAX], len: 0 };
         filter.load(POINTER_HIGH);
@@ -165,7 +172,7 @@ impl Filter {
 
     /// Rows that name one call: what all of them ask for first is checked once, since the host translates a filter anew for
     /// each guest, and a shorter one costs less of its start.
-    fn group(&mut self, rows: &[&Row], descriptor: impl Fn(Descriptor) -> u32) {
+    fn group(&mut self, rows: &[&Row], descriptor: impl Fn(Descriptor) -> (u32, u32)) {
         let len = |checks: &[Check]| checks.iter().map(Self::check_len).sum::<u8>();
         let is_shared =
             |index: &usize| rows.iter().all(|row| row.checks.get(*index) == rows[0].checks.get(*index));

@@ -4,6 +4,7 @@ use crate::clock::{self, Sample};
 use crate::host;
 use core::ffi::CStr;
 use husk_abi::boot::{ABI_VERSION, BOOT_LEN_MAX, BOOT_MAGIC, Boot, Stdio, Text};
+use husk_abi::layout::PAGE_SIZE;
 use linux_raw_sys::general as raw;
 
 /// Host signals that `husk` passes on to the guest; under kvm vCPU 0 takes them.
@@ -45,10 +46,10 @@ pub struct Config<'a> {
     pub env: Strings<'a>,
     pub cwd: &'a CStr,
     pub hostname: &'a CStr,
-    /// The open root image and its length.
+    /// The open root image and its length: of all its files, where there are several.
     pub root_fd: i32,
     pub root_len: u64,
-    /// Where it begins in its file: whole pages.
+    /// Where it begins in its file, where there is one only: whole pages.
     pub root_offset: u64,
     /// Where the guest writes its record (`husk_abi::record`), if it was asked for one.
     pub record_fd: Option<i32>,
@@ -57,11 +58,16 @@ pub struct Config<'a> {
     pub allowed: [u64; 8],
     /// Where it is, for messages.
     pub root_name: &'a CStr,
+    /// Bytes of each file of the root image, where there are several: their descriptors follow on `root_fd`, and each
+    /// begins at the first whole page behind the one before.
+    pub root_files: &'a [u64],
     /// Memory limit, bytes.
     pub memory: u64,
     pub cpus: u32,
     pub uid: u32,
     pub gid: u32,
+    /// Supplementary groups; of more than the boot block holds, the first.
+    pub groups: &'a [u32],
     pub umask: u32,
     /// FLAG_* of the boot block.
     pub flags: u64,
@@ -85,6 +91,36 @@ pub struct Config<'a> {
     pub clock: Sample,
 }
 
+/// A file of the root image.
+#[derive(Clone, Copy, Debug)]
+pub struct RootFile {
+    pub fd: i32,
+    /// Where the image begins in the file, and the file in the root image.
+    pub offset: u64,
+    pub start: u64,
+    pub len: u64,
+}
+
+impl Config<'_> {
+    /// The files of the root image, in order. None where there is no root image.
+    pub fn root(&self) -> impl Iterator<Item = RootFile> {
+        let single = [self.root_len];
+        let count = if self.root_len == 0 { 0 } else { self.root_files.len().max(1) };
+        let mut start = 0;
+        (0..count).map(move |number| {
+            let len = self.root_files.get(number).copied().unwrap_or(single[0]);
+            let file = RootFile { fd: self.root_fd + number as i32, offset: self.root_offset, start, len };
+            start = (start + len).next_multiple_of(PAGE_SIZE as u64);
+            file
+        })
+    }
+
+    /// First and last descriptor of the root image.
+    pub fn root_fds(&self) -> (i32, i32) {
+        (self.root_fd, self.root_fd + self.root_files.len().saturating_sub(1) as i32)
+    }
+}
+
 /// Fills the boot block from its start.
 struct Writer<'a> {
     block: &'a mut [u8],
@@ -97,7 +133,10 @@ pub struct TooLong;
 
 impl Writer<'_> {
     fn push(&mut self, text: &mut Text, string: &CStr) -> Result<(), TooLong> {
-        let bytes = string.to_bytes_with_nul();
+        self.push_bytes(text, string.to_bytes_with_nul())
+    }
+
+    fn push_bytes(&mut self, text: &mut Text, bytes: &[u8]) -> Result<(), TooLong> {
         let end = self.used + bytes.len();
         self.block.get_mut(self.used..end).ok_or(TooLong)?.copy_from_slice(bytes);
         if text.count == 0 {
@@ -182,6 +221,13 @@ pub fn write_boot(
     writer.push(&mut boot.root_name, config.root_name)?;
     if let Some(trace) = config.trace {
         writer.push(&mut boot.trace, trace)?;
+    }
+    for file in config.root() {
+        writer.push_bytes(&mut boot.root_files, &file.start.to_le_bytes())?;
+    }
+    for (slot, group) in boot.groups.iter_mut().zip(config.groups) {
+        *slot = *group;
+        boot.group_count += 1;
     }
     fixed(&mut boot);
     // SAFETY: the block is longer than `Boot`, which is plain data.

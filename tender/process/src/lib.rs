@@ -6,7 +6,7 @@
 
 pub mod table;
 
-use husk_abi::boot::{Boot, FLAG_FORK, KERNEL_MAGIC, KernelHeader, TENDER_PROCESS};
+use husk_abi::boot::{Boot, FLAG_FORK, KERNEL_MAGIC, KernelHeader, ROOT_FILES_MAX, TENDER_PROCESS};
 use husk_abi::gate::entry;
 use husk_abi::layout::{
     ARENA, ARENA_MAX, BOOT, BOOT_LEN, CPUS_MAX, GATE, GATE_LEN, KERNEL, PAGE_SIZE, PRIVATE, PRIVATE_PER_CPU,
@@ -61,12 +61,13 @@ fn prepare(config: &Config<'_>) -> Result<(), Failure> {
         core::ptr::copy_nonoverlapping(code.as_ptr(), GATE as *mut u8, code.len());
         tried("protect the gate", host::protect(GATE, GATE_LEN, raw::PROT_READ | raw::PROT_EXEC))?;
     }
-    if config.root_len > 0 {
-        assert!(config.root_len as usize <= ROOT_MAX, "root image too big");
-        let (len, flags) = (config.root_len as usize, raw::MAP_PRIVATE | raw::MAP_FIXED_NOREPLACE);
+    for file in config.root() {
+        let (start, len) = (file.start as usize, file.len as usize);
+        assert!(start <= ROOT_MAX && len <= ROOT_MAX - start, "root image too big");
+        let flags = raw::MAP_PRIVATE | raw::MAP_FIXED_NOREPLACE;
         // SAFETY: the range is the root image's by the layout of the address space.
         tried("map the root image", unsafe {
-            host::map(ROOT, len, raw::PROT_READ, flags, config.root_fd, config.root_offset as usize)
+            host::map(ROOT + start, len, raw::PROT_READ, flags, file.fd, file.offset as usize)
         })?;
     }
     // SAFETY: no pointers.
@@ -146,7 +147,12 @@ fn seal(config: &Config<'_>, arena_fd: i32) -> Result<(), Failure> {
     let trace_fd = config.trace_fd.unwrap_or(-1);
     let wish_fd = config.wish_fd.unwrap_or(-1);
     let record_fd = config.record_fd.unwrap_or(-1);
-    let mut keep = [0, 1, 2, arena_fd, config.root_fd, trace_fd, wish_fd, record_fd];
+    let (root_first, root_last) = config.root_fds();
+    let mut keep = [-1; 7 + ROOT_FILES_MAX];
+    keep[..7].copy_from_slice(&[0, 1, 2, arena_fd, trace_fd, wish_fd, record_fd]);
+    for (slot, fd) in keep[7..].iter_mut().zip(root_first..=root_last) {
+        *slot = fd;
+    }
     confine::confine(config, &mut keep).map_err(|(what, error)| Failure { what, error })?;
     let may_fork = config.flags & FLAG_FORK != 0;
     let rows = table::ROWS.iter().chain(if may_fork { table::FORK_ROWS } else { &[] });
@@ -154,11 +160,11 @@ fn seal(config: &Config<'_>, arena_fd: i32) -> Result<(), Failure> {
     let rows = rows.chain(if wish_fd > 2 { table::WISH_ROWS } else { &[] });
     let rows = rows.chain(if record_fd > 2 { table::RECORD_ROWS } else { &[] });
     let mut filter = Filter::of_rows(rows, |descriptor| match descriptor {
-        Descriptor::Arena => arena_fd as u32,
-        Descriptor::Root => config.root_fd as u32,
-        Descriptor::Record => record_fd as u32,
-        Descriptor::Trace => trace_fd as u32,
-        Descriptor::Wish => wish_fd as u32,
+        Descriptor::Arena => (arena_fd as u32, arena_fd as u32),
+        Descriptor::Root => (root_first as u32, root_last as u32),
+        Descriptor::Record => (record_fd as u32, record_fd as u32),
+        Descriptor::Trace => (trace_fd as u32, trace_fd as u32),
+        Descriptor::Wish => (wish_fd as u32, wish_fd as u32),
     });
     tried("install the filter", filter.install())
 }

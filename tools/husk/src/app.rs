@@ -104,6 +104,8 @@ pub(crate) fn start(process: &Process, clock: Sample) {
         len: note.root_len,
         program: app.manifest.program,
         path: c"this executable",
+        files: &[],
+        container: None,
     };
     run::launch(process, &options, clock, &root)
 }
@@ -170,7 +172,7 @@ fn defaults(process: &Process, manifest: &Manifest<'static>) -> Options {
     options.memory = manifest.memory;
     options.cpus = manifest.cpus;
     options.workdir = Some(manifest.workdir);
-    options.user = Some(manifest.user);
+    options.ids = manifest.user;
     options.may_fork = manifest.flags & flag::FORK != 0;
     options.inherit_env = manifest.flags & flag::INHERIT_ENV != 0;
     options.terminal = manifest.flags & flag::TERMINAL != 0;

@@ -59,7 +59,13 @@ pub(crate) struct Options {
     pub(crate) env: List,
     pub(crate) with: List,
     pub(crate) workdir: Option<&'static CStr>,
-    pub(crate) user: Option<(u32, u32)>,
+    /// As given: names are an image's to resolve.
+    pub(crate) user: Option<&'static CStr>,
+    /// User and group where `user` says none.
+    pub(crate) ids: (u32, u32),
+    pub(crate) entrypoint: Option<&'static CStr>,
+    /// The program is an image, whatever else has that name.
+    pub(crate) image: bool,
     pub(crate) terminal: bool,
     pub(crate) may_fork: bool,
     pub(crate) trace: bool,
@@ -100,6 +106,9 @@ impl Options {
             with,
             workdir: None,
             user: None,
+            ids: (0, 0),
+            entrypoint: None,
+            image: false,
             terminal: false,
             may_fork: true,
             trace: false,
@@ -168,7 +177,7 @@ fn size(text: &[u8]) -> Option<u64> {
 }
 
 /// UID or UID:GID.
-fn user(text: &[u8]) -> Option<(u32, u32)> {
+pub(crate) fn user(text: &[u8]) -> Option<(u32, u32)> {
     let mut parts = text.splitn(2, |byte| *byte == b':');
     let uid = u32::try_from(number(parts.next()?)?).ok()?;
     let gid = match parts.next() {
@@ -275,7 +284,9 @@ pub(crate) fn apply(options: &mut Options, id: Id, value: &'static CStr) -> Resu
         Id::Env => options.env.push(value)?,
         Id::With => options.with.push(value)?,
         Id::Workdir => options.workdir = Some(value),
-        Id::User => options.user = Some(user(bytes).ok_or(Problem::BadValue)?),
+        Id::User => options.user = Some(value),
+        Id::Entrypoint => options.entrypoint = Some(value),
+        Id::Image => options.image = true,
         Id::Interactive | Id::Follow => {}
         Id::Terminal => options.terminal = true,
         Id::NoFork => options.may_fork = false,

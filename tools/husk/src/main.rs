@@ -6,6 +6,7 @@ mod app;
 mod args;
 mod cli;
 mod cpuid;
+mod image;
 mod info;
 mod root;
 mod run;

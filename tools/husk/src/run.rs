@@ -1,13 +1,14 @@
 //! `husk run`: from the command line to the guest, and the wait for its end.
 
 use crate::args::{self, Fault, Options, Tender};
+use crate::image::Container;
 use crate::root::Root;
 use crate::start::{Process, kernel_data, kernel_text};
 use crate::terminal;
 use core::ffi::CStr;
 use husk_abi::boot::{
-    FLAG_EXPORT, FLAG_FORK, FLAG_NO_PATCH, FLAG_RECORD, FLAG_TERMINAL, FLAG_TEST_FAULT, FLAG_TEST_PANIC,
-    FLAG_TRACE, FLAG_TRACE_COUNT, FLAG_TRACE_SPENT,
+    FLAG_CONTAINER, FLAG_EXPORT, FLAG_FORK, FLAG_NO_PATCH, FLAG_RECORD, FLAG_TERMINAL, FLAG_TEST_FAULT,
+    FLAG_TEST_PANIC, FLAG_TRACE, FLAG_TRACE_COUNT, FLAG_TRACE_SPENT,
 };
 use husk_options::{Opt, RUN, TRACE};
 use husk_tender::clock::{self, Sample};
@@ -20,6 +21,8 @@ use linux_raw_sys::general as raw;
 const FAILURE: i32 = 125;
 /// Most variables of a guest's environment.
 const ENV_MAX: usize = 1024;
+/// Most arguments of an image's program.
+const ARGS_MAX: usize = 4096;
 
 /// Prints one line on stderr from parts.
 pub(crate) fn say(parts: &[&[u8]]) {
@@ -235,18 +238,84 @@ fn text(error: HostErrno) -> &'static [u8] {
     error.description().or(error.name()).unwrap_or("unknown error").as_bytes()
 }
 
-fn become_guest(
+/// The environment of an image's program: the image's, and over it what was asked for. Returns how many there are.
+fn container_env(
     process: &Process,
     options: &Options,
-    clock: Sample,
-    root: &Root,
-    memory: u64,
-    place: &Place,
-) -> ! {
-    static mut ENV: [*const u8; ENV_MAX] = [core::ptr::null(); ENV_MAX];
-    let variables = &raw mut ENV;
-    // SAFETY: called once, by the only thread. No page of the place is touched before it is written.
-    let env = unsafe { &mut *variables };
+    container: &Container,
+    hostname: &[u8],
+    env: &mut [*const u8; ENV_MAX],
+) -> usize {
+    fn name(entry: &CStr) -> &[u8] {
+        entry.to_bytes().split(|byte| *byte == b'=').next().unwrap_or_default()
+    }
+    let mut count = 0;
+    let mut set = |entry: &CStr| {
+        // SAFETY: the list holds C strings.
+        let is_same = |known: &*const u8| name(unsafe { CStr::from_ptr(known.cast()) }) == name(entry);
+        match env[..count].iter().position(is_same) {
+            Some(at) => env[at] = entry.as_ptr().cast(),
+            None if count < ENV_MAX => {
+                env[count] = entry.as_ptr().cast();
+                count += 1;
+            }
+            None => fail(&[b"run: the environment has too many variables"]),
+        }
+    };
+    set(CStr::from_bytes_until_nul(hostname).unwrap_or(c"HOSTNAME="));
+    if options.terminal {
+        set(c"TERM=xterm");
+    }
+    container.plan.env.clone().for_each(&mut set);
+    for entry in options.env.as_slice() {
+        // SAFETY: the host gives C strings.
+        let entry = unsafe { CStr::from_ptr(entry.cast()) };
+        if entry.to_bytes().contains(&b'=') {
+            set(entry);
+        } else {
+            // As in Docker, a name alone stands for the caller's variable, if it has it.
+            for known in process.env {
+                // SAFETY: the host gives C strings.
+                let known = unsafe { CStr::from_ptr(known.cast()) };
+                if name(known) == entry.to_bytes() {
+                    set(known);
+                }
+            }
+        }
+    }
+    count
+}
+
+/// The arguments of an image's program: entry point, then what was given or else the image's own command.
+fn container_args<'a>(
+    options: &Options,
+    container: &Container,
+    given: &[*const u8],
+    all: &'a mut [*const u8; ARGS_MAX],
+) -> &'a [*const u8] {
+    let mut count = 0;
+    let mut push = |argument: *const u8| {
+        *all.get_mut(count).unwrap_or_else(|| fail(&[b"run: too many arguments"])) = argument;
+        count += 1;
+    };
+    match options.entrypoint {
+        Some(program) if !program.is_empty() => push(program.as_ptr().cast()),
+        Some(_) => {}
+        None => container.plan.entrypoint.clone().for_each(|text| push(text.as_ptr().cast())),
+    }
+    if !given.is_empty() {
+        given.iter().for_each(|argument| push(*argument));
+    } else if options.entrypoint.is_none() {
+        container.plan.cmd.clone().for_each(|text| push(text.as_ptr().cast()));
+    }
+    if count == 0 {
+        fail(&[b"run: the image names no command: give one behind its name"]);
+    }
+    &all[..count]
+}
+
+/// The environment of a program of the host: this process's, and over it what was asked for. Returns how many there are.
+fn inherited_env(process: &Process, options: &Options, env: &mut [*const u8; ENV_MAX]) -> usize {
     let mut count = 0;
     let base = if options.inherit_env { process.env } else { &[] };
     let own = options.env.as_slice();
@@ -261,6 +330,40 @@ fn become_guest(
         *variable = entry;
         count += 1;
     }
+    count
+}
+
+fn become_guest(
+    process: &Process,
+    options: &Options,
+    clock: Sample,
+    root: &Root,
+    memory: u64,
+    place: &Place,
+) -> ! {
+    static mut ENV: [*const u8; ENV_MAX] = [core::ptr::null(); ENV_MAX];
+    let variables = &raw mut ENV;
+    // SAFETY: called once, by the only thread. No page of the place is touched before it is written.
+    let env = unsafe { &mut *variables };
+    static mut ARGUMENTS: [*const u8; ARGS_MAX] = [core::ptr::null(); ARGS_MAX];
+    let all = &raw mut ARGUMENTS;
+    // SAFETY: as above.
+    let all = unsafe { &mut *all };
+    let mut hostname = [0_u8; 65];
+    let hostname = crate::root::hostname(&mut hostname);
+    let mut host_variable = [0_u8; 80];
+    let (arguments, count) = match &root.container {
+        Some(container) => {
+            let mut at = 0;
+            for part in [b"HOSTNAME=", hostname.to_bytes_with_nul()] {
+                host_variable[at..at + part.len()].copy_from_slice(part);
+                at += part.len();
+            }
+            let count = container_env(process, options, container, &host_variable, env);
+            (container_args(options, container, &options.args[1..], all), count)
+        }
+        None => (options.args, inherited_env(process, options, env)),
+    };
     let mut flags = 0;
     for (on, flag) in [
         (options.may_fork, FLAG_FORK),
@@ -276,19 +379,37 @@ fn become_guest(
     ] {
         flags |= if on { flag } else { 0 };
     }
-    let (uid, gid) = options.user.unwrap_or((0, 0));
-    let mut hostname = [0_u8; 65];
-    let hostname = crate::root::hostname(&mut hostname);
+    let mut cwd = options.workdir.unwrap_or(c"/");
+    let mut groups: &[u32] = &[];
+    let mut program = root.program;
+    let (uid, gid) = match &root.container {
+        Some(container) => {
+            flags |= FLAG_CONTAINER;
+            cwd = options.workdir.unwrap_or(container.plan.cwd);
+            groups = &container.groups[..container.group_count];
+            // SAFETY: the arguments are C strings, and there is one.
+            program = unsafe { CStr::from_ptr(arguments[0].cast()) };
+            (container.plan.uid, container.plan.gid)
+        }
+        None => match options.user.map(|user| (user, args::user(user.to_bytes()))) {
+            None => options.ids,
+            Some((_, Some(user))) => user,
+            Some((user, None)) => {
+                fail(&[b"run: --user: ", user.to_bytes(), b": a program's user is UID or UID:GID"])
+            }
+        },
+    };
     let config = Config {
         kernel: Kernel { data: kernel_data() },
-        program: root.program,
-        args: Strings { items: options.args },
+        program,
+        args: Strings { items: arguments },
         env: Strings { items: &env[..count] },
-        cwd: options.workdir.unwrap_or(c"/"),
+        cwd,
         hostname,
         root_fd: root.fd,
         root_len: root.len,
         root_offset: root.offset,
+        root_files: root.files,
         record_fd: options.record,
         strict: options.strict,
         allowed: options.allowed,
@@ -297,6 +418,7 @@ fn become_guest(
         cpus: options.cpus.unwrap_or_else(crate::root::host_cpus),
         uid,
         gid,
+        groups,
         umask: 0o022,
         flags,
         trace_fd: options.output.map(create),

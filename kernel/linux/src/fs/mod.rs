@@ -8,6 +8,7 @@
 
 pub mod attach;
 pub mod attributes;
+pub mod container;
 pub mod contents;
 pub mod devfs;
 pub mod dir;

@@ -16,7 +16,7 @@ use linux_raw_sys::general::{
     S_IFREG, TMPFS_MAGIC,
 };
 
-fn attributes(mode: u32) -> Attributes {
+pub(super) fn attributes(mode: u32) -> Attributes {
     let now = realtime_ns() as i64;
     let nlink = if mode & S_IFDIR == S_IFDIR { 2 } else { 1 };
     Attributes { mode, nlink, atime: now, mtime: now, ctime: now, btime: now, ..Attributes::default() }
@@ -70,7 +70,7 @@ fn over(image: RootImage) -> Arc<Mount> {
 }
 
 /// The directory `name` in `parent`, made if it is missing.
-fn directory(parent: &Path, name: &str, mode: u32) -> Path {
+pub(super) fn directory(parent: &Path, name: &str, mode: u32) -> Path {
     let entry =
         walk::look_up(&parent.entry, name.as_bytes()).ok().filter(|entry| entry.inode().is_directory());
     let entry = entry.unwrap_or_else(|| {
@@ -80,7 +80,7 @@ fn directory(parent: &Path, name: &str, mode: u32) -> Path {
 }
 
 /// Puts a new inode under `name` in `parent`, in place of what was there.
-fn put(parent: &Path, name: &str, attributes: Attributes, node: Node) -> Arc<Entry> {
+pub(super) fn put(parent: &Path, name: &str, attributes: Attributes, node: Node) -> Arc<Entry> {
     let inode = Inode::new(&parent.entry.inode().fs, attributes, node);
     let entry = Entry::linked(&parent.entry, name.as_bytes(), inode);
     if let Some(directory) = parent.inode().directory() {
