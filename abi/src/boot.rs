@@ -6,7 +6,7 @@
 /// First word of every boot block.
 pub const BOOT_MAGIC: u64 = u64::from_le_bytes(*b"huskboot");
 /// Changes with every change of this crate that an old kernel or tender would misread.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Which tender is below the kernel.
 pub const TENDER_PROCESS: u32 = 1;
@@ -73,6 +73,12 @@ pub struct Boot {
     /// Host descriptors (process tender): the arena's memfd, the root image, or -1.
     pub arena_fd: i32,
     pub root_fd: i32,
+    /// The control socket (see `control`), or -1. In the kvm tender its number is the one of the hypercalls.
+    pub control_fd: i32,
+    /// The snapshot that this guest was restored from (process tender), or -1.
+    pub snapshot_fd: i32,
+    /// Where its table of private memory lies (`snapshot::Extent`).
+    pub snapshot_processes: crate::snapshot::Part,
     /// The tender's process and thread ids as the kernel must name them in tgkill (process tender).
     pub host_pid: i32,
     pub uid: u32,
@@ -108,6 +114,8 @@ pub struct KernelHeader {
     pub start: u64,
     /// First instruction of a further vCPU; its index is the first argument.
     pub start_cpu: u64,
+    /// First instruction of vCPU 0 of a restored guest, with a stack and nothing else.
+    pub restore: u64,
     /// Handler of host signals (process tender).
     pub host_signal: u64,
     /// The writable part of the image: its start, the end of its initial contents, and the end of the zeros after them.

@@ -6,7 +6,9 @@
 #![forbid(unsafe_code)]
 
 pub mod boot;
+pub mod control;
 pub mod gate;
 pub mod layout;
 pub mod paging;
+pub mod snapshot;
 pub mod vcpu;

@@ -1,6 +1,7 @@
 //! The personality's entries: what the machine calls on system calls, faults and kicks, and the way out.
 
 use crate::boot;
+use crate::snapshot;
 use crate::errno::SysResult;
 use crate::mem::Bad;
 use crate::signal::{self, Action};
@@ -19,6 +20,10 @@ pub struct Linux;
 impl Personality for Linux {
     fn boot(&self) {
         boot::boot();
+    }
+
+    fn restored(&self) {
+        snapshot::restore::begin();
     }
 
     fn syscall(&self) {
@@ -131,6 +136,10 @@ fn work_off() {
     }
     sched::cover_waiters();
     cpu::take_work();
+    if husk_machine::host::has_signals() {
+        // They came since they were last looked for, and their request for work has just been taken.
+        cpu::request_work();
+    }
 }
 
 /// What a page fault wanted.

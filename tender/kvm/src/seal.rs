@@ -222,35 +222,22 @@ fn drop_identity() -> Result<(), Error> {
     Ok(())
 }
 
-/// Closes every descriptor that is not in `keep`.
-fn close_others(keep: &mut [i32]) -> Result<(), Error> {
-    keep.sort_unstable();
-    let mut from = 0;
-    let close = |from: usize, to: usize| {
-        // SAFETY: the descriptors belong to nobody any more.
-        unsafe { host::call(Sysno::close_range, [from, to, 0, 0, 0, 0]) }
-            .map_err(|errno| Error::Host("close_range", errno))
-    };
-    for fd in keep.iter().filter_map(|fd| usize::try_from(*fd).ok()) {
-        if fd > from {
-            close(from, fd - 1)?;
-        }
-        from = fd + 1;
-    }
-    close(from, u32::MAX as usize)?;
-    Ok(())
-}
-
 /// Entries of the tender's ppoll(2) calls.
 pub(crate) const POLLS_MAX: u64 = 5;
 
-/// The part that threads inherit, before they are made. `keep`: descriptors that stay open.
-pub(crate) fn confine(keep: &mut [i32]) -> Result<(), Error> {
+/// The part that threads inherit, before they are made. `keep`: descriptors that stay open. `tied`: the guest ends with
+/// the parent of this process.
+pub(crate) fn confine(keep: &mut [i32], tied: bool) -> Result<(), Error> {
     prctl(prctl::PR_SET_NO_NEW_PRIVS, 1).map_err(|errno| Error::Host("no_new_privs", errno))?;
     landlock()?;
     drop_identity()?;
+    if tied {
+        // A change of identity would undo it, hence here.
+        prctl(prctl::PR_SET_PDEATHSIG, raw::SIGKILL as usize)
+            .map_err(|errno| Error::Host("PR_SET_PDEATHSIG", errno))?;
+    }
     drop_capabilities()?;
-    close_others(keep)?;
+    husk_tender::host::close_others(keep).map_err(|errno| Error::Host("close_range", errno))?;
     // ppoll(2) takes no more entries than this; a number below it that is free cannot be filled through the filter.
     limit(raw::RLIMIT_NOFILE, POLLS_MAX)?;
     limit(raw::RLIMIT_CORE, 0)?;
@@ -362,7 +349,7 @@ mod tests {
         unsafe {
             let pid = libc::fork();
             if pid == 0 {
-                if confine(&mut [0, 1, 2]).is_err() || seal(ARENA).is_err() {
+                if confine(&mut [0, 1, 2], false).is_err() || seal(ARENA).is_err() {
                     libc::_exit(9);
                 }
                 host::sealed_number(number, arguments);
@@ -410,7 +397,7 @@ mod tests {
         let status = unsafe {
             let pid = libc::fork();
             if pid == 0 {
-                if confine(&mut [0, 1, 2]).is_err() || seal(ARENA).is_err() {
+                if confine(&mut [0, 1, 2], false).is_err() || seal(ARENA).is_err() {
                     libc::_exit(9);
                 }
                 libc::syscall(libc::SYS_exit_group, 0);

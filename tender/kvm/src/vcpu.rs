@@ -187,6 +187,7 @@ pub(crate) fn create(
     vm: i32,
     cpuid: &Cpuid,
     header: &KernelHeader,
+    first: u64,
     memory: &Memory,
     count: usize,
 ) -> Result<Vcpus, Error> {
@@ -220,7 +221,7 @@ pub(crate) fn create(
         let mut xcrs = Xcrs { count: 1, ..Xcrs::default() };
         xcrs.entries[0] = Xcr { index: 0, reserved: 0, value: u64::from(xsave_mask(cpuid)) };
         vcpu_ioctl(fd, kvm::SET_XCRS, &raw const xcrs as usize, "KVM_SET_XCRS")?;
-        let start = if index == 0 { header.start } else { header.start_cpu };
+        let start = if index == 0 { first } else { header.start_cpu };
         // SAFETY: the page that KVM shares with this vCPU, which has not run.
         unsafe {
             (*run).valid_regs = kvm::SYNC_REGS | kvm::SYNC_EVENTS;
@@ -264,8 +265,10 @@ pub(crate) fn enter(
     vcpus: Vcpus,
     memory: Memory,
     clock: Clock,
-    control: Option<i32>,
+    control: i32,
 ) -> Result<Infallible, Error> {
+    let tied = control >= 0;
+    let control = tied.then_some(control);
     let guest = Guest { memory, clock, control, vcpus, ready: AtomicU32::new(0) };
     let mut keep = [-1; 4 + 3 * layout::CPUS_MAX];
     keep[..4].copy_from_slice(&[0, 1, 2, control.unwrap_or(-1)]);
@@ -273,8 +276,12 @@ pub(crate) fn enter(
         slots.copy_from_slice(&[vcpu.fd, vcpu.pipe[0], vcpu.pipe[1]]);
     }
     install_handlers()?;
-    seal::confine(&mut keep)?;
+    seal::confine(&mut keep, tied)?;
     guest.vcpus[0].prepare_thread(&[])?;
+    if let Some(fd) = guest.control {
+        husk_tender::host::announce_input(fd, husk_abi::control::SIGNAL)
+            .map_err(|errno| Error::Host("fcntl of the control socket", errno))?;
+    }
     // From here on there is no way back: other threads hold on to `guest`.
     match guest.start_threads().and_then(|()| seal::seal(guest.memory.arena())) {
         Ok(()) => guest.vcpus[0].drive(&guest),
@@ -343,7 +350,7 @@ fn install_handlers() -> Result<(), Error> {
         unsafe { host::call(Sysno::rt_sigaction, [signal as usize, &raw const action as usize, 0, 8, 0, 0]) }
             .map_err(|errno| Error::Host("rt_sigaction", errno))
     };
-    for signal in FORWARDED.into_iter().chain([TICK, KICK]) {
+    for signal in FORWARDED.into_iter().chain([TICK, KICK, husk_abi::control::SIGNAL]) {
         action(signal, handler)?;
     }
     // A closed pipe is an error of a write, which the guest gets.

@@ -34,6 +34,10 @@ pub enum Check {
 pub enum Descriptor {
     Arena,
     Root,
+    /// The control socket.
+    Control,
+    /// The snapshot that the guest is restored from.
+    Snapshot,
 }
 
 /// A host call that is allowed when all checks hold. Several rows may name one call.

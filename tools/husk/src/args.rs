@@ -44,6 +44,7 @@ pub(crate) struct Options {
     pub(crate) cpus: Option<u32>,
     pub(crate) env: List,
     pub(crate) with: List,
+    pub(crate) name: Option<&'static CStr>,
     pub(crate) workdir: Option<&'static CStr>,
     pub(crate) user: Option<(u32, u32)>,
     pub(crate) terminal: bool,
@@ -98,6 +99,13 @@ fn size(text: &[u8]) -> Option<u64> {
     number(digits)?.checked_mul(1 << shift).filter(|bytes| *bytes > 0)
 }
 
+/// Whether a guest may be called so.
+pub(crate) fn is_name(text: &[u8]) -> bool {
+    text.len() <= 64
+        && text.first().is_some_and(u8::is_ascii_alphanumeric)
+        && text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(byte))
+}
+
 /// UID or UID:GID.
 fn user(text: &[u8]) -> Option<(u32, u32)> {
     let mut parts = text.splitn(2, |byte| *byte == b':');
@@ -118,6 +126,7 @@ pub(crate) fn parse(args: &'static [*const u8], mut at: usize) -> Result<Options
         cpus: None,
         env: List::new(),
         with: List::new(),
+        name: None,
         workdir: None,
         user: None,
         terminal: false,
@@ -168,6 +177,7 @@ pub(crate) fn parse(args: &'static [*const u8], mut at: usize) -> Result<Options
                     b"--env",
                     b"-e",
                     b"--with",
+                    b"--name",
                     b"--workdir",
                     b"-w",
                     b"--user",
@@ -206,6 +216,7 @@ fn apply(options: &mut Options, name: &[u8], value: &'static CStr) -> Result<(),
         }
         b"--env" | b"-e" => options.env.push(value)?,
         b"--with" => options.with.push(value)?,
+        b"--name" => options.name = Some(is_name(bytes).then_some(value).ok_or(Problem::BadValue)?),
         b"--workdir" | b"-w" => options.workdir = Some(value),
         b"--user" | b"-u" => options.user = Some(user(bytes).ok_or(Problem::BadValue)?),
         _ => return Err(Problem::Unknown),

@@ -4,6 +4,9 @@
 
 mod args;
 mod cli;
+mod control;
+mod path;
+mod restore;
 mod root;
 mod run;
 mod start;

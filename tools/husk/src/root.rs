@@ -1,6 +1,7 @@
 //! The root image of a guest: found by its plan in the user's cache, or packed by `husk-pack`, which then leaves a plan.
 
 use crate::args::Options;
+use crate::path::PathBuffer;
 use crate::start::Process;
 use crate::{cli, run};
 use core::ffi::CStr;
@@ -17,41 +18,6 @@ pub(crate) struct Root {
 }
 
 const PATH_MAX: usize = 4096;
-
-/// A path that is put together.
-#[derive(Clone, Copy)]
-struct PathBuffer {
-    bytes: [u8; PATH_MAX],
-    len: usize,
-}
-
-impl PathBuffer {
-    const fn new() -> Self {
-        Self { bytes: [0; PATH_MAX], len: 0 }
-    }
-
-    /// Adds `part`; what does not fit makes the path one that does not exist.
-    fn push(&mut self, part: &[u8]) {
-        let room = (PATH_MAX - 1 - self.len).min(part.len());
-        self.bytes[self.len..self.len + room].copy_from_slice(&part[..room]);
-        self.len += room;
-        self.bytes[self.len] = 0;
-    }
-
-    fn of(parts: &[&[u8]]) -> Self {
-        let mut path = Self::new();
-        parts.iter().for_each(|part| path.push(part));
-        path
-    }
-
-    fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
-
-    fn as_c_str(&self) -> &CStr {
-        CStr::from_bytes_until_nul(&self.bytes).unwrap_or(c"")
-    }
-}
 
 /// What outlives this module's functions: the fast path has no heap.
 struct Kept {

@@ -1,11 +1,13 @@
 //! `husk run`: from the command line to the guest, and the wait for its end.
 
 use crate::args::{self, Options, Tender};
+use crate::control::{Control, Facts, Refused};
+use crate::root::Root;
 use crate::start::{Process, kernel_data, kernel_text};
 use core::ffi::CStr;
 use husk_abi::boot::{FLAG_FORK, FLAG_NO_PATCH, FLAG_TERMINAL, FLAG_TRACE};
 use husk_tender::clock::{self, Sample};
-use husk_tender::config::{Config, FORWARDED, Kernel, Strings};
+use husk_tender::config::{Config, FORWARDED, Kernel, Snapshot, Strings};
 use husk_tender::host;
 use linux_raw_sys::auxvec::AT_HWCAP;
 use linux_raw_sys::general as raw;
@@ -42,7 +44,7 @@ impl core::fmt::Write for Text {
     }
 }
 
-fn fail(parts: &[&[u8]]) -> ! {
+pub(crate) fn fail(parts: &[&[u8]]) -> ! {
     say(parts);
     host::exit(FAILURE)
 }
@@ -58,25 +60,80 @@ pub(crate) fn main(process: &Process) -> ! {
                 fail(&[b"run: ", argument.to_bytes(), b": ", problem.text().as_bytes(), b"; see `husk help`"])
             }
         },
+        Some(b"@restore") => crate::restore::main(process, clock),
         _ => crate::cli::exec(process),
     }
 }
 
 fn run(process: &Process, options: &Options, clock: Sample) -> ! {
     let root = crate::root::open(process, options);
-    // In the kvm tender guest processes are none of the host's.
-    if !options.may_fork || options.tender == Tender::Kvm {
-        become_guest(process, options, clock, &root);
+    let mut flags = 0;
+    for (on, flag) in [
+        (options.may_fork, FLAG_FORK),
+        (options.trace, FLAG_TRACE),
+        (!options.patch, FLAG_NO_PATCH),
+        (options.terminal, FLAG_TERMINAL),
+    ] {
+        flags |= if on { flag } else { 0 };
     }
-    // A guest that may fork is process 1 of a PID namespace, so that nothing of it outlives it.
+    let facts = Facts {
+        tender: if options.tender == Tender::Kvm { "kvm" } else { "process" },
+        program: root.program,
+        root_fd: root.fd,
+        memory: options.memory.unwrap_or_else(host::memory_total),
+        cpus: options.cpus.unwrap_or_else(crate::root::host_cpus),
+        flags,
+    };
+    let start = |control_fd| {
+        become_guest(process, options, clock, &root, &facts, control_fd);
+    };
+    if options.may_fork {
+        with_parent(process, &facts, options.name, start)
+    }
+    if options.name.is_some() {
+        fail(&[b"run: --name: a guest with `--no-fork` has no parent process and so no name"]);
+    }
+    start(-1);
+    host::exit(FAILURE)
+}
+
+/// Starts the guest in a child, and waits for its end.
+pub(crate) fn with_parent(
+    process: &Process,
+    facts: &Facts,
+    name: Option<&'static CStr>,
+    start: impl FnOnce(i32),
+) -> ! {
+    let control = match Control::new(process, name) {
+        Ok(control) => control,
+        Err(Refused::Taken) => {
+            let name = name.map_or(&b""[..], CStr::to_bytes);
+            fail(&[b"run: --name: a guest is called ", name, b" already; see `husk ps`"])
+        }
+        Err(Refused::Host(what, error)) => {
+            let error = error.name().unwrap_or("error").as_bytes();
+            fail(&[b"run: cannot ", what.as_bytes(), b": ", error])
+        }
+    };
+    // A guest that may fork is process 1 of a PID namespace, so that nothing of it outlives it. In the kvm tender guest
+    // processes are none of the host's.
     // SAFETY: no pointers.
     let uid = unsafe { host::call(syscalls::Sysno::geteuid, [0; 6]) }.unwrap_or(0);
-    let flags = raw::CLONE_NEWPID | if uid == 0 { 0 } else { raw::CLONE_NEWUSER };
+    let flags = match facts.tender {
+        "kvm" => 0,
+        _ => raw::CLONE_NEWPID | if uid == 0 { 0 } else { raw::CLONE_NEWUSER },
+    };
     take_forwarded();
     // SAFETY: this process has one thread.
     match unsafe { host::fork(flags) } {
-        Ok(0) => become_guest(process, options, clock, &root),
-        Ok(pid) => wait(pid),
+        Ok(0) => {
+            start(control.guests_end());
+            host::exit(FAILURE)
+        }
+        Ok(pid) => {
+            GUEST.store(pid, core::sync::atomic::Ordering::Relaxed);
+            end_as(control.wait(process, pid, facts))
+        }
         Err(error) => fail(&[
             b"run: cannot make a process namespace for the guest: ",
             error.name().unwrap_or("error").as_bytes(),
@@ -123,71 +180,100 @@ fn take_forwarded() {
     }
 }
 
-/// Waits for the guest and ends as it ended.
-fn wait(pid: i32) -> ! {
-    GUEST.store(pid, core::sync::atomic::Ordering::Relaxed);
-    loop {
-        match host::wait(pid) {
-            Ok(Some(status)) if status & 0x7f == 0 => host::exit((status >> 8) & 0xff),
-            Ok(Some(status)) => {
-                let signal = (status & 0x7f) as usize;
-                let digits = [b'0' + (signal / 10) as u8, b'0' + (signal % 10) as u8];
-                say(&[b"the guest's process was ended by host signal ", &digits]);
-                host::exit(if signal == raw::SIGKILL as usize { 137 } else { FAILURE })
-            }
-            Ok(None) => {}
-            Err(_) => host::exit(FAILURE),
+/// Ends as the guest ended.
+fn end_as(status: host::HostResult<i32>) -> ! {
+    match status {
+        Ok(status) if status & 0x7f == 0 => host::exit((status >> 8) & 0xff),
+        Ok(status) => {
+            let signal = (status & 0x7f) as usize;
+            let digits = [b'0' + (signal / 10) as u8, b'0' + (signal % 10) as u8];
+            say(&[b"the guest's process was ended by host signal ", &digits]);
+            host::exit(if signal == raw::SIGKILL as usize { 137 } else { FAILURE })
         }
+        Err(_) => host::exit(FAILURE),
     }
 }
 
-fn become_guest(process: &Process, options: &Options, clock: Sample, root: &crate::root::Root) -> ! {
+fn become_guest(
+    process: &Process,
+    options: &Options,
+    clock: Sample,
+    root: &Root,
+    facts: &Facts,
+    control_fd: i32,
+) -> ! {
     let mut env = [core::ptr::null::<u8>(); ENV_MAX];
     let mut count = 0;
     for entry in process.env.iter().chain(options.env.as_slice()).take(ENV_MAX) {
         env[count] = *entry;
         count += 1;
     }
-    let mut flags = 0;
-    for (on, flag) in [
-        (options.may_fork, FLAG_FORK),
-        (options.trace, FLAG_TRACE),
-        (!options.patch, FLAG_NO_PATCH),
-        (options.terminal, FLAG_TERMINAL),
-    ] {
-        flags |= if on { flag } else { 0 };
-    }
     let (uid, gid) = options.user.unwrap_or((0, 0));
     let mut hostname = [0_u8; 65];
     let hostname = crate::root::hostname(&mut hostname);
     let config = Config {
-        kernel: Kernel { data: kernel_data() },
         program: root.program,
         args: Strings { items: &process.args[options.program..] },
         env: Strings { items: &env[..count] },
         cwd: options.workdir.unwrap_or(c"/"),
         hostname,
-        root_fd: root.fd,
-        root_len: root.len,
-        memory: options.memory.unwrap_or_else(host::memory_total),
-        cpus: options.cpus.unwrap_or_else(crate::root::host_cpus),
         uid,
         gid,
+        ..config_of(process, facts, root, clock, control_fd)
+    };
+    enter(&config, facts)
+}
+
+/// What a guest is started with whose program is that of a snapshot, or is filled in by the caller.
+fn config_of<'a>(process: &Process, facts: &Facts, root: &Root, clock: Sample, control_fd: i32) -> Config<'a> {
+    Config {
+        kernel: Kernel { data: kernel_data() },
+        program: c"",
+        args: Strings { items: &[] },
+        env: Strings { items: &[] },
+        cwd: c"",
+        hostname: c"",
+        root_fd: root.fd,
+        root_len: root.len,
+        memory: facts.memory,
+        cpus: facts.cpus,
+        uid: 0,
+        gid: 0,
         umask: 0o022,
-        flags,
+        flags: facts.flags,
         hwcap: process.aux(AT_HWCAP) as u64,
         clock,
-    };
-    if options.tender == Tender::Kvm {
-        let machine = husk_tender_kvm::Machine { text: kernel_text(), control: None, cpuid: None };
-        let error = husk_tender_kvm::run(&config, &machine);
+        control_fd,
+        snapshot: None,
+    }
+}
+
+/// Becomes the guest that was saved.
+pub(crate) fn enter_restored(
+    process: &Process,
+    facts: &Facts,
+    root: &Root,
+    snapshot: Snapshot,
+    clock: Sample,
+    control_fd: i32,
+) -> ! {
+    let config = config_of(process, facts, root, clock, control_fd);
+    enter(&Config { snapshot: Some(snapshot), ..config }, facts)
+}
+
+fn enter(config: &Config<'_>, facts: &Facts) -> ! {
+    let verb: &[u8] = if config.snapshot.is_some() { b"restore: " } else { b"run: " };
+    if facts.tender == "kvm" {
+        let machine = husk_tender_kvm::Machine { text: kernel_text(), cpuid: None };
+        let error = husk_tender_kvm::run(config, &machine);
         let mut text = Text { bytes: [0; 256], len: 0 };
         let _ = core::fmt::write(&mut text, format_args!("{error}"));
-        fail(&[b"run: kvm: ", &text.bytes[..text.len]]);
+        fail(&[verb, b"kvm: ", &text.bytes[..text.len]]);
     }
-    let failure = husk_tender_process::run(&config);
+    let failure = husk_tender_process::run(config);
     fail(&[
-        b"run: the process tender could not ",
+        verb,
+        b"the process tender could not ",
         failure.what.as_bytes(),
         b": ",
         husk_tender_process::error_name(&failure).as_bytes(),

@@ -6,7 +6,7 @@
 //!
 //! Everything here runs under the big kernel lock, so a state read is a state that holds.
 
-use super::Task;
+use super::{Task, park};
 use super::wait::{WaitEnd, WaitLimit, Wake};
 use crate::signal;
 use crate::time::timer;
@@ -121,6 +121,8 @@ pub struct Group {
     tasks: KCell<usize>,
     /// The first task is still to come.
     starting: KCell<bool>,
+    /// Its memory is still in the snapshot that the guest was restored from.
+    absent: KCell<bool>,
 }
 
 /// A vCPU, as the scheduler sees it.
@@ -399,6 +401,16 @@ pub(super) fn sleep(limit: WaitLimit) -> Result<(), WaitEnd> {
 /// Gives the vCPU to others until the current task, whose state is set, can go on.
 fn block(me: &Arc<Task>) {
     loop {
+        if park::is_wanted() {
+            if may_go_on(me) {
+                break;
+            }
+            // Whoever wakes it queues it.
+            me.sched.on_cpu.set(None);
+            account(false);
+            cpu::leave(me.sched.thread());
+            break;
+        }
         if let Some(next) = take_next() {
             if !Arc::ptr_eq(&next, me) {
                 switch(me, next);
@@ -440,7 +452,7 @@ fn take_next() -> Option<Arc<Task>> {
 /// Sleeps until there may be something to do, or the next timer.
 fn idle_once() {
     timer::run_expired(monotonic_ns());
-    if !my_group().queue.borrow().is_empty() {
+    if park::is_wanted() || !my_group().queue.borrow().is_empty() {
         return;
     }
     let me = cpu::index();
@@ -466,11 +478,15 @@ fn idle_once() {
 
 /// Hands signals from outside to whom they are meant for: those of the host's keyboard to the terminal's foreground
 /// group, others to process 1.
-fn take_host_signals() {
-    let mut set = husk_machine::host::take_signals();
+pub(super) fn take_host_signals() {
+    let mut set = husk_machine::host::take_signals() | park::take_signals();
     while set != 0 {
         let signo = set.trailing_zeros() + 1;
         set &= set - 1;
+        if signo == husk_abi::control::SIGNAL {
+            crate::snapshot::look();
+            continue;
+        }
         let keyboard = matches!(signo, raw::SIGINT | raw::SIGQUIT | raw::SIGTSTP);
         if keyboard && crate::tty::console::keyboard_signal(signo) {
             continue;
@@ -517,9 +533,15 @@ pub fn idle() {
     set_current(None);
     let group = my_group();
     let ticker = with_cpu(cpu::index(), |cpu| cpu.ticker);
+    if group.absent.take() {
+        crate::snapshot::restore::bring_memory(cpu::index());
+    }
     if group.tasks.get() == 0 && !group.starting.get() {
         drop(group);
         end_cpu();
+    }
+    if park::is_wanted() {
+        return park::round();
     }
     if ticker {
         return tick(&group);
@@ -557,6 +579,7 @@ fn tick(group: &Group) {
     cpu::sleep(deadline, crate::tty::console::watch());
     with_cpu(cpu::index(), |cpu| cpu.idle = false);
     crate::tty::console::look();
+    take_host_signals();
     timer::run_expired(monotonic_ns());
     if !group.queue.borrow().is_empty() {
         for index in group.busy_cpus() {
@@ -571,12 +594,76 @@ pub fn before_return() {
     let now = monotonic_ns();
     timer::run_expired(now);
     take_host_signals();
+    if park::is_wanted() {
+        rest(&me);
+    }
     let group = my_group();
     if !group.queue.borrow().is_empty() {
         provide_cpu_here(&group);
         let spent = now.saturating_sub(me.sched.since.get());
         if spent >= SLICE_NS {
             yield_now();
+        }
+    }
+}
+
+/// Leaves the vCPU to a park. The task goes on afterwards, before others.
+fn rest(me: &Arc<Task>) {
+    account(false);
+    me.sched.state.set(State::Queued);
+    me.sched.on_cpu.set(None);
+    me.sched.group().queue.borrow_mut().push_front(me.clone());
+    cpu::leave(me.sched.thread());
+    runs_again(me);
+}
+
+/// vCPUs in use, and whether each sleeps.
+pub(super) fn cpus_in_use() -> Vec<(usize, bool)> {
+    let cpus = CPUS.borrow();
+    cpus.iter().enumerate().filter(|(_, cpu)| cpu.in_use).map(|(index, cpu)| (index, cpu.idle)).collect()
+}
+
+/// The first vCPU of each host process.
+pub(crate) fn first_cpus() -> Vec<usize> {
+    let cpus = CPUS.borrow();
+    cpus.iter().enumerate().filter(|(_, cpu)| cpu.in_use && cpu.slot == 0).map(|(index, _)| index).collect()
+}
+
+/// The address spaces whose memory lies in this host process: one, but for a group without a living task.
+pub(crate) fn spaces_here() -> Vec<Arc<crate::mem::Space>> {
+    let group = my_group();
+    let mut spaces: Vec<Arc<crate::mem::Space>> = Vec::new();
+    for task in super::process::all_tasks() {
+        let own = task.sched.group.borrow().as_ref().is_some_and(|other| Arc::ptr_eq(other, &group));
+        if own && task.sched.state.get() != State::Dead {
+            let space = task.space();
+            if !spaces.iter().any(|known| Arc::ptr_eq(known, &space)) {
+                spaces.push(space);
+            }
+        }
+    }
+    spaces
+}
+
+/// Of a parked guest's vCPUs only the first of each host process stay; a group's memory is absent until that vCPU has
+/// brought it back. vCPU 0 runs.
+pub(crate) fn restored() {
+    let all: Vec<(usize, usize, Option<Arc<Group>>)> = {
+        let mut cpus = CPUS.borrow_mut();
+        let in_use = cpus.iter_mut().enumerate().filter(|(_, cpu)| cpu.in_use);
+        in_use
+            .map(|(index, cpu)| {
+                cpu.idle = false;
+                (index, cpu.slot, cpu.group.clone())
+            })
+            .collect()
+    };
+    for (index, slot, group) in all {
+        let Some(group) = group else { continue };
+        if slot == 0 {
+            group.absent.set(cpu::is_process_tender());
+        } else {
+            release_cpu(&group, index);
         }
     }
 }
@@ -639,7 +726,7 @@ pub fn cover_waiters() {
 pub fn yield_now() {
     let me = current();
     let group = my_group();
-    if group.queue.borrow().is_empty() {
+    if group.queue.borrow().is_empty() || park::is_wanted() {
         return;
     }
     me.sched.state.set(State::Queued);

@@ -60,6 +60,11 @@ pub fn take_signals() -> u64 {
     0
 }
 
+/// As `take_signals`.
+pub fn has_signals() -> bool {
+    false
+}
+
 /// Gives a descriptor input.
 pub fn feed(fd: i32, data: &[u8]) {
     let _ = with(fd, |channel| {

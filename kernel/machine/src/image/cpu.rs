@@ -169,7 +169,7 @@ pub fn notify(index: usize) {
 }
 
 const SLEEPING: u32 = 0;
-const AWAKE: u32 = 1;
+pub(super) const AWAKE: u32 = 1;
 const POLLING: u32 = 2;
 
 /// A descriptor of the guest's first three that somebody waits for.
@@ -193,7 +193,9 @@ pub fn sleep(deadline: Option<u64>, watch: [Watch; 3]) {
     }
     cpu.wake.store(if watched == 0 { SLEEPING } else { POLLING }, Ordering::SeqCst);
     lock::release();
-    if watched == 0 {
+    if super::host::has_signals() {
+        // One that came before this vCPU said that it sleeps.
+    } else if watched == 0 {
         gate::cpu_sleep(cpu, deadline);
     } else {
         gate::cpu_poll(&mut fds[..watched], deadline);

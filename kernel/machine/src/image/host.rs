@@ -41,6 +41,15 @@ pub fn take_signals() -> u64 {
     }
 }
 
+/// Whether there are signals for `take_signals`.
+pub fn has_signals() -> bool {
+    if super::cpu::is_process_tender() {
+        super::host_signal::has_forwarded()
+    } else {
+        super::kvm::has_signals()
+    }
+}
+
 /// Whether a read or a write would not block now.
 pub fn poll(fd: i32) -> (bool, bool) {
     let revents = ready(fd, POLLIN | POLLOUT);

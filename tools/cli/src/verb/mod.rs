@@ -1,12 +1,21 @@
 //! The verbs.
 
 mod completion;
+mod ps;
+mod restore;
+mod snapshot;
 
 use std::error::Error;
 use std::process::ExitCode;
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Verb {
+    /// List the guests that run
+    Ps(ps::Options),
+    /// Save a guest that runs to a file
+    Snapshot(snapshot::Options),
+    /// Run a guest from where it was saved
+    Restore(restore::Options),
     /// Print a shell's completion script
     Completion(completion::Options),
 }
@@ -15,6 +24,9 @@ impl Verb {
     /// Does what was asked for. An error is printed as one line, and Husk's own failure code follows.
     pub(crate) fn run(self) -> Result<ExitCode, Box<dyn Error>> {
         match self {
+            Self::Ps(options) => ps::run(&options),
+            Self::Snapshot(options) => snapshot::run(&options),
+            Self::Restore(options) => restore::run(&options),
             Self::Completion(options) => completion::run(&options),
         }
     }
