@@ -28,7 +28,11 @@ fn main() {
     for file in ["kernel.text", "kernel.data"] {
         id.update(std::fs::read(out.join(file)).unwrap_or_else(|error| panic!("{file}: {error}")));
     }
-    std::fs::write(out.join("kernel.id"), id.finalize()).unwrap_or_else(|error| panic!("kernel.id: {error}"));
+    let id = id.finalize();
+    std::fs::write(out.join("kernel.id"), id).unwrap_or_else(|error| panic!("kernel.id: {error}"));
+    // The compiler does not see that an included binary has changed: the text that includes it changes with it.
+    let digits: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    println!("cargo:rustc-env=HUSK_KERNEL_ID={digits}");
     let script = var("CARGO_MANIFEST_DIR").join("husk.ld");
     let script = script.display();
     for argument in

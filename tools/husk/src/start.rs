@@ -17,6 +17,7 @@ global_asm!(
 );
 
 global_asm!(
+    concat!("// ", env!("HUSK_KERNEL_ID")),
     ".pushsection .husk_kernel,\"ax\",@progbits",
     concat!(".incbin \"", env!("OUT_DIR"), "/kernel.text\""),
     ".popsection",
