@@ -12,7 +12,7 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, IoSliceMut, Read};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
@@ -22,9 +22,13 @@ use std::time::{Duration, SystemTime};
 /// Why something could not be done with a guest.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("{0}: no such guest runs; `husk ps` lists those that do")]
+    #[error(
+        "{0}: no such guest runs; `husk ps` lists those that do (one with `--no-fork` has no control socket)"
+    )]
     NoSuchGuest(String),
-    #[error("{0}: not a guest's name: letters, digits, `_`, `.` and `-`, at most 64, the first a letter or digit")]
+    #[error(
+        "{0}: not a guest's name: letters, digits, `_`, `.` and `-`, at most 64, the first a letter or digit"
+    )]
     BadName(String),
     #[error("{path}: {source}")]
     Directory { path: PathBuf, source: io::Error },
@@ -34,7 +38,9 @@ pub enum Error {
     Control { id: String, source: io::Error },
     #[error("guest {0} has ended")]
     Ended(String),
-    #[error("guest {0} gave an answer that is none: its kernel is of another version, or the guest is hostile")]
+    #[error(
+        "guest {0} gave an answer that is none: its kernel is of another version, or the guest is hostile"
+    )]
     BadAnswer(String),
 }
 
@@ -188,6 +194,12 @@ impl Lease {
     }
 }
 
+impl AsFd for Lease {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.control.as_fd()
+    }
+}
+
 /// All guests of this user that run, by name. Directories of those that are no more are removed.
 pub fn list() -> Result<Vec<Guest>, Error> {
     let base = base();
@@ -222,7 +234,18 @@ pub fn find(id: &str) -> Result<Guest, Error> {
     if !is_name(id) {
         return Err(Error::BadName(id.to_owned()));
     }
-    list()?.into_iter().find(|guest| guest.id == id).ok_or_else(|| Error::NoSuchGuest(id.to_owned()))
+    let directory = base().join(id);
+    // One that has just been started may still be about to say what it is.
+    for _ in 0..100 {
+        if let Some(guest) = list()?.into_iter().find(|guest| guest.id == id) {
+            return Ok(guest);
+        }
+        if !directory.exists() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Err(Error::NoSuchGuest(id.to_owned()))
 }
 
 fn look(id: &str, directory: PathBuf) -> Option<Guest> {

@@ -43,6 +43,7 @@ const FAMILIES: &[&str] = &[
     "tty",
     "unix",
     "programs",
+    "snapshot",
     "errors",
 ];
 

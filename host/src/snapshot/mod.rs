@@ -40,7 +40,9 @@ pub enum Error {
     Altered { path: PathBuf, what: String },
     #[error("{path}: the snapshot's manifest cannot be read: {why}")]
     Manifest { path: PathBuf, why: String },
-    #[error("{path}: the snapshot's root image {root} cannot be used: {why}; `--rootfs PATH` names another copy")]
+    #[error(
+        "{path}: the snapshot's root image {root} cannot be used: {why}; `--rootfs PATH` names another copy"
+    )]
     Root { path: PathBuf, root: PathBuf, why: String },
     #[error("{path}: this processor lacks {missing}, which the snapshot's programs may use")]
     Processor { path: PathBuf, missing: String },

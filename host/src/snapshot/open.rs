@@ -34,8 +34,12 @@ pub fn open(path: &Path, rootfs: Option<&Path>) -> Result<Opened, Error> {
     check_extents(&file, &header, path)?;
     let manifest = read_manifest(&file, header.manifest, path)?;
     let present = features();
-    let missing: Vec<&str> =
-        manifest.features.iter().map(String::as_str).filter(|name| !present.iter().any(|own| own == name)).collect();
+    let missing: Vec<&str> = manifest
+        .features
+        .iter()
+        .map(String::as_str)
+        .filter(|name| !present.iter().any(|own| own == name))
+        .collect();
     if !missing.is_empty() {
         return Err(Error::Processor { path: path.to_owned(), missing: missing.join(", ") });
     }

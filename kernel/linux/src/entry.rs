@@ -1,10 +1,10 @@
 //! The personality's entries: what the machine calls on system calls, faults and kicks, and the way out.
 
 use crate::boot;
-use crate::snapshot;
 use crate::errno::SysResult;
 use crate::mem::Bad;
 use crate::signal::{self, Action};
+use crate::snapshot;
 use crate::syscall::site::{self, Mended};
 use crate::syscall::{seccomp, table, trace};
 use crate::task::{self, Task, clone, exit, sched};

@@ -298,7 +298,8 @@ impl Memory {
                 mappings += 1;
                 let flags = raw::MAP_PRIVATE | raw::MAP_NORESERVE | raw::MAP_FIXED;
                 let protection = (raw::PROT_READ | raw::PROT_WRITE) as usize;
-                let args = [at, len, protection, flags as usize, snapshot.fd as usize, extent.offset as usize];
+                let args =
+                    [at, len, protection, flags as usize, snapshot.fd as usize, extent.offset as usize];
                 // SAFETY: inside the arena, which no vCPU uses yet.
                 return unsafe { host::call(Sysno::mmap, args) }.map(|_| ()).map_err(|_| Damaged);
             }

@@ -261,12 +261,7 @@ fn map(len: usize, fd: i32) -> Result<usize, Error> {
 }
 
 /// Seals the process and enters the guest on this thread; further vCPUs get threads of their own.
-pub(crate) fn enter(
-    vcpus: Vcpus,
-    memory: Memory,
-    clock: Clock,
-    control: i32,
-) -> Result<Infallible, Error> {
+pub(crate) fn enter(vcpus: Vcpus, memory: Memory, clock: Clock, control: i32) -> Result<Infallible, Error> {
     let tied = control >= 0;
     let control = tied.then_some(control);
     let guest = Guest { memory, clock, control, vcpus, ready: AtomicU32::new(0) };

@@ -2,9 +2,9 @@
 
 use crate::clock::{self, Sample};
 use crate::host;
-use husk_abi::snapshot::{Extent, Header, Part};
 use core::ffi::CStr;
 use husk_abi::boot::{ABI_VERSION, BOOT_LEN_MAX, BOOT_MAGIC, Boot, Stdio, Text};
+use husk_abi::snapshot::{Extent, Header, Part};
 use linux_raw_sys::general as raw;
 
 /// Host signals that `husk` passes on to the guest; under kvm vCPU 0 takes them.
@@ -215,7 +215,10 @@ pub fn write_boot(
     fixed: impl FnOnce(&mut Boot),
 ) -> Result<(), TooLong> {
     if let Some(snapshot) = &config.snapshot {
-        return snapshot.read_boot(block).map_err(|Damaged| TooLong).map(|()| renew_boot(block, config, fixed));
+        return snapshot
+            .read_boot(block)
+            .map_err(|Damaged| TooLong)
+            .map(|()| renew_boot(block, config, fixed));
     }
     let now = clock::sample();
     let mut boot = Boot {

@@ -113,7 +113,8 @@ fn map_arena(config: &Config<'_>, fd: i32, len: usize) -> Result<(), Failure> {
     if let Some(snapshot) = &config.snapshot {
         let read = snapshot.for_each_arena_extent(len as u64, |extent, count| {
             // SAFETY: inside the arena, which was just mapped and to which nothing refers yet.
-            let pages = unsafe { core::slice::from_raw_parts_mut((ARENA as u64 + extent.place) as *mut u8, count) };
+            let pages =
+                unsafe { core::slice::from_raw_parts_mut((ARENA as u64 + extent.place) as *mut u8, count) };
             snapshot.read_extent(extent, pages)
         });
         return tried("read the snapshot", read.map_err(|Damaged| HostErrno::EIO));

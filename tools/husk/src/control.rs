@@ -83,7 +83,11 @@ impl Control {
         let pidfd = call(Sysno::pidfd_open, [pid as usize, 0, 0, 0, 0, 0])? as i32;
         let has_ended = |poll: &raw::pollfd| poll.revents != 0;
         let mut end = [poll_of(pidfd)];
-        poll(&mut end, PATIENCE_NS);
+        if let Some(directory) = &self.directory {
+            directory.describe(pid, facts);
+        } else {
+            poll(&mut end, PATIENCE_NS);
+        }
         if !has_ended(&end[0]) && self.directory.is_none() {
             let mut random = [0_u8; 6];
             host::random(&mut random);
@@ -94,15 +98,16 @@ impl Control {
             }
             // A guest that cannot be commanded runs all the same.
             self.directory = Directory::make(process, &id).ok();
-        }
-        if let Some(directory) = &self.directory {
-            directory.describe(pid, facts);
+            if let Some(directory) = &self.directory {
+                directory.describe(pid, facts);
+            }
         }
         let mut client = -1;
         while !has_ended(&end[0]) {
             let listener = self.directory.as_ref().map_or(-1, |directory| directory.listener);
             // The next client waits until this one has gone.
-            let mut polls = [poll_of(pidfd), poll_of(if client < 0 { listener } else { -1 }), poll_of(client)];
+            let mut polls =
+                [poll_of(pidfd), poll_of(if client < 0 { listener } else { -1 }), poll_of(client)];
             poll(&mut polls, usize::MAX);
             end[0] = polls[0];
             if polls[1].revents != 0 {
@@ -126,7 +131,8 @@ impl Control {
 
     /// Takes a connection and passes our end of the socket through it. -1: the client has gone.
     fn lend(&self, listener: i32) -> i32 {
-        let Ok(client) = call(Sysno::accept4, [listener as usize, 0, 0, raw::O_CLOEXEC as usize, 0, 0]) else {
+        let Ok(client) = call(Sysno::accept4, [listener as usize, 0, 0, raw::O_CLOEXEC as usize, 0, 0])
+        else {
             return -1;
         };
         let byte = [0_u8];

@@ -36,7 +36,9 @@ pub(crate) fn main(process: &Process, clock: Sample) -> ! {
     };
     let Some(header) = header else { fail(&[b"restore: the snapshot's header cannot be read"]) };
     if header.kernel != KERNEL_ID {
-        fail(&[b"restore: the snapshot was made by another build of Husk: only the same build can restore it"]);
+        fail(&[
+            b"restore: the snapshot was made by another build of Husk: only the same build can restore it",
+        ]);
     }
     let kvm = header.tender == TENDER_KVM;
     let facts = Facts {

@@ -225,7 +225,13 @@ fn become_guest(
 }
 
 /// What a guest is started with whose program is that of a snapshot, or is filled in by the caller.
-fn config_of<'a>(process: &Process, facts: &Facts, root: &Root, clock: Sample, control_fd: i32) -> Config<'a> {
+fn config_of<'a>(
+    process: &Process,
+    facts: &Facts,
+    root: &Root,
+    clock: Sample,
+    control_fd: i32,
+) -> Config<'a> {
     Config {
         kernel: Kernel { data: kernel_data() },
         program: c"",

@@ -72,7 +72,8 @@ impl Space {
             // Neighbouring areas may have been sent as one stretch.
             while left > 0 {
                 let below = areas.partition_point(|(start, _)| *start <= at);
-                let (_, area) = areas[..below].last().filter(|(_, area)| at < area.end).ok_or(Errno::EINVAL)?;
+                let (_, area) =
+                    areas[..below].last().filter(|(_, area)| at < area.end).ok_or(Errno::EINVAL)?;
                 let len = left.min(area.end - at);
                 host(space::map_snapshot(at, len, area.protection, offset))?;
                 (at, offset, left) = (at + len, offset + len, left - len);

@@ -6,8 +6,8 @@
 //!
 //! Everything here runs under the big kernel lock, so a state read is a state that holds.
 
-use super::{Task, park};
 use super::wait::{WaitEnd, WaitLimit, Wake};
+use super::{Task, park};
 use crate::signal;
 use crate::time::timer;
 use crate::time::{monotonic_ns, timer::Timer};
