@@ -46,6 +46,9 @@ struct Options {
     /// Run the C cases from this root image, where each is /cases/FAMILY/NAME, instead of packing one by one.
     #[arg(long)]
     rootfs: Option<PathBuf>,
+    /// Count one test outside of this suite as skipped, for this reason (may be repeated).
+    #[arg(long)]
+    skipped: Vec<String>,
     /// Print the names of the cases and stop.
     #[arg(long)]
     list: bool,

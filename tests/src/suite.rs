@@ -81,7 +81,11 @@ pub(crate) fn run(options: &Options) -> Result<bool, String> {
     // Orphans of a guest become children of this process, where they can be seen.
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .map_err(|error| format!("child subreaper: {error}"))?;
-    let report = Mutex::new(Report::default());
+    let mut report = Report::default();
+    for reason in &options.skipped {
+        report.add("outside of this suite", "native", Verdict::Skipped(reason.clone()));
+    }
+    let report = Mutex::new(report);
     let (hostile, ordinary): (Vec<_>, Vec<_>) =
         chosen.into_iter().partition(|test| matches!(test, Test::Hostile(..)));
     let workers = options.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, Into::into));

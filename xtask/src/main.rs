@@ -23,6 +23,14 @@ fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
 const DEBIAN: &[(&str, &str)] =
     &[("mkfs.erofs", "erofs-utils"), ("musl-gcc", "musl-tools"), ("zstd", "zstd")];
 
+/// What chaff, a workspace of its own, links: a file and the package that brings it.
+const CHAFF: &[(&str, &str)] = &[
+    ("/usr/lib/llvm-19/bin/clang", "clang-19"),
+    ("/usr/lib/llvm-19/bin/llvm-config", "llvm-19-dev"),
+    ("/usr/lib/llvm-19/lib/libPolly.a", "libpolly-19-dev"),
+    ("/usr/include/z3.h", "libz3-dev"),
+];
+
 /// Families of the conformance suite that pass but for `tests/gaps.toml`. `hostile` is run by hand until guests that spin
 /// no longer starve process 1.
 const FAMILIES: &[&str] = &[
@@ -53,8 +61,8 @@ fn in_path(program: &str) -> bool {
 }
 
 fn install() {
-    let missing: Vec<&str> =
-        DEBIAN.iter().filter(|(program, _)| !in_path(program)).map(|(_, package)| *package).collect();
+    let programs = DEBIAN.iter().filter(|(program, _)| !in_path(program)).map(|(_, package)| *package);
+    let missing: Vec<&str> = programs.chain(chaff_lacks()).collect();
     let is_root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n");
     if missing.is_empty() || !is_root || !in_path("apt-get") {
         return;
@@ -65,14 +73,30 @@ fn install() {
         run("apt-get", &[&["install", "-y", "-qq", "--no-install-recommends"], missing.as_slice()].concat());
 }
 
+fn chaff_lacks() -> impl Iterator<Item = &'static str> {
+    CHAFF.iter().filter(|(file, _)| !Path::new(file).exists()).map(|(_, package)| *package)
+}
+
+/// Chaff's formatting, lints and tests, or the reason for which they cannot run.
+fn chaff() -> Result<Option<String>, String> {
+    let missing: Vec<&str> = chaff_lacks().collect();
+    if !missing.is_empty() {
+        return Ok(Some(format!("chaff needs Debian's {}", missing.join(" "))));
+    }
+    run("chaff/ci", &[])?;
+    Ok(None)
+}
+
 fn test() -> Result<(), String> {
     install();
     docs::check(&root())?;
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     run(&cargo, &["build", "--release", "--workspace"])?;
     run(&cargo, &["test", "--workspace"])?;
-    let families: Vec<&str> = FAMILIES.iter().flat_map(|family| ["--family", family]).collect();
-    run("target/release/husk-tests", &families)
+    let skipped = chaff()?;
+    let mut options: Vec<&str> = FAMILIES.iter().flat_map(|family| ["--family", family]).collect();
+    options.extend(skipped.iter().flat_map(|reason| ["--skipped", reason]));
+    run("target/release/husk-tests", &options)
 }
 
 fn main() -> ExitCode {

@@ -187,7 +187,7 @@ fn report(manifest: &Manifest, program: &Path, format: &str) -> Result<()> {
             "{}",
             serde_json::to_string_pretty(&serde_json::json!({
                 "program": program, "build": manifest.build, "seed": manifest.seed,
-                "command": manifest.command, "bugs": manifest.bugs, "refused": manifest.refused,
+                "command": manifest.command, "expected_triggers": manifest.expected_triggers(), "bugs": manifest.bugs, "refused": manifest.refused,
             }))?
         )?;
         return Ok(());
@@ -201,6 +201,7 @@ fn report(manifest: &Manifest, program: &Path, format: &str) -> Result<()> {
         writeln!(out, "{:<12} {shape:<10} {count:>6}", format!("{class:?}").to_lowercase())?;
     }
     writeln!(out, "{:<23} {:>6}", "all", manifest.bugs.len())?;
+    writeln!(out, "a benign input triggers at most {:.1e} bugs on average", manifest.expected_triggers())?;
     for (reason, count) in &manifest.refused {
         writeln!(out, "refused {count:>6}: {reason}")?;
     }

@@ -13,6 +13,7 @@ mod place;
 mod tree;
 mod write;
 
+pub use place::Device;
 pub use tree::{Content, Kind, Meta, Node, NodeId, Tree};
 
 use std::io;

@@ -61,8 +61,9 @@ impl<'a> Image<'a> {
             }
         };
         if let Some(at) = image_offset {
-            let outside = Error::Corrupt { nid: inode.nid, what: "its data lie outside of the image" };
-            self.slice(at, len).ok_or(outside)?;
+            if !self.has_data(at, len) {
+                return Err(Error::Corrupt { nid: inode.nid, what: "its data lie outside of the image" });
+            }
         }
         Ok(Some(Extent { offset, len, image_offset }))
     }

@@ -1,13 +1,13 @@
 //! The personality's entries: what the machine calls on system calls, faults and kicks, and the way out.
 
 use crate::boot;
-use crate::errno::SysResult;
-use crate::mem::Bad;
+use crate::errno::{Errno, SysResult};
+use crate::mem::{Bad, remote};
 use crate::signal::{self, Action};
 use crate::snapshot;
 use crate::syscall::site::{self, Mended};
 use crate::syscall::{seccomp, table, trace};
-use crate::task::{self, Task, clone, exit, sched};
+use crate::task::{self, Task, clone, exit, ptrace, sched};
 use alloc::sync::Arc;
 use husk_machine::personality::Personality;
 use husk_machine::trap::{self, Trap};
@@ -86,6 +86,7 @@ fn serve() {
         } else {
             dispatch(&t, number, &args)
         };
+        let result = if t.trace.is_traced() { leave_traced(&t, result) } else { result };
         match signal::finish_call(&t, result) {
             Action::Return => return,
             Action::Restart => {}
@@ -94,8 +95,11 @@ fn serve() {
     }
 }
 
-/// Makes one call, if the task's seccomp filters let it.
+/// Makes one call, if the task's tracer and seccomp filters let it.
 fn dispatch(t: &Arc<Task>, number: u64, args: &[usize; 6]) -> SysResult {
+    if t.trace.is_traced() {
+        return dispatch_traced(t);
+    }
     if t.seccomp.borrow().is_on()
         && let Some(result) = seccomp::verdict(t, number, args)
     {
@@ -103,6 +107,40 @@ fn dispatch(t: &Arc<Task>, number: u64, args: &[usize; 6]) -> SysResult {
     }
     // Linux takes the number for an int.
     table::dispatch(t, u64::from(number as u32), args)
+}
+
+/// As `dispatch`, for a task whose tracer may stop it before, and change the call.
+fn dispatch_traced(t: &Arc<Task>) -> SysResult {
+    if t.trace.wants_syscalls() {
+        // What the tracer finds as the result.
+        context::set_result(-i64::from(Errno::ENOSYS.0) as u64);
+        ptrace::syscall_stop(t, ptrace::Kind::SyscallEnter);
+    }
+    let (number, args) = context::call();
+    if t.seccomp.borrow().is_on()
+        && let Some(result) = seccomp::verdict(t, number, &args)
+    {
+        return result;
+    }
+    // Both stops may have changed it; -1 takes the call away, and what is in RAX is its result.
+    let (number, args) = context::call();
+    if (number as i32) < 0 {
+        return Ok(context::regs().rax as usize);
+    }
+    table::dispatch(t, u64::from(number as u32), &args)
+}
+
+/// The end of a call of a traced task: the result as its tracer leaves it.
+fn leave_traced(t: &Arc<Task>, result: SysResult) -> SysResult {
+    ptrace::step_over_call(t);
+    if !t.trace.wants_syscalls() || exit::must_end(t).is_some() {
+        return result;
+    }
+    let word = signal::encode(result);
+    context::set_result(word);
+    ptrace::syscall_stop(t, ptrace::Kind::SyscallExit);
+    let left = context::regs().rax;
+    if left == word { result } else { Ok(left as usize) }
 }
 
 /// The way out to the application, short where nobody asked for work.
@@ -118,7 +156,9 @@ fn work_off() {
     loop {
         {
             let t = task::current();
+            remote::run_errands(&t);
             if let Some(status) = exit::must_end(&t) {
+                ptrace::report_exit(&t, status);
                 exit::finish(&t, status);
                 drop(t);
                 sched::exit_current();
@@ -130,7 +170,7 @@ fn work_off() {
         // A stop is slept through in `deliver`, so whose turn it is is asked after it.
         sched::before_return();
         let t = task::current();
-        if exit::must_end(&t).is_none() && !signal::interrupts(&t) {
+        if exit::must_end(&t).is_none() && !signal::interrupts(&t) && t.errands.borrow().is_empty() {
             break;
         }
     }

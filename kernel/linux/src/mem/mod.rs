@@ -4,6 +4,7 @@
 //! process tender that acts on the host process that asks, so a space is changed only by its own tasks.
 
 pub mod map;
+pub mod remote;
 mod save;
 pub mod user;
 

@@ -177,6 +177,7 @@ syscalls! {
     98 getrusage(who: i32, usage: usize) in misc Partial "times only";
     99 sysinfo(info: usize) in misc Partial "no load averages, no buffers";
     100 times(buf: usize) in time Done;
+    101 ptrace(request: u32, pid: i32, addr: usize, data: usize) in ptrace Partial "no hardware breakpoints, SYSEMU, PEEKSIGINFO; the real parent of a tracee hears of its end at once";
     102 getuid() in cred Done;
     103 syslog(kind: i32, buf: usize, len: i32) in misc Partial "a guest has no kernel log (EPERM)";
     104 getgid() in cred Done;
@@ -340,8 +341,8 @@ syscalls! {
     307 sendmmsg(sockfd: i32, msgvec: usize, vlen: u32, flags: u32) in socket Done;
     308 setns(fd: i32, nstype: u32) in misc Partial "no namespaces (EINVAL)";
     309 getcpu(cpu: usize, node: usize) in sched Done;
-    310 process_vm_readv(pid: i32, lvec: usize, liovcnt: usize, rvec: usize, riovcnt: usize, flags: usize) in misc Partial "only memory the caller shares (ENOSYS)";
-    311 process_vm_writev(pid: i32, lvec: usize, liovcnt: usize, rvec: usize, riovcnt: usize, flags: usize) in misc Partial "only memory the caller shares (ENOSYS)";
+    310 process_vm_readv(pid: i32, lvec: usize, liovcnt: usize, rvec: usize, riovcnt: usize, flags: usize) in ptrace Done;
+    311 process_vm_writev(pid: i32, lvec: usize, liovcnt: usize, rvec: usize, riovcnt: usize, flags: usize) in ptrace Done;
     312 kcmp(pid1: i32, pid2: i32, kind: u32, idx1: usize, idx2: usize) in misc Partial "no KCMP_IO, KCMP_SYSVSEM, KCMP_EPOLL_TFD";
     314 sched_setattr(pid: i32, attr: usize, flags: u32) in sched Partial "kept and told; no SCHED_DEADLINE";
     315 sched_getattr(pid: i32, attr: usize, size: u32, flags: u32) in sched Done;
@@ -368,7 +369,6 @@ syscalls! {
 
 absent! {
     27 mincore;
-    101 ptrace;
     134 uselib;
     136 ustat;
     139 sysfs;

@@ -3,7 +3,7 @@
 use super::process;
 use super::sched::{self, Entity, Group};
 use super::wait::{WaitLimit, WaitQueue, wait_event};
-use super::{Pid, Task};
+use super::{Pid, Task, ptrace};
 use crate::errno::{Errno, SysResult};
 use crate::mem::user;
 use crate::signal;
@@ -144,6 +144,8 @@ pub fn clone(t: &Arc<Task>, request: &Request) -> SysResult {
         no_new_privs: KCell::new(t.no_new_privs.get()),
         vfork_done: KCell::new(vfork_done.clone()),
         ended: KCell::default(),
+        errands: KCell::default(),
+        trace: ptrace::Tracee::default(),
         sched: Entity::new(Some(thread), group),
     });
     process::register(&child);
@@ -159,10 +161,14 @@ pub fn clone(t: &Arc<Task>, request: &Request) -> SysResult {
         child.sched.set_child_tid(request.child_tid);
     }
     let id: Pid = tid;
+    let event = ptrace::event_of_clone(flags, request.exit_signal);
+    ptrace::follow(t, &child, event);
     sched::start(child.clone());
+    ptrace::report_clone(t, event, tid);
     if let Some(done) = vfork_done {
         let limit = WaitLimit { uninterruptible: true, ..WaitLimit::default() };
         let _ = wait_event(&[&done], limit, || child.vfork_done.borrow().is_none().then_some(()));
+        ptrace::report_vfork_done(t, tid);
     }
     Ok(id as usize)
 }

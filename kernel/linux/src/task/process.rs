@@ -80,6 +80,8 @@ pub struct Process {
     pub oom_score_adj: KCell<i32>,
     /// prctl(PR_SET_CHILD_SUBREAPER).
     pub child_subreaper: KCell<bool>,
+    /// What its threads trace.
+    pub tracing: super::ptrace::Tracing,
 }
 
 /// The living and the zombies, by process id.
@@ -236,6 +238,7 @@ fn new_process(pid: Pid, session: Arc<Session>, pgid: Pid) -> Arc<Process> {
         left_terminal: KCell::default(),
         oom_score_adj: KCell::default(),
         child_subreaper: KCell::default(),
+        tracing: super::ptrace::Tracing::default(),
     });
     PROCESSES.borrow_mut().insert(pid, process.clone());
     process
@@ -311,6 +314,8 @@ pub fn init_task(cred: Arc<Cred>, sched: super::sched::Entity, space: Arc<Space>
         no_new_privs: KCell::default(),
         vfork_done: KCell::default(),
         ended: KCell::default(),
+        errands: KCell::default(),
+        trace: super::ptrace::Tracee::default(),
         sched,
     });
     register(&task);

@@ -8,6 +8,7 @@
 
 use super::wait::{WaitEnd, WaitLimit, Wake};
 use super::{Task, park};
+use crate::mem::remote;
 use crate::signal;
 use crate::time::timer;
 use crate::time::{monotonic_ns, timer::Timer};
@@ -285,7 +286,7 @@ fn rouse(task: &Arc<Task>) {
     }
 }
 
-/// A signal arrived: ends an interruptible sleep, or brings the task out of its application.
+/// A signal or an errand arrived: a sleep looks at it, an application comes into the kernel.
 pub fn wake_for_signal(task: &Arc<Task>) {
     match task.sched.state.get() {
         State::Sleeping => rouse(task),
@@ -379,7 +380,8 @@ pub(super) fn sleep(limit: WaitLimit) -> Result<(), WaitEnd> {
         timer
     });
     let end = loop {
-        if entity.woken.get() {
+        // Running one may have slept itself, so whoever waits looks again.
+        if remote::run_errands(&me) || entity.woken.get() {
             break Ok(());
         }
         if must_end(&me) {
@@ -429,7 +431,7 @@ fn block(me: &Arc<Task>) {
 /// wait for a vCPU: whoever queued them may have woken this one only.
 fn runs_again(me: &Arc<Task>) {
     me.sched.state.set(State::Running);
-    if signal::interrupts(me) || !my_group().queue.borrow().is_empty() {
+    if signal::interrupts(me) || !me.errands.borrow().is_empty() || !my_group().queue.borrow().is_empty() {
         cpu::request_work();
     }
 }
@@ -438,7 +440,7 @@ fn runs_again(me: &Arc<Task>) {
 fn may_go_on(me: &Arc<Task>) -> bool {
     let interrupted =
         if me.sched.uninterruptible.get() { signal::killed(me) } else { signal::interrupts(me) };
-    me.sched.woken.get() || interrupted
+    me.sched.woken.get() || interrupted || !me.errands.borrow().is_empty()
 }
 
 fn my_group() -> Arc<Group> {

@@ -18,6 +18,7 @@ use linux_raw_sys::general as raw;
 /// Offsets in `ucontext_t` and `siginfo_t` (asm/ucontext.h, asm-generic/siginfo.h).
 const UC_REGS: usize = 40;
 const UC_RIP: usize = UC_REGS + 16 * 8;
+const UC_FLAGS: usize = UC_REGS + 17 * 8;
 const UC_FPSTATE: usize = UC_REGS + 23 * 8;
 const SI_CODE: usize = 8;
 const SI_ADDR: usize = 16;
@@ -135,6 +136,12 @@ extern "C" fn in_kernel(signal: u32, info: *const u8, context: *mut u8) {
     }
     // SAFETY: the host's siginfo, as above.
     let address = unsafe { info.add(SI_ADDR).cast::<u64>().read() };
+    if signal == raw::SIGTRAP {
+        // A step came in by a patched call site, which is no trap: the personality ends it behind the call.
+        // SAFETY: as above.
+        unsafe { *register(UC_FLAGS) &= !crate::trap::TRAP_FLAG };
+        return;
+    }
     if let Some(at) = user::recover(rip) {
         // SAFETY: RDX of the interrupted routine: `user` expects the address there.
         unsafe { *register(UC_REGS + 12 * 8) = address };

@@ -1,5 +1,6 @@
 //! The verbs.
 
+mod chaff;
 mod completion;
 mod ps;
 mod restore;
@@ -16,6 +17,8 @@ pub(crate) enum Verb {
     Snapshot(snapshot::Options),
     /// Run a guest from where it was saved
     Restore(restore::Options),
+    /// Fill a program with bugs that look exploitable and are certified not to be
+    Chaff(chaff::Options),
     /// Print a shell's completion script
     Completion(completion::Options),
 }
@@ -27,6 +30,7 @@ impl Verb {
             Self::Ps(options) => ps::run(&options),
             Self::Snapshot(options) => snapshot::run(&options),
             Self::Restore(options) => restore::run(&options),
+            Self::Chaff(options) => chaff::run(&options),
             Self::Completion(options) => completion::run(&options),
         }
     }

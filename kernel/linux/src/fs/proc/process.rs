@@ -86,6 +86,9 @@ impl Subject {
 
     fn state(&self) -> (char, &'static str) {
         let Some(task) = &self.task else { return ('Z', "zombie") };
+        if task.trace.is_stopped() {
+            return ('t', "tracing stop");
+        }
         if self.process.stopped.get() {
             return ('T', "stopped");
         }
@@ -428,9 +431,10 @@ fn status(subject: &Subject) -> Result<Vec<u8>, Errno> {
         let _ = writeln!(out, "Umask:\t{:04o}", task.fs().umask());
     }
     let parent = subject.parent();
+    let tracer = subject.task.as_ref().and_then(|task| task.trace.tracer()).map_or(0, |task| task.pid());
     let _ = writeln!(
         out,
-        "State:\t{letter} ({word})\nTgid:\t{pid}\nNgid:\t0\nPid:\t{id}\nPPid:\t{parent}\nTracerPid:\t0"
+        "State:\t{letter} ({word})\nTgid:\t{pid}\nNgid:\t0\nPid:\t{id}\nPPid:\t{parent}\nTracerPid:\t{tracer}"
     );
     let cred = subject.task.as_ref().map_or_else(|| Cred::new(0, 0), |task| task.cred());
     let _ = writeln!(out, "Uid:\t{}\t{}\t{}\t{}", cred.uid, cred.euid, cred.suid, cred.fsuid);

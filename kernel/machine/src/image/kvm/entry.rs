@@ -385,6 +385,11 @@ extern "C" fn kernel_exception(at: &mut Interrupted) {
         at.rip = recovery as u64;
         return;
     }
+    if at.vector == crate::trap::DEBUG {
+        // See `host_signal`: a step came in by a patched call site.
+        at.rflags &= !crate::trap::TRAP_FLAG;
+        return;
+    }
     let Interrupted { vector, error, rsp, cr2, .. } = *at;
     crate::report::panic(&format_args!(
         "exception {vector} ({error:#x}) at {rip:#x}, address {cr2:#x}, rsp {rsp:#x}"
