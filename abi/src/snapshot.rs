@@ -137,7 +137,46 @@ impl Extent {
     /// Bytes of the pages, if they are whole pages that lie within `room` bytes of where they belong.
     pub fn len_within(&self, room: u64) -> Option<usize> {
         let len = u64::from(self.pages) * PAGE_SIZE as u64;
-        let aligned = self.place % PAGE_SIZE as u64 == 0 && self.offset % PAGE_SIZE as u64 == 0;
+        let aligned = [self.place, self.offset].iter().all(|at| at.is_multiple_of(PAGE_SIZE as u64));
         (aligned && len > 0 && self.place <= room && len <= room - self.place).then_some(len as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Extent, Header, Part};
+
+    #[test]
+    fn headers_and_extents_survive_their_bytes() {
+        let part = |at: u64| Part { offset: at << 40, len: at + 1 };
+        let header = Header {
+            tender: 2,
+            cpus: 3,
+            memory: 4 << 33,
+            flags: 5,
+            root_len: 6,
+            monotonic: u64::MAX,
+            kernel: [7; 32],
+            boot: part(8),
+            arena: part(9),
+            processes: part(10),
+            manifest: part(11),
+            sums: part(12),
+        };
+        assert_eq!(Header::from_bytes(&header.to_bytes()), Some(header));
+        assert_eq!(Header::from_bytes(&header.to_bytes()[1..]), None);
+        let extent = Extent { owner: 1, pages: 2, place: 3 << 12, offset: 4 << 12 };
+        assert_eq!(Extent::from_bytes(&extent.to_bytes()), extent);
+    }
+
+    #[test]
+    fn extents_stay_where_there_is_room() {
+        let extent = |pages, place, offset| Extent { owner: 0, pages, place, offset };
+        assert_eq!(extent(2, 4096, 4096).len_within(3 * 4096), Some(8192));
+        assert_eq!(extent(2, 4096, 4096).len_within(3 * 4096 - 1), None);
+        assert_eq!(extent(0, 0, 0).len_within(4096), None);
+        assert_eq!(extent(1, 1, 0).len_within(1 << 20), None);
+        assert_eq!(extent(1, 0, 1).len_within(1 << 20), None);
+        assert_eq!(extent(u32::MAX, u64::MAX - 4095, 0).len_within(u64::MAX), None);
     }
 }

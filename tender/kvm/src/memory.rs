@@ -78,6 +78,8 @@ pub(crate) struct Memory {
     pub(crate) root_table: u64,
     private: usize,
     boot: usize,
+    /// Pages may be those of a snapshot.
+    restored: bool,
 }
 
 fn map_host(at: usize, len: usize, protection: u32, flags: u32, fd: i32) -> Result<usize, Error> {
@@ -134,6 +136,7 @@ impl Memory {
             root_table: 0,
             private: 0,
             boot: 0,
+            restored: false,
         };
         memory.root_table = memory.take(1)?;
         debug_assert!(memory.root_table == ROOT_TABLE);
@@ -291,6 +294,7 @@ impl Memory {
         /// Linux allows 65,530 mappings of a process.
         const MAPPINGS_MAX: usize = 32_000;
         let mut mappings = 0;
+        self.restored = true;
         let arena = self.arena;
         let read = snapshot.for_each_arena_extent(self.arena_len as u64, |extent, len| {
             let at = arena + extent.place as usize;
@@ -347,7 +351,8 @@ impl Memory {
     pub(crate) fn pages(&self, guest_physical: u64, len: u64) -> Option<(usize, usize)> {
         let (start, len) = (usize::try_from(guest_physical).ok()?, usize::try_from(len).ok()?);
         let whole = start.is_multiple_of(PAGE_SIZE) && len.is_multiple_of(PAGE_SIZE) && len > 0;
-        let inside = start >= self.used && start <= self.arena_len && len <= self.arena_len - start;
+        // A page of a snapshot would come back as it was saved.
+        let inside = !self.restored && start >= self.used && start <= self.arena_len && len <= self.arena_len - start;
         (whole && inside).then(|| (self.arena + start, len))
     }
 }
