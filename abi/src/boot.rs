@@ -40,6 +40,10 @@ pub const FLAG_TRACE: u64 = 1 << 1;
 pub const FLAG_NO_PATCH: u64 = 1 << 2;
 /// The program's stdin is a terminal that the guest shall own (`husk run -t`).
 pub const FLAG_TERMINAL: u64 = 1 << 3;
+/// Keep account of what the guest uses and write it to the record descriptor at the end (`crate::record`).
+pub const FLAG_RECORD: u64 = 1 << 16;
+/// Write what the guest changed in its root to the record descriptor at the end (`crate::record`).
+pub const FLAG_EXPORT: u64 = 1 << 17;
 
 /// The fixed part of the boot block.
 #[derive(Clone, Copy, Debug, Default)]
@@ -79,6 +83,14 @@ pub struct Boot {
     pub snapshot_fd: i32,
     /// Where its table of private memory lies (`snapshot::Extent`).
     pub snapshot_processes: crate::snapshot::Part,
+    /// Where the root image begins in its file (process tender).
+    pub root_offset: u64,
+    /// The record descriptor as the kernel names it, or -1.
+    pub record_fd: i32,
+    /// What happens to a system call that is not in `allowed`: 0 it is served, 1 ENOSYS, 2 SIGSYS.
+    pub strict: u32,
+    /// System calls by number, 64 a word.
+    pub allowed: [u64; 8],
     /// The tender's process and thread ids as the kernel must name them in tgkill (process tender).
     pub host_pid: i32,
     pub uid: u32,

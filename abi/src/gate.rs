@@ -73,7 +73,7 @@ macro_rules! calls {
 }
 
 calls! {
-    1 Write "Write `b` bytes at guest address `a` to descriptor `c` (1 or 2, or the control socket 3).";
+    1 Write "Write `b` bytes at guest address `a` to descriptor `c` (1 or 2, the control socket 3, or the record 4).";
     2 Read "Read up to `b` bytes to guest address `a` from descriptor `c` (0 or the control socket 3).";
     3 Wait "Sleep until `a` (monotonic ns; u64::MAX for ever), a notify (also one since the last sleep), or one of the conditions in mask `b`: bit n input on descriptor n, bit 16 + n room for output. Gives those that hold.";
     4 Notify "End the wait of vCPU `a`, or kick it out of the application.";

@@ -10,5 +10,6 @@ pub mod control;
 pub mod gate;
 pub mod layout;
 pub mod paging;
+pub mod record;
 pub mod snapshot;
 pub mod vcpu;

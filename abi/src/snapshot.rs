@@ -30,6 +30,8 @@ pub struct Header {
     pub flags: u64,
     /// Bytes of the root image.
     pub root_len: u64,
+    /// Where it begins in its file.
+    pub root_offset: u64,
     /// CLOCK_MONOTONIC of the guest when it was parked, ns.
     pub monotonic: u64,
     /// SHA-256 of the kernel image.
@@ -48,7 +50,7 @@ pub struct Header {
 
 impl Header {
     /// Bytes of the header without its checksum, which follows.
-    pub const LEN: usize = 168;
+    pub const LEN: usize = 176;
 
     pub fn to_bytes(&self) -> [u8; Self::LEN] {
         let mut bytes = [0; Self::LEN];
@@ -70,6 +72,7 @@ impl Header {
             put(&part.offset.to_le_bytes());
             put(&part.len.to_le_bytes());
         }
+        put(&self.root_offset.to_le_bytes());
         bytes
     }
 
@@ -91,6 +94,7 @@ impl Header {
             memory: word64(bytes, 24),
             flags: word64(bytes, 32),
             root_len: word64(bytes, 40),
+            root_offset: word64(bytes, 168),
             monotonic: word64(bytes, 48),
             kernel,
             boot: part(0),
@@ -155,6 +159,7 @@ mod tests {
             memory: 4 << 33,
             flags: 5,
             root_len: 6,
+            root_offset: 13,
             monotonic: u64::MAX,
             kernel: [7; 32],
             boot: part(8),

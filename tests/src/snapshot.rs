@@ -4,7 +4,7 @@
 use crate::exec::{self, End};
 use crate::report::Verdict;
 use husk_abi::control::{Kind, MESSAGE_MAX, Record, Request, Verb};
-use husk_host::guest::{self, Guest};
+use husk_host::running::{self as guest, Guest};
 use rustix::net::{SendFlags, send};
 use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::OsString;

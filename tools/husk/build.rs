@@ -6,6 +6,7 @@
 
 use sha2::{Digest, Sha256};
 use std::env;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -30,9 +31,7 @@ fn main() {
     }
     let id = id.finalize();
     std::fs::write(out.join("kernel.id"), id).unwrap_or_else(|error| panic!("kernel.id: {error}"));
-    // The compiler does not see that an included binary has changed: the text that includes it changes with it.
-    let digits: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
-    println!("cargo:rustc-env=HUSK_KERNEL_ID={digits}");
+    println!("cargo:rustc-env=HUSK_KERNEL_CONTENT={:016x}", content(&kernel));
     let script = var("CARGO_MANIFEST_DIR").join("husk.ld");
     let script = script.display();
     for argument in
@@ -44,6 +43,14 @@ fn main() {
     for part in ["abi", "format", "freestanding", "kernel", "tools/husk", "Cargo.toml", "Cargo.lock"] {
         println!("cargo:rerun-if-changed={}", root.join(part).display());
     }
+}
+
+/// Differs for different kernels, so that a compiler that keeps what it compiled before (CARGO_INCREMENTAL) sees that the
+/// files embedded by the assembler have changed.
+fn content(kernel: &Path) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    std::fs::read(kernel).unwrap_or_else(|error| panic!("{}: {error}", kernel.display())).hash(&mut hasher);
+    hasher.finish()
 }
 
 fn build_kernel(root: &Path, out: &Path) -> PathBuf {

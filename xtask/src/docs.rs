@@ -2,7 +2,7 @@
 
 use husk_kernel::syscall::table::{ABSENT, SERVED, Status};
 use husk_tender::bpf::Row;
-use husk_tender_process::table::{CONTROL_ROWS, FORK_ROWS, ROWS, SNAPSHOT_ROWS};
+use husk_tender_process::table::{CONTROL_ROWS, FORK_ROWS, RECORD_ROWS, ROWS, SNAPSHOT_ROWS};
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
@@ -51,6 +51,7 @@ fn host_calls() -> String {
     CONTROL_ROWS.iter().for_each(|row| add(row, " (only where `husk run` waits for the guest's end)"));
     SNAPSHOT_ROWS.iter().for_each(|row| add(row, " (only in a restored guest)"));
     FORK_ROWS.iter().for_each(|row| add(row, " (only where the manifest lets the guest fork)"));
+    RECORD_ROWS.iter().for_each(|row| add(row, " (only where one was asked for, as by `husk shrink`)"));
     text
 }
 

@@ -1,4 +1,5 @@
-//! Chores of the workspace: `cargo xtask test` passes all tests, `cargo xtask docs` writes the generated tables.
+//! Chores of the workspace: `cargo xtask test` passes all tests, `cargo xtask docs` writes the generated tables,
+//! `cargo xtask bench` compares with native processes and other sandboxes.
 #![forbid(unsafe_code)]
 
 mod docs;
@@ -99,12 +100,21 @@ fn test() -> Result<(), String> {
     run("target/release/husk-tests", &options)
 }
 
+/// Builds everything and runs the benchmark with the arguments that follow.
+fn bench(arguments: &[String]) -> Result<(), String> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    run(&cargo, &["build", "--release", "--workspace"])?;
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    run("target/release/husk-bench", &arguments)
+}
+
 fn main() -> ExitCode {
     let verb = std::env::args().nth(1).unwrap_or_default();
     let result = match verb.as_str() {
         "test" => test(),
         "docs" => docs::write(&root()),
-        _ => Err("usage: cargo xtask test | docs".to_owned()),
+        "bench" => bench(&std::env::args().skip(2).collect::<Vec<_>>()),
+        _ => Err("usage: cargo xtask test | docs | bench [ARGUMENTS]".to_owned()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -77,6 +77,8 @@ const MOST_OF_A_VALUE: usize = 64;
 /// values that the input bytes can make, so that holds for any one input that was made without knowing the seed, if it
 /// passes the site no more often than the inputs of the profile.
 const RARE: u32 = 24;
+/// How many values of a site tell how many of its bits are independent.
+const DRAWS: usize = 128;
 /// How often what is written is built anew because something does not hold in it.
 const FINAL_BUILDS: usize = 8;
 
@@ -162,7 +164,9 @@ impl<'a> Injector<'a> {
         let (sites, heap) = self.sites()?;
         if sites.is_empty() {
             bail!(
-                "no value of the profile is under an attacker's control at a site that may be used: 0 of {count} bugs"
+                "{count} bugs were asked for and 0 can be made: no value of the profile is under an attacker's control at a \
+                 site that may be used{}",
+                self.reasons()
             );
         }
         let mut kept: Vec<Planned<'a>> = Vec::new();
@@ -330,24 +334,22 @@ impl<'a> Injector<'a> {
             None => Class::Constrained,
         };
         // A value that some input makes: the input of the profile with these bytes anything, or, where text is
-        // expected, any letters. Many tries tell which bits of the value they decide.
+        // expected, any letters.
         let bytes = site.sample.expression.bytes();
         let mut input = self.profile.inputs[site.sample.input].bytes.clone();
         let printable = bytes.len() >= 8 && random.random::<bool>();
-        let mut decided = 0;
-        let mut goal = site.sample.value;
-        for _ in 0..32 {
+        let mut draws = Vec::new();
+        for _ in 0..DRAWS {
             for &offset in &bytes {
                 if let Some(byte) = usize::try_from(offset).ok().and_then(|offset| input.get_mut(offset)) {
                     *byte = if printable { random.random_range(0x20..0x7f) } else { random.next_u32() as u8 };
                 }
             }
-            let value = site.sample.expression.evaluate(&input);
-            decided |= value ^ goal;
-            goal = value;
+            draws.push(site.sample.expression.evaluate(&input));
         }
+        let goal = draws[0];
         let of_a_byte = if printable { 6 } else { 8 };
-        let bits = (u32::try_from(bytes.len())? * of_a_byte).min(decided.count_ones());
+        let bits = (u32::try_from(bytes.len())? * of_a_byte).min(independent_bits(&draws));
         let compared = RARE + site.passes.max(1).next_power_of_two().ilog2();
         if bits < compared + LEAST_PASSED {
             self.refuse("too few input bits decide the value for how often it is computed");
@@ -589,6 +591,29 @@ impl<'a> Injector<'a> {
     }
 }
 
+/// How many bits of these random values are independent of each other: copies of a sign count once, and what is mostly
+/// the same does not count.
+fn independent_bits(draws: &[u64]) -> u32 {
+    let often = |bit: u32| draws.iter().filter(|&&draw| draw >> bit & 1 == 1).count();
+    let fair = (0..64)
+        .filter(|&bit| (draws.len() / 3..=draws.len() * 2 / 3).contains(&often(bit)))
+        .fold(0_u64, |mask, bit| mask | 1 << bit);
+    // The rank of their differences: bits that are linear in others add nothing to it.
+    let mut basis = [0_u64; 64];
+    for draw in draws {
+        let mut rest = (draw ^ draws[0]) & fair;
+        while rest != 0 {
+            let top = rest.ilog2() as usize;
+            if basis[top] == 0 {
+                basis[top] = rest;
+                break;
+            }
+            rest ^= basis[top];
+        }
+    }
+    basis.iter().map(|&row| u32::from(row != 0)).sum()
+}
+
 /// Does `work` for every item on all processors; the results are in the order of the items.
 fn parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
@@ -730,5 +755,24 @@ fn formula(expression: &Expression, bytes: &BTreeMap<u64, BV>) -> BV {
             };
             fit(&result.simplify(), *width)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_of_a_sign_and_rare_bits_are_not_counted() {
+        let mut random = ChaCha8Rng::seed_from_u64(5);
+        let mut draws = |of: fn(u32, u32) -> u64| -> Vec<u64> {
+            (0..DRAWS).map(|_| of(random.random(), random.random())).collect()
+        };
+        assert_eq!(independent_bits(&draws(|a, _| a.into())), 32);
+        assert_eq!(independent_bits(&draws(|a, b| u64::from(a) << 32 | u64::from(b))), 64);
+        assert_eq!(independent_bits(&draws(|a, _| i64::from(a as i16) as u64)), 16);
+        assert_eq!(independent_bits(&draws(|a, _| u64::from(a & 0xff) * 0x0101)), 8);
+        assert!(independent_bits(&draws(|a, b| u64::from(a & b & (b >> 3)))) <= 6);
+        assert_eq!(independent_bits(&draws(|_, _| 7)), 0);
     }
 }

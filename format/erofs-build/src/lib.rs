@@ -14,7 +14,7 @@ mod tree;
 mod write;
 
 pub use place::Device;
-pub use tree::{Content, Kind, Meta, Node, NodeId, Tree};
+pub use tree::{Content, Kind, Meta, Node, NodeId, Part, Tree};
 
 use std::io;
 use std::path::PathBuf;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::Error;
 
@@ -29,6 +30,11 @@ pub enum Content {
         path: PathBuf,
         size: u64,
     },
+    /// Parts of files of the host behind each other, each with its length; `None` is a part of zeros.
+    Runs {
+        runs: Vec<(Option<Part>, u64)>,
+        size: u64,
+    },
     /// Bytes that are there already, from a block on: in the part of the file before the metadata, or on a
     /// further device. See [`Tree::write_metadata`].
     Stored {
@@ -37,13 +43,20 @@ pub enum Content {
     },
 }
 
+/// Where a part of a file's bytes begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    pub path: Arc<PathBuf>,
+    pub offset: u64,
+}
+
 impl Content {
     /// In bytes.
     #[must_use]
     pub fn size(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
-            Self::Host { size, .. } | Self::Stored { size, .. } => *size,
+            Self::Host { size, .. } | Self::Runs { size, .. } | Self::Stored { size, .. } => *size,
         }
     }
 }

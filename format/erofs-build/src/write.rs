@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::PathBuf;
 
 use husk_erofs::FileType;
 use husk_erofs::layout::{
@@ -11,7 +12,7 @@ use husk_erofs::layout::{
 
 use crate::Error;
 use crate::place::{Device, Place, Plan, Shape, directory_blocks, split_xattr, stored_block};
-use crate::tree::{Content, Kind, Node, Tree};
+use crate::tree::{Content, Kind, Node, Part, Tree};
 
 /// How much of a file is in memory at a time.
 const COPY_BYTES: usize = 256 << 10;
@@ -220,6 +221,35 @@ impl Tree {
             Kind::Directory(_) => sink.put(&self.directory_bytes(plan, place)[within]),
             Kind::Symlink(target) => sink.put(&target[within]),
             Kind::File { content: Content::Bytes(bytes), .. } => sink.put(&bytes[within]),
+            Kind::File { content: Content::Runs { runs, .. }, .. } => {
+                let mut open: Option<(&PathBuf, File)> = None;
+                let mut buffer = vec![0; COPY_BYTES.min(within.len())];
+                let (mut start, mut at) = (0, range.start);
+                for (part, len) in runs {
+                    let end = start + len;
+                    while at < end.min(range.end) {
+                        let count =
+                            usize::try_from(end.min(range.end) - at).unwrap_or(usize::MAX).min(buffer.len());
+                        match part {
+                            Some(Part { path, offset }) => {
+                                let failed = |source| Error::Read { path: (**path).clone(), source };
+                                if open.as_ref().is_none_or(|(known, _)| *known != &**path) {
+                                    open = Some((path, File::open(&**path).map_err(failed)?));
+                                }
+                                if let Some((_, file)) = &mut open {
+                                    file.seek(SeekFrom::Start(offset + (at - start))).map_err(failed)?;
+                                    file.read_exact(&mut buffer[..count]).map_err(failed)?;
+                                }
+                            }
+                            None => buffer[..count].fill(0),
+                        }
+                        sink.put(&buffer[..count])?;
+                        at += count as u64;
+                    }
+                    start = end;
+                }
+                if at == range.end { Ok(()) } else { Err(Error::TooBig("a file for its parts")) }
+            }
             Kind::File { content: Content::Host { path, size }, .. } => {
                 let failed = |source| Error::Read { path: path.clone(), source };
                 let changed = || Error::Changed { path: path.clone() };

@@ -10,7 +10,7 @@ mod save;
 pub use open::{Opened, keep_open, open};
 pub use save::{Saved, save};
 
-use crate::guest;
+use crate::running;
 use husk_abi::layout::PAGE_SIZE;
 use husk_abi::snapshot::Header;
 use serde::{Deserialize, Serialize};
@@ -27,7 +27,7 @@ const HEADER_SUM: usize = Header::LEN;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
-    Guest(#[from] guest::Error),
+    Guest(#[from] running::Error),
     #[error("{path}: {source}")]
     File { path: PathBuf, source: io::Error },
     #[error("{0}: not a snapshot of Husk")]

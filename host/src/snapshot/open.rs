@@ -167,8 +167,11 @@ fn open_root(
     let fail = |why: String| Error::Root { path: path.to_owned(), root: root.clone(), why };
     let mut file = File::open(&root).map_err(|error| fail(error.to_string()))?;
     let (size, crc32) = measure(&mut file).map_err(|error| fail(error.to_string()))?;
-    if (size, crc32) != (manifest.root.size, manifest.root.crc32) || size != header.root_len {
+    if (size, crc32) != (manifest.root.size, manifest.root.crc32) {
         return Err(fail("it is another image than the snapshot was made with".to_owned()));
+    }
+    if header.root_offset.checked_add(header.root_len).is_none_or(|end| end > size) {
+        return Err(fail("the image does not reach as far as the snapshot says".to_owned()));
     }
     file.rewind().map_err(|error| fail(error.to_string()))?;
     Ok(Some(file))

@@ -1,7 +1,7 @@
 //! Writes a snapshot from what a parked guest sends.
 
 use super::{Error, HEADER_SUM, Manifest, PIECE, RootImage, features, file_error, header_sum, measure};
-use crate::guest::{Guest, Lease};
+use crate::running::{Guest, Lease};
 use husk_abi::boot::{TENDER_KVM, TENDER_PROCESS};
 use husk_abi::control::{Kind, MESSAGE_MAX, Request, Verb};
 use husk_abi::layout::PAGE_SIZE;
@@ -116,7 +116,7 @@ fn receive(
     progress: &mut dyn FnMut(u64),
 ) -> Result<(Header, u64), Error> {
     let fail = file_error(path);
-    let strange = || crate::guest::Error::BadAnswer(lease.id().to_owned());
+    let strange = || crate::running::Error::BadAnswer(lease.id().to_owned());
     let mut buffer = Box::new([0; MESSAGE_MAX]);
     let mut header = Header::default();
     let (mut arena, mut processes) = (Vec::new(), Vec::new());
@@ -206,7 +206,7 @@ fn finish(
 ) -> Result<Saved, Error> {
     let fail = file_error(path);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let root_len = root.size;
+    let (root_offset, root_len) = guest.root_place();
     let manifest = Manifest {
         husk: env!("CARGO_PKG_VERSION").to_owned(),
         guest: guest.id.clone(),
@@ -224,6 +224,7 @@ fn finish(
         memory: guest.memory(),
         flags: guest.flags(),
         root_len,
+        root_offset,
         kernel: guest.kernel(),
         manifest,
         ..header

@@ -29,12 +29,13 @@ pub(crate) fn boot() {
     let space = Space::new(Some(group)).expect("memory for the first address space");
     let task = process::init_task(cred, entity, space);
     task.set_files(FdTable::new());
-    sched::start(task);
+    sched::start_first(task);
 }
 
 /// Ends the guest before it has begun.
 fn fail(code: i32, what: core::fmt::Arguments<'_>) -> ! {
     report::print(format_args!("husk: {what}\n"));
+    crate::record::finish(code);
     cpu::exit_guest(code)
 }
 

@@ -2,11 +2,12 @@
 
 use crate::boot;
 use crate::errno::{Errno, SysResult};
-use crate::mem::{Bad, remote};
+use crate::mem::{Bad, remote, user};
+use crate::record;
 use crate::signal::{self, Action};
 use crate::snapshot;
 use crate::syscall::site::{self, Mended};
-use crate::syscall::{seccomp, table, trace};
+use crate::syscall::{profile, seccomp, table, trace};
 use crate::task::{self, Task, clone, exit, ptrace, sched};
 use alloc::sync::Arc;
 use husk_machine::personality::Personality;
@@ -43,6 +44,7 @@ impl Personality for Linux {
     }
 
     fn trap(&self, trap: Trap) {
+        let trap = as_hardware_says(trap);
         if mend(trap) {
             return way_out();
         }
@@ -105,8 +107,22 @@ fn dispatch(t: &Arc<Task>, number: u64, args: &[usize; 6]) -> SysResult {
     {
         return result;
     }
+    make(t, number, args)
+}
+
+/// Makes a call that nothing stands against, unless the guest's profile does.
+fn make(t: &Arc<Task>, number: u64, args: &[usize; 6]) -> SysResult {
     // Linux takes the number for an int.
-    table::dispatch(t, u64::from(number as u32), args)
+    let number = u64::from(number as u32);
+    if record::enabled() {
+        record::call(number);
+    }
+    if profile::is_strict()
+        && let Some(result) = profile::verdict(t, number)
+    {
+        return result;
+    }
+    table::dispatch(t, number, args)
 }
 
 /// As `dispatch`, for a task whose tracer may stop it before, and change the call.
@@ -127,7 +143,7 @@ fn dispatch_traced(t: &Arc<Task>) -> SysResult {
     if (number as i32) < 0 {
         return Ok(context::regs().rax as usize);
     }
-    table::dispatch(t, u64::from(number as u32), &args)
+    make(t, number, &args)
 }
 
 /// The end of a call of a traced task: the result as its tracer leaves it.
@@ -180,6 +196,17 @@ fn work_off() {
         // They came since they were last looked for, and their request for work has just been taken.
         cpu::request_work();
     }
+}
+
+/// Software KVM answers `int n` with an invalid opcode, hardware with a protection fault that names the vector.
+fn as_hardware_says(trap: Trap) -> Trap {
+    const INT: u8 = 0xcd;
+    let mut code = [0; 2];
+    let at = context::regs().rip as usize;
+    if trap.vector != trap::INVALID_OPCODE || user::copy_in(at, &mut code).is_err() || code[0] != INT {
+        return trap;
+    }
+    Trap { vector: trap::GENERAL_PROTECTION, error: u64::from(code[1]) << 3 | 2, ..trap }
 }
 
 /// What a page fault wanted.

@@ -15,6 +15,7 @@ pub mod ipc;
 pub mod load;
 pub mod mem;
 pub mod net;
+pub mod record;
 pub mod signal;
 pub mod syscall;
 pub mod task;

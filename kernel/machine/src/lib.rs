@@ -16,6 +16,7 @@ mod paging;
 pub mod pod;
 pub mod span;
 pub mod user;
+pub mod vdso;
 
 pub mod personality;
 pub mod report;

@@ -16,6 +16,8 @@ use syscalls::Sysno;
 
 /// The control socket as the guest names it.
 const CONTROL: u64 = 3;
+/// Where its record goes.
+const RECORD: u64 = husk_abi::record::KVM_DESCRIPTOR as u64;
 /// Most bytes of one madvise call: what the filter lets pass.
 const DISCARD_MAX: usize = 1 << 30;
 
@@ -82,6 +84,10 @@ impl Guest {
     fn transfer(&self, number: Sysno, call: &Call) -> i64 {
         let fd = match (number, call.c) {
             (Sysno::write, 1 | 2) | (Sysno::read, 0) => call.c as i32,
+            (Sysno::write, RECORD) => match self.record {
+                Some(fd) => fd,
+                None => return error(errno::EBADF),
+            },
             (_, CONTROL) => match self.control {
                 Some(fd) => fd,
                 None => return error(errno::EBADF),

@@ -91,7 +91,11 @@ fn start(config: &Config<'_>, machine: &Machine<'_>) -> Result<core::convert::In
     let vm = unsafe { host::ioctl(kvm, kvm::CREATE_VM, 0) }
         .map_err(|errno| Error::Host("KVM_CREATE_VM", errno))? as i32;
 
-    let root = (config.root_len > 0).then_some((config.root_fd, config.root_len as usize));
+    let root = (config.root_len > 0).then_some(memory::Root {
+        fd: config.root_fd,
+        offset: config.root_offset as usize,
+        len: config.root_len as usize,
+    });
     let arena_len = (config.memory as usize).next_multiple_of(memory::LARGE_PAGE);
     let mut memory = Memory::new(&image, arena_len, root, cpus)?;
     let (all, len) = memory.all();
@@ -117,6 +121,7 @@ fn start(config: &Config<'_>, machine: &Machine<'_>) -> Result<core::convert::In
         boot.arena_len = arena_len as u64;
         boot.arena_fd = -1;
         boot.root_fd = -1;
+        boot.record_fd = config.record_fd.map_or(-1, |_| husk_abi::record::KVM_DESCRIPTOR as i32);
         boot.xsave_mask = vcpu::xsave_mask(cpuid);
         clock = Clock::from_boot(boot);
     };
@@ -130,5 +135,5 @@ fn start(config: &Config<'_>, machine: &Machine<'_>) -> Result<core::convert::In
             boot.arena_used = used;
         });
     }
-    vcpu::enter(vcpus, memory, clock, config.control_fd)
+    vcpu::enter(vcpus, memory, clock, [config.control_fd, config.record_fd.unwrap_or(-1)])
 }

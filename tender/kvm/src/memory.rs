@@ -82,8 +82,22 @@ pub(crate) struct Memory {
     restored: bool,
 }
 
-fn map_host(at: usize, len: usize, protection: u32, flags: u32, fd: i32) -> Result<usize, Error> {
-    let args = [at, len, protection as usize, flags as usize, fd as usize, 0];
+/// A root image: a part of an open file.
+#[derive(Clone, Copy)]
+pub(crate) struct Root {
+    pub(crate) fd: i32,
+    pub(crate) offset: usize,
+    pub(crate) len: usize,
+}
+
+fn map_host(
+    at: usize,
+    len: usize,
+    protection: u32,
+    flags: u32,
+    (fd, offset): (i32, usize),
+) -> Result<usize, Error> {
+    let args = [at, len, protection as usize, flags as usize, fd as usize, offset];
     // SAFETY: a new mapping where the host finds room, or inside of one that was made for it.
     unsafe { host::call(Sysno::mmap, args) }.map_err(|errno| Error::Host("mmap", errno))
 }
@@ -93,7 +107,7 @@ impl Memory {
     pub(crate) fn new(
         image: &Image<'_>,
         arena_len: usize,
-        root: Option<(i32, usize)>,
+        root: Option<Root>,
         cpus: usize,
     ) -> Result<Self, Error> {
         let fits =
@@ -101,7 +115,7 @@ impl Memory {
         if !fits {
             return Err(Error::Config("guest memory is not between 8 MiB and 256 GiB"));
         }
-        let (root_fd, root_len) = root.unwrap_or((-1, 0));
+        let root_len = root.map_or(0, |root| root.len);
         if root_len > layout::ROOT_MAX {
             return Err(Error::Config("the root image is too large"));
         }
@@ -109,15 +123,15 @@ impl Memory {
         // and milliseconds on a busy host.
         let room = arena_len + root_len.next_multiple_of(LARGE_PAGE);
         let nothing = raw::MAP_PRIVATE | raw::MAP_ANONYMOUS | raw::MAP_NORESERVE;
-        let arena =
-            map_host(0, room + GUARD + LARGE_PAGE, raw::PROT_NONE, nothing, -1)?.next_multiple_of(LARGE_PAGE);
+        let arena = map_host(0, room + GUARD + LARGE_PAGE, raw::PROT_NONE, nothing, (-1, 0))?
+            .next_multiple_of(LARGE_PAGE);
         let writable = (raw::PROT_READ | raw::PROT_WRITE) as usize;
         // SAFETY: inside the mapping just made.
         unsafe { host::call(Sysno::mprotect, [arena, arena_len, writable, 0, 0, 0]) }
             .map_err(|errno| Error::Host("mprotect of guest memory", errno))?;
-        if root_len > 0 {
+        if let Some(root) = root {
             let flags = raw::MAP_PRIVATE | raw::MAP_NORESERVE | raw::MAP_FIXED;
-            map_host(arena + arena_len, root_len, raw::PROT_READ, flags, root_fd)?;
+            map_host(arena + arena_len, root_len, raw::PROT_READ, flags, (root.fd, root.offset))?;
         }
         let advise = |len: usize, advice: u32| {
             // SAFETY: inside the arena. Advice is only advice: without it everything is slower and right.

@@ -38,7 +38,11 @@ const fn row(call: Sysno, rule: Rule, purpose: &'static str) -> Row {
 pub const TABLE: &[Row] = &[
     row(Sysno::ioctl, Rule::Run, "enter the guest"),
     row(Sysno::read, Rule::Any, "the guest's input, the control socket, and a vCPU's kick"),
-    row(Sysno::write, Rule::Any, "the guest's output, the control socket, and another vCPU's kick"),
+    row(
+        Sysno::write,
+        Rule::Any,
+        "the guest's output, its record, the control socket, and another vCPU's kick",
+    ),
     row(Sysno::ppoll, Rule::Any, "an idle vCPU sleeps"),
     row(Sysno::madvise, Rule::Discard, "give guest memory back"),
     row(Sysno::rt_sigreturn, Rule::Any, "return from the handler of ticks and kicks"),

@@ -31,6 +31,8 @@ pub(crate) struct Guest {
     pub(crate) memory: Memory,
     pub(crate) clock: Clock,
     pub(crate) control: Option<i32>,
+    /// Where the guest's record goes.
+    pub(crate) record: Option<i32>,
     pub(crate) vcpus: Vcpus,
     /// Threads that are ready to be sealed.
     ready: AtomicU32,
@@ -261,13 +263,18 @@ fn map(len: usize, fd: i32) -> Result<usize, Error> {
 }
 
 /// Seals the process and enters the guest on this thread; further vCPUs get threads of their own.
-pub(crate) fn enter(vcpus: Vcpus, memory: Memory, clock: Clock, control: i32) -> Result<Infallible, Error> {
+pub(crate) fn enter(
+    vcpus: Vcpus,
+    memory: Memory,
+    clock: Clock,
+    [control, record]: [i32; 2],
+) -> Result<Infallible, Error> {
     let tied = control >= 0;
-    let control = tied.then_some(control);
-    let guest = Guest { memory, clock, control, vcpus, ready: AtomicU32::new(0) };
-    let mut keep = [-1; 4 + 3 * layout::CPUS_MAX];
-    keep[..4].copy_from_slice(&[0, 1, 2, control.unwrap_or(-1)]);
-    for (vcpu, slots) in guest.vcpus.iter().zip(keep[4..].chunks_exact_mut(3)) {
+    let (control, record) = (tied.then_some(control), (record >= 0).then_some(record));
+    let guest = Guest { memory, clock, control, record, vcpus, ready: AtomicU32::new(0) };
+    let mut keep = [-1; 5 + 3 * layout::CPUS_MAX];
+    keep[..5].copy_from_slice(&[0, 1, 2, control.unwrap_or(-1), record.unwrap_or(-1)]);
+    for (vcpu, slots) in guest.vcpus.iter().zip(keep[5..].chunks_exact_mut(3)) {
         slots.copy_from_slice(&[vcpu.fd, vcpu.pipe[0], vcpu.pipe[1]]);
     }
     install_handlers()?;
@@ -469,6 +476,17 @@ impl Vcpu {
         memory.raise(self.kick_word());
     }
 
+    /// An application has accessed an I/O port. KVM has yet to finish the instruction, which it does before it looks at
+    /// `immediate_exit`; then the kernel is told.
+    fn refuse_port(&self) {
+        let word =
+            (self.private + vcpu::UPCALL + core::mem::offset_of!(Upcall, port_fault)) as *const AtomicU64;
+        // SAFETY: an aligned word of the vCPU's own private area, which the kernel accesses atomically.
+        unsafe { (*word).store(1, Ordering::SeqCst) };
+        // SAFETY: the run page after an exit; only this thread uses it.
+        unsafe { (*self.run).immediate_exit.store(1, Ordering::SeqCst) };
+    }
+
     /// Enters the guest, over and over.
     fn drive(&self, guest: &Guest) -> ! {
         loop {
@@ -489,6 +507,10 @@ impl Vcpu {
                     // SAFETY: the meaning of the words for this exit reason.
                     let io = unsafe { (*self.run).exit.io };
                     if io.port != husk_abi::gate::PORT || io.direction != exit::IO_OUT {
+                        if self.registers().rip < layout::GUEST_END as u64 {
+                            self.refuse_port();
+                            continue;
+                        }
                         guest.crash(self, format_args!("access to I/O port {:#x}", io.port));
                     }
                     guest.serve(self, self.registers().rdi);

@@ -38,6 +38,8 @@ pub enum Descriptor {
     Control,
     /// The snapshot that the guest is restored from.
     Snapshot,
+    /// Where the guest's record goes.
+    Record,
 }
 
 /// A host call that is allowed when all checks hold. Several rows may name one call.
@@ -66,6 +68,9 @@ const RETURN: u16 = 0x06;
 const fn high(value: u64) -> u32 {
     (value >> 32) as u32
 }
+
+/// Most rows behind each other that name one call.
+const GROUP_MAX: usize = 8;
 
 /// Most instructions of a filter.
 pub const FILTER_MAX: usize = 512;
@@ -146,19 +151,44 @@ impl Filter {
         filter.load(ARCHITECTURE);
         filter.push(JUMP_EQUAL, AUDIT_ARCH_X86_64, 1, 0);
         filter.push(RETURN, SECCOMP_RET_KILL_PROCESS, 0, 0);
-        for row in rows {
-            let checks: u8 = row.checks.iter().map(Self::check_len).sum();
-            filter.load(NUMBER);
-            filter.push(JUMP_EQUAL, row.number, 0, checks + 1);
-            let mut left = checks;
-            for check in row.checks {
-                left -= Self::check_len(check);
-                filter.check(check, left + 1, &descriptor);
+        let mut rows = rows.peekable();
+        while let Some(first) = rows.next() {
+            let mut group: [&Row; GROUP_MAX] = [first; GROUP_MAX];
+            let mut count = 1;
+            while let Some(row) = rows.next_if(|row| row.number == first.number) {
+                group[count] = row;
+                count += 1;
             }
-            filter.push(RETURN, SECCOMP_RET_ALLOW, 0, 0);
+            filter.group(&group[..count], &descriptor);
         }
         filter.push(RETURN, REFUSED, 0, 0);
         filter
+    }
+
+    /// Rows that name one call: what all of them ask for first is checked once, since the host translates a filter anew for
+    /// each guest, and a shorter one costs less of its start.
+    fn group(&mut self, rows: &[&Row], descriptor: impl Fn(Descriptor) -> u32) {
+        let len = |checks: &[Check]| checks.iter().map(Self::check_len).sum::<u8>();
+        let is_shared =
+            |index: &usize| rows.iter().all(|row| row.checks.get(*index) == rows[0].checks.get(*index));
+        let shared = (0..rows[0].checks.len()).take_while(is_shared).count();
+        let alternatives = || rows.iter().map(|row| &row.checks[shared..]);
+        let mut left =
+            len(&rows[0].checks[..shared]) + alternatives().map(|checks| len(checks) + 1).sum::<u8>();
+        self.load(NUMBER);
+        self.push(JUMP_EQUAL, rows[0].number, 0, left);
+        for check in &rows[0].checks[..shared] {
+            left -= Self::check_len(check);
+            self.check(check, left, &descriptor);
+        }
+        for checks in alternatives() {
+            let mut left = len(checks) + 1;
+            for check in checks {
+                left -= Self::check_len(check);
+                self.check(check, left, &descriptor);
+            }
+            self.push(RETURN, SECCOMP_RET_ALLOW, 0, 0);
+        }
     }
 
     pub fn instructions(&self) -> &[sock_filter] {

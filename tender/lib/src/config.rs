@@ -45,6 +45,13 @@ pub struct Config<'a> {
     /// The open root image and its length.
     pub root_fd: i32,
     pub root_len: u64,
+    /// Where it begins in its file: whole pages.
+    pub root_offset: u64,
+    /// Where the guest writes its record (`husk_abi::record`), if it was asked for one.
+    pub record_fd: Option<i32>,
+    /// The boot block's `strict` and `allowed`.
+    pub strict: u32,
+    pub allowed: [u64; 8],
     /// Memory limit, bytes.
     pub memory: u64,
     pub cpus: u32,
@@ -196,6 +203,8 @@ pub fn renew_boot(block: &mut [u8], config: &Config<'_>, fixed: impl FnOnce(&mut
     boot.version = ABI_VERSION;
     boot.flags = config.flags;
     boot.root_len = config.root_len;
+    boot.root_offset = config.root_offset;
+    boot.record_fd = config.record_fd.unwrap_or(-1);
     boot.memory = config.memory;
     boot.cpus = config.cpus;
     boot.tsc = now.tsc;
@@ -226,6 +235,10 @@ pub fn write_boot(
         version: ABI_VERSION,
         flags: config.flags,
         root_len: config.root_len,
+        root_offset: config.root_offset,
+        record_fd: config.record_fd.unwrap_or(-1),
+        strict: config.strict,
+        allowed: config.allowed,
         memory: config.memory,
         cpus: config.cpus,
         xsave_mask: xsave_mask(),

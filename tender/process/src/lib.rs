@@ -65,7 +65,7 @@ fn prepare(config: &Config<'_>) -> Result<(), Failure> {
         let (len, flags) = (config.root_len as usize, raw::MAP_PRIVATE | raw::MAP_FIXED_NOREPLACE);
         // SAFETY: the range is the root image's by the layout of the address space.
         tried("map the root image", unsafe {
-            host::map(ROOT, len, raw::PROT_READ, flags, config.root_fd, 0)
+            host::map(ROOT, len, raw::PROT_READ, flags, config.root_fd, config.root_offset as usize)
         })?;
     }
     // SAFETY: no pointers.
@@ -158,7 +158,8 @@ const NOBODY: usize = 65534;
 
 fn seal(config: &Config<'_>, arena_fd: i32) -> Result<(), Failure> {
     let snapshot_fd = config.snapshot.map_or(-1, |snapshot| snapshot.fd);
-    let mut keep = [0, 1, 2, arena_fd, config.root_fd, config.control_fd, snapshot_fd];
+    let record_fd = config.record_fd.unwrap_or(-1);
+    let mut keep = [0, 1, 2, arena_fd, config.root_fd, config.control_fd, snapshot_fd, record_fd];
     tried("close descriptors", host::close_others(&mut keep))?;
     if config.control_fd >= 0 {
         let done = host::announce_input(config.control_fd, husk_abi::control::SIGNAL);
@@ -184,6 +185,7 @@ fn seal(config: &Config<'_>, arena_fd: i32) -> Result<(), Failure> {
     let rows = table::ROWS
         .iter()
         .chain(only(may_fork, table::FORK_ROWS))
+        .chain(only(config.record_fd.is_some(), table::RECORD_ROWS))
         .chain(only(config.control_fd >= 0, table::CONTROL_ROWS))
         .chain(only(snapshot_fd >= 0, table::SNAPSHOT_ROWS));
     let mut filter = Filter::of_rows(rows, |descriptor| match descriptor {
@@ -191,6 +193,7 @@ fn seal(config: &Config<'_>, arena_fd: i32) -> Result<(), Failure> {
         Descriptor::Root => config.root_fd as u32,
         Descriptor::Control => config.control_fd as u32,
         Descriptor::Snapshot => snapshot_fd as u32,
+        Descriptor::Record => config.record_fd.unwrap_or(-1) as u32,
     });
     tried("install the filter", filter.install())
 }

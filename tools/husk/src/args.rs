@@ -3,21 +3,27 @@
 use core::ffi::CStr;
 
 /// Most `--env` and `--with` options.
-pub(crate) const LIST_MAX: usize = 64;
+pub(crate) const LIST_MAX: usize = 256;
 
-/// A list of strings from options that may be given several times.
-#[derive(Clone, Copy)]
+/// A list of strings from options that may be given several times. Its place is zeros that no page backs before they
+/// are written: a start touches few pages.
 pub(crate) struct List {
-    items: [*const u8; LIST_MAX],
+    items: &'static mut [*const u8; LIST_MAX],
     len: usize,
 }
 
+static mut PLACES: [[*const u8; LIST_MAX]; 2] = [[core::ptr::null(); LIST_MAX]; 2];
+
 impl List {
-    const fn new() -> Self {
-        Self { items: [core::ptr::null(); LIST_MAX], len: 0 }
+    /// # Safety
+    /// Called once for each of the two places, by the only thread.
+    unsafe fn new(place: usize) -> Self {
+        let places = &raw mut PLACES;
+        // SAFETY: promised by the caller.
+        Self { items: unsafe { &mut (*places)[place] }, len: 0 }
     }
 
-    fn push(&mut self, item: &CStr) -> Result<(), Problem> {
+    pub(crate) fn push(&mut self, item: &CStr) -> Result<(), Problem> {
         *self.items.get_mut(self.len).ok_or(Problem::TooMany)? = item.as_ptr().cast();
         self.len += 1;
         Ok(())
@@ -51,8 +57,46 @@ pub(crate) struct Options {
     pub(crate) may_fork: bool,
     pub(crate) trace: bool,
     pub(crate) patch: bool,
-    /// Index of the program among the process's arguments.
-    pub(crate) program: usize,
+    /// Whether the environment of this process is the guest's too.
+    pub(crate) inherit_env: bool,
+    /// The guest's arguments, its name for itself first.
+    pub(crate) args: &'static [*const u8],
+    /// The boot block's `strict` and `allowed`.
+    pub(crate) strict: u32,
+    pub(crate) allowed: [u64; 8],
+    /// Where the guest writes its record, and whether its changes belong to it.
+    pub(crate) record: Option<i32>,
+    pub(crate) export: bool,
+}
+
+impl Options {
+    /// # Safety
+    /// Called once, by the only thread.
+    pub(crate) unsafe fn new() -> Self {
+        // SAFETY: promised by the caller.
+        let (env, with) = unsafe { (List::new(0), List::new(1)) };
+        Self {
+            tender: Tender::Default,
+            rootfs: None,
+            memory: None,
+            cpus: None,
+            env,
+            with,
+            name: None,
+            workdir: None,
+            user: None,
+            terminal: false,
+            may_fork: true,
+            trace: false,
+            patch: true,
+            inherit_env: true,
+            args: &[],
+            strict: 0,
+            allowed: [0; 8],
+            record: None,
+            export: false,
+        }
+    }
 }
 
 /// Why a command line is refused.
@@ -119,22 +163,8 @@ fn user(text: &[u8]) -> Option<(u32, u32)> {
 
 /// Parses `args` from index `at` on. The error names the argument it is about.
 pub(crate) fn parse(args: &'static [*const u8], mut at: usize) -> Result<Options, (Problem, &'static CStr)> {
-    let mut options = Options {
-        tender: Tender::Default,
-        rootfs: None,
-        memory: None,
-        cpus: None,
-        env: List::new(),
-        with: List::new(),
-        name: None,
-        workdir: None,
-        user: None,
-        terminal: false,
-        may_fork: true,
-        trace: false,
-        patch: true,
-        program: 0,
-    };
+    // SAFETY: this process parses one command line.
+    let mut options = unsafe { Options::new() };
     // SAFETY: the host gives C strings.
     let get = |at: usize| args.get(at).map(|arg| unsafe { CStr::from_ptr(arg.cast()) });
     loop {
@@ -155,6 +185,8 @@ pub(crate) fn parse(args: &'static [*const u8], mut at: usize) -> Result<Options
             b"--no-fork" => options.may_fork = false,
             b"--trace" => options.trace = true,
             b"--no-patch" => options.patch = false,
+            b"--export" => options.export = true,
+            b"--no-inherit-env" => options.inherit_env = false,
             _ => {
                 // --name VALUE or --name=VALUE
                 let split = bytes.iter().position(|byte| *byte == b'=');
@@ -182,6 +214,7 @@ pub(crate) fn parse(args: &'static [*const u8], mut at: usize) -> Result<Options
                     b"-w",
                     b"--user",
                     b"-u",
+                    b"--record",
                 ];
                 if !known.contains(&name) {
                     return Err((Problem::Unknown, argument));
@@ -194,11 +227,11 @@ pub(crate) fn parse(args: &'static [*const u8], mut at: usize) -> Result<Options
     if get(at).is_none() {
         return Err((Problem::NoProgram, c"husk run"));
     }
-    options.program = at;
+    options.args = &args[at..];
     Ok(options)
 }
 
-fn apply(options: &mut Options, name: &[u8], value: &'static CStr) -> Result<(), Problem> {
+pub(crate) fn apply(options: &mut Options, name: &[u8], value: &'static CStr) -> Result<(), Problem> {
     let bytes = value.to_bytes();
     match name {
         b"--tender" => {
@@ -209,6 +242,11 @@ fn apply(options: &mut Options, name: &[u8], value: &'static CStr) -> Result<(),
             }
         }
         b"--rootfs" => options.rootfs = Some(value),
+        // For `husk shrink` and `husk build`, which hand the descriptor on.
+        b"--record" => {
+            options.record =
+                Some(number(bytes).filter(|fd| (3..1 << 16).contains(fd)).ok_or(Problem::BadValue)? as i32)
+        }
         b"--memory" | b"-m" => options.memory = Some(size(bytes).ok_or(Problem::BadValue)?),
         b"--cpus" => {
             let cpus = number(bytes).filter(|cpus| (1..=64).contains(cpus)).ok_or(Problem::BadValue)?;

@@ -23,6 +23,9 @@ pub(crate) struct Facts {
     pub(crate) tender: &'static str,
     pub(crate) program: &'static CStr,
     pub(crate) root_fd: i32,
+    /// Where the root image begins in its file.
+    pub(crate) root_offset: u64,
+    pub(crate) root_len: u64,
     pub(crate) memory: u64,
     pub(crate) cpus: u32,
     pub(crate) flags: u64,
@@ -278,14 +281,14 @@ impl Directory {
         let mut root = [0_u8; 4096];
         let link = inside_self(facts.root_fd);
         let args = [address(link.as_c_str()), root.as_mut_ptr() as usize, root.len(), 0, 0, 0];
-        let root_len = call(Sysno::readlink, args).unwrap_or(0);
+        let path_len = call(Sysno::readlink, args).unwrap_or(0);
         let started = host::clock(raw::CLOCK_REALTIME) / 1_000_000_000;
         let pid = call(Sysno::getpid, [0; 6]).unwrap_or(0);
         let mut text = Info::new();
-        let Facts { tender, memory, cpus, flags, .. } = facts;
+        let Facts { tender, memory, cpus, flags, root_offset, root_len, .. } = facts;
         let _ = write!(
             text,
-            "pid={pid}\0guest={guest}\0started={started}\0tender={tender}\0memory={memory}\0cpus={cpus}\0flags={flags}\0kernel="
+            "pid={pid}\0guest={guest}\0started={started}\0tender={tender}\0memory={memory}\0cpus={cpus}\0flags={flags}\0root-offset={root_offset}\0root-len={root_len}\0kernel="
         );
         for byte in crate::start::KERNEL_ID {
             let _ = write!(text, "{byte:02x}");
@@ -293,7 +296,7 @@ impl Directory {
         text.push(b"\0program=");
         text.push(facts.program.to_bytes());
         text.push(b"\0root=");
-        text.push(&root[..root_len]);
+        text.push(&root[..path_len]);
         text.push(b"\0");
         let _ = call(Sysno::write, [info, text.bytes.as_ptr() as usize, text.len, 0, 0, 0]);
         host::close(info as i32);

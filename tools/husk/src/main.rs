@@ -2,9 +2,12 @@
 #![no_std]
 #![no_main]
 
+mod app;
 mod args;
 mod cli;
 mod control;
+mod cpuid;
+mod info;
 mod path;
 mod restore;
 mod root;

@@ -6,7 +6,7 @@ use crate::root::Root;
 use crate::run::{self, fail};
 use crate::start::{KERNEL_ID, Process};
 use core::ffi::CStr;
-use husk_abi::boot::{FLAG_FORK, TENDER_KVM};
+use husk_abi::boot::{FLAG_EXPORT, FLAG_FORK, FLAG_RECORD, TENDER_KVM};
 use husk_abi::snapshot::Header;
 use husk_tender::clock::Sample;
 use husk_tender::config::Snapshot;
@@ -45,11 +45,14 @@ pub(crate) fn main(process: &Process, clock: Sample) -> ! {
         tender: if kvm { "kvm" } else { "process" },
         program,
         root_fd,
+        root_offset: header.root_offset,
+        root_len: header.root_len,
         memory: header.memory,
         cpus: header.cpus,
-        flags: header.flags,
+        // Nobody takes a record of a restored guest.
+        flags: header.flags & !(FLAG_RECORD | FLAG_EXPORT),
     };
-    let root = Root { fd: root_fd, len: header.root_len, program };
+    let root = Root { fd: root_fd, offset: header.root_offset, len: header.root_len, program };
     let snapshot = Snapshot { fd, header };
     let start = |control_fd| {
         run::enter_restored(process, &facts, &root, snapshot, clock, control_fd);

@@ -13,6 +13,8 @@ use syscalls::{Errno, Sysno};
 /// An open root image and the program in it.
 pub(crate) struct Root {
     pub(crate) fd: i32,
+    /// Where it begins in its file.
+    pub(crate) offset: u64,
     pub(crate) len: u64,
     pub(crate) program: &'static CStr,
 }
@@ -30,7 +32,7 @@ static mut KEPT: Kept = Kept { program: PathBuffer::new(), plan: [0; SIZE_MAX] }
 /// Finds or packs what the options ask for.
 pub(crate) fn open(process: &Process, options: &Options) -> Root {
     // SAFETY: the host gives C strings.
-    let named = unsafe { CStr::from_ptr(process.args[options.program].cast()) };
+    let named = unsafe { CStr::from_ptr(options.args[0].cast()) };
     let kept_at = &raw mut KEPT;
     // SAFETY: called once, by the only thread.
     let kept = unsafe { &mut *kept_at };
@@ -74,7 +76,7 @@ fn open_rootfs(process: &Process, path: &CStr, named: &'static CStr, buffer: &mu
 
 fn open_image(path: &CStr, program: &'static CStr) -> Root {
     match host::open_read(path).and_then(|fd| host::stat_fd(fd).map(|stat| (fd, stat))) {
-        Ok((fd, stat)) => Root { fd, len: stat.st_size as u64, program },
+        Ok((fd, stat)) => Root { fd, offset: 0, len: stat.st_size as u64, program },
         Err(error) => {
             let name = error.name().unwrap_or("error").as_bytes();
             run::say(&[b"run: ", path.to_bytes(), b": the root image cannot be opened: ", name]);
@@ -198,12 +200,7 @@ fn find_packed(process: &Process, options: &Options, named: &CStr, kept: &'stati
         version: if chooses { variable(b"PYENV_VERSION") } else { b"" },
     };
     let name: [u8; FILE_NAME_LEN] = request.file_name();
-    let cache = variable(b"XDG_CACHE_HOME");
-    let path = if cache.starts_with(b"/") {
-        PathBuffer::of(&[cache, b"/husk/run/", &name])
-    } else {
-        PathBuffer::of(&[variable(b"HOME"), b"/.cache/husk/run/", &name])
-    };
+    let path = in_cache(process, &[b"run/", &name]);
     let fd = host::open_read(path.as_c_str()).ok()?;
     let mut len = 0;
     while let Ok(count @ 1..) = host::read(fd, &mut kept.plan[len..]) {
@@ -217,7 +214,19 @@ fn find_packed(process: &Process, options: &Options, named: &CStr, kept: &'stati
     }
     let fd = host::open_read(plan.image()).ok()?;
     let len = host::stat_fd(fd).ok()?.st_size as u64;
-    (len == plan.image_size()).then_some(Root { fd, len, program: plan.program() })
+    (len == plan.image_size()).then_some(Root { fd, offset: 0, len, program: plan.program() })
+}
+
+/// A path in the user's cache, from its parts.
+pub(crate) fn in_cache(process: &Process, parts: &[&[u8]]) -> PathBuffer {
+    let variable = |name: &[u8]| process.variable(name).map_or(&b""[..], CStr::to_bytes);
+    let cache = variable(b"XDG_CACHE_HOME");
+    let [first, second] = [parts.first(), parts.get(1)].map(|part| part.map_or(&b""[..], |part| *part));
+    if cache.starts_with(b"/") {
+        PathBuffer::of(&[cache, b"/husk/", first, second])
+    } else {
+        PathBuffer::of(&[variable(b"HOME"), b"/.cache/husk/", first, second])
+    }
 }
 
 /// The host's name.

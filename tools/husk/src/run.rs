@@ -1,12 +1,12 @@
 //! `husk run`: from the command line to the guest, and the wait for its end.
 
 use crate::args::{self, Options, Tender};
-use crate::control::{Control, Facts, Refused};
 use crate::root::Root;
 use crate::start::{Process, kernel_data, kernel_text};
 use core::ffi::CStr;
-use husk_abi::boot::{FLAG_FORK, FLAG_NO_PATCH, FLAG_TERMINAL, FLAG_TRACE};
+use husk_abi::boot::{FLAG_EXPORT, FLAG_FORK, FLAG_NO_PATCH, FLAG_RECORD, FLAG_TERMINAL, FLAG_TRACE};
 use husk_tender::clock::{self, Sample};
+use crate::control::{Control, Facts, Refused};
 use husk_tender::config::{Config, FORWARDED, Kernel, Snapshot, Strings};
 use husk_tender::host;
 use linux_raw_sys::auxvec::AT_HWCAP;
@@ -30,9 +30,19 @@ pub(crate) fn say(parts: &[&[u8]]) {
 }
 
 /// A message made by formatting; what does not fit is cut.
-struct Text {
+pub(crate) struct Text {
     bytes: [u8; 256],
     len: usize,
+}
+
+impl Text {
+    pub(crate) const fn new() -> Self {
+        Self { bytes: [0; 256], len: 0 }
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
 }
 
 impl core::fmt::Write for Text {
@@ -44,6 +54,16 @@ impl core::fmt::Write for Text {
     }
 }
 
+/// Whether two variables, as NAME=VALUE, have one name.
+fn same_name(one: *const u8, other: *const u8) -> bool {
+    let name = |entry: *const u8| {
+        // SAFETY: the host and the manifest give C strings.
+        let entry = unsafe { CStr::from_ptr(entry.cast()) };
+        entry.to_bytes().split(|byte| *byte == b'=').next()
+    };
+    name(one) == name(other)
+}
+
 pub(crate) fn fail(parts: &[&[u8]]) -> ! {
     say(parts);
     host::exit(FAILURE)
@@ -51,6 +71,7 @@ pub(crate) fn fail(parts: &[&[u8]]) -> ! {
 
 pub(crate) fn main(process: &Process) -> ! {
     let clock = clock::sample();
+    crate::app::start(process, clock);
     // SAFETY: the host gives C strings.
     let verb = process.args.get(1).map(|verb| unsafe { CStr::from_ptr(verb.cast()) }.to_bytes());
     match verb {
@@ -67,34 +88,45 @@ pub(crate) fn main(process: &Process) -> ! {
 
 fn run(process: &Process, options: &Options, clock: Sample) -> ! {
     let root = crate::root::open(process, options);
+    launch(process, options, clock, &root)
+}
+
+/// Starts the guest, as this process or as its child.
+pub(crate) fn launch(process: &Process, options: &Options, clock: Sample, root: &Root) -> ! {
+    let facts = Facts {
+        tender: if options.tender == Tender::Kvm { "kvm" } else { "process" },
+        program: root.program,
+        root_fd: root.fd,
+        root_offset: root.offset,
+        root_len: root.len,
+        memory: options.memory.unwrap_or_else(|| default_memory(options.tender)),
+        cpus: options.cpus.unwrap_or_else(crate::root::host_cpus),
+        flags: flags_of(options),
+    };
+    if options.may_fork {
+        with_parent(process, &facts, options.name, |control_fd| {
+            become_guest(process, options, clock, root, &facts, control_fd);
+        })
+    }
+    if options.name.is_some() {
+        fail(&[b"run: --name: a guest with `--no-fork` has no parent process and so no name"]);
+    }
+    become_guest(process, options, clock, root, &facts, -1)
+}
+
+fn flags_of(options: &Options) -> u64 {
     let mut flags = 0;
     for (on, flag) in [
         (options.may_fork, FLAG_FORK),
         (options.trace, FLAG_TRACE),
         (!options.patch, FLAG_NO_PATCH),
         (options.terminal, FLAG_TERMINAL),
+        (options.record.is_some(), FLAG_RECORD),
+        (options.export, FLAG_EXPORT),
     ] {
         flags |= if on { flag } else { 0 };
     }
-    let facts = Facts {
-        tender: if options.tender == Tender::Kvm { "kvm" } else { "process" },
-        program: root.program,
-        root_fd: root.fd,
-        memory: options.memory.unwrap_or_else(host::memory_total),
-        cpus: options.cpus.unwrap_or_else(crate::root::host_cpus),
-        flags,
-    };
-    let start = |control_fd| {
-        become_guest(process, options, clock, &root, &facts, control_fd);
-    };
-    if options.may_fork {
-        with_parent(process, &facts, options.name, start)
-    }
-    if options.name.is_some() {
-        fail(&[b"run: --name: a guest with `--no-fork` has no parent process and so no name"]);
-    }
-    start(-1);
-    host::exit(FAILURE)
+    flags
 }
 
 /// Starts the guest in a child, and waits for its end.
@@ -194,6 +226,16 @@ fn end_as(status: host::HostResult<i32>) -> ! {
     }
 }
 
+/// Bytes of memory where the user does not say. KVM keeps a table of all a guest may have, and to make and free it takes
+/// about 0.3 ms a GiB.
+fn default_memory(tender: Tender) -> u64 {
+    const KVM: u64 = 2 << 30;
+    match tender {
+        Tender::Kvm => host::memory_total().min(KVM),
+        _ => host::memory_total(),
+    }
+}
+
 fn become_guest(
     process: &Process,
     options: &Options,
@@ -202,10 +244,22 @@ fn become_guest(
     facts: &Facts,
     control_fd: i32,
 ) -> ! {
-    let mut env = [core::ptr::null::<u8>(); ENV_MAX];
+    static mut ENV: [*const u8; ENV_MAX] = [core::ptr::null(); ENV_MAX];
+    let place = &raw mut ENV;
+    // SAFETY: called once, by the only thread. No page of the place is touched before it is written.
+    let env = unsafe { &mut *place };
     let mut count = 0;
-    for entry in process.env.iter().chain(options.env.as_slice()).take(ENV_MAX) {
-        env[count] = *entry;
+    let base = if options.inherit_env { process.env } else { &[] };
+    let own = options.env.as_slice();
+    // A variable that is given twice counts as given last.
+    let kept = |index: &usize| !own.iter().any(|other| same_name(base[*index], *other));
+    let inherited = (0..base.len()).filter(kept).map(|index| base[index]);
+    let last = |index: &usize| !own[index + 1..].iter().any(|other| same_name(own[*index], *other));
+    for entry in inherited.chain((0..own.len()).filter(last).map(|index| own[index])) {
+        let Some(place) = env.get_mut(count) else {
+            fail(&[b"run: the environment has more than 1024 variables"])
+        };
+        *place = entry;
         count += 1;
     }
     let (uid, gid) = options.user.unwrap_or((0, 0));
@@ -213,15 +267,18 @@ fn become_guest(
     let hostname = crate::root::hostname(&mut hostname);
     let config = Config {
         program: root.program,
-        args: Strings { items: &process.args[options.program..] },
+        args: Strings { items: options.args },
         env: Strings { items: &env[..count] },
         cwd: options.workdir.unwrap_or(c"/"),
         hostname,
+        record_fd: options.record,
+        strict: options.strict,
+        allowed: options.allowed,
         uid,
         gid,
         ..config_of(process, facts, root, clock, control_fd)
     };
-    enter(&config, facts)
+    enter(process, &config, facts)
 }
 
 /// What a guest is started with whose program is that of a snapshot, or is filled in by the caller.
@@ -241,6 +298,10 @@ fn config_of<'a>(
         hostname: c"",
         root_fd: root.fd,
         root_len: root.len,
+        root_offset: root.offset,
+        record_fd: None,
+        strict: 0,
+        allowed: [0; 8],
         memory: facts.memory,
         cpus: facts.cpus,
         uid: 0,
@@ -264,17 +325,19 @@ pub(crate) fn enter_restored(
     control_fd: i32,
 ) -> ! {
     let config = config_of(process, facts, root, clock, control_fd);
-    enter(&Config { snapshot: Some(snapshot), ..config }, facts)
+    enter(process, &Config { snapshot: Some(snapshot), ..config }, facts)
 }
 
-fn enter(config: &Config<'_>, facts: &Facts) -> ! {
+fn enter(process: &Process, config: &Config<'_>, facts: &Facts) -> ! {
     let verb: &[u8] = if config.snapshot.is_some() { b"restore: " } else { b"run: " };
     if facts.tender == "kvm" {
-        let machine = husk_tender_kvm::Machine { text: kernel_text(), cpuid: None };
+        let mut kept = crate::cpuid::Kept::new();
+        let cpuid = crate::cpuid::supported(process, &mut kept);
+        let machine = husk_tender_kvm::Machine { text: kernel_text(), cpuid };
         let error = husk_tender_kvm::run(config, &machine);
-        let mut text = Text { bytes: [0; 256], len: 0 };
+        let mut text = Text::new();
         let _ = core::fmt::write(&mut text, format_args!("{error}"));
-        fail(&[verb, b"kvm: ", &text.bytes[..text.len]]);
+        fail(&[verb, b"kvm: ", text.as_bytes()]);
     }
     let failure = husk_tender_process::run(config);
     fail(&[

@@ -17,9 +17,18 @@ global_asm!(
 );
 
 global_asm!(
-    concat!("// ", env!("HUSK_KERNEL_ID")),
     ".pushsection .husk_kernel,\"ax\",@progbits",
+    concat!("# kernel ", env!("HUSK_KERNEL_CONTENT")),
     concat!(".incbin \"", env!("OUT_DIR"), "/kernel.text\""),
+    ".popsection",
+    // The note that makes this an application, where `husk build` has filled it in: see `husk_app`.
+    ".pushsection .note.husk,\"a\",@note",
+    ".balign 4",
+    ".long 8, {descriptor}, {note_type}",
+    ".ascii \"Husk\\0\\0\\0\\0\"",
+    ".globl husk_note",
+    "husk_note:",
+    ".skip {descriptor}",
     ".popsection",
     ".pushsection .rodata.kernel_data,\"a\",@progbits",
     ".balign 64",
@@ -29,11 +38,20 @@ global_asm!(
     ".globl husk_kernel_data_end",
     "husk_kernel_data_end:",
     ".popsection",
+    descriptor = const husk_app::DESCRIPTOR_LEN,
+    note_type = const husk_app::NOTE_TYPE,
 );
 
 unsafe extern "C" {
     static husk_kernel_data: u8;
     static husk_kernel_data_end: u8;
+    static husk_note: [u8; husk_app::DESCRIPTOR_LEN];
+}
+
+/// The descriptor of this executable's note.
+pub(crate) fn note() -> [u8; husk_app::DESCRIPTOR_LEN] {
+    // SAFETY: the bytes behind the label; volatile, because they change after the compiler has seen them.
+    unsafe { (&raw const husk_note).read_volatile() }
 }
 
 /// The kernel's read-only part, where the host mapped it.

@@ -12,6 +12,7 @@ pub mod contents;
 pub mod devfs;
 pub mod dir;
 pub mod entry;
+pub(crate) mod export;
 pub mod image;
 pub mod inode;
 pub mod mount;

@@ -44,7 +44,9 @@ pub fn init_root(image: &'static [u8]) -> Result<(), husk_erofs::Error> {
     let quiet = MS_NOSUID | MS_NODEV;
     mount_tmpfs(&root, "dev", 0o755, MS_NOSUID);
     fill_dev();
-    for (name, mode) in [("tmp", 0o1777), ("run", 0o755)] {
+    // An export is of all that the guest changes, there too.
+    let exported = husk_machine::start::boot().flags & husk_abi::boot::FLAG_EXPORT != 0;
+    for (name, mode) in [("tmp", 0o1777), ("run", 0o755)].into_iter().filter(|_| !exported) {
         // What the image has there stays visible; the root file system is writable too.
         if directory(&root, name, mode).inode().directory().is_some_and(dir::Directory::is_empty) {
             mount_tmpfs(&root, name, mode, quiet);

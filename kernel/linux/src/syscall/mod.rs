@@ -22,6 +22,7 @@ mod open;
 mod pipe;
 mod poll;
 mod process;
+pub(crate) mod profile;
 mod ptrace;
 mod sched;
 pub(crate) mod seccomp;

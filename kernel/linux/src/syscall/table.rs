@@ -86,7 +86,7 @@ syscalls! {
     6 lstat(path: usize, statbuf: usize) in stat Done;
     7 poll(fds: usize, nfds: u32, timeout: i32) in poll Done;
     8 lseek(fd: i32, offset: i64, whence: u32) in io Done;
-    9 mmap(addr: usize, len: usize, prot: u32, flags: u32, fd: i32, offset: u64) in mem Partial "MAP_HUGETLB is ENOMEM; MAP_GROWSDOWN does not grow";
+    9 mmap(addr: usize, len: usize, prot: u32, flags: u32, fd: i32, offset: u64) in mem Partial "MAP_HUGETLB is ENOMEM";
     10 mprotect(addr: usize, len: usize, prot: u32) in mem Done;
     11 munmap(addr: usize, len: usize) in mem Done;
     12 brk(brk: usize) in mem Done;
@@ -104,6 +104,7 @@ syscalls! {
     24 sched_yield() in process Done;
     25 mremap(old_addr: usize, old_len: usize, new_len: usize, flags: u32, new_addr: usize) in mem Done;
     26 msync(addr: usize, len: usize, flags: u32) in mem Done;
+    27 mincore(addr: usize, len: usize, vector: usize) in mem Partial "every mapped page counts as there";
     28 madvise(addr: usize, len: usize, advice: u32) in mem Partial "advice about fork and about poisoned pages is EINVAL";
     29 shmget(key: i32, size: usize, shmflg: u32) in ipc Done;
     30 shmat(shmid: i32, shmaddr: usize, shmflg: u32) in ipc Done;
@@ -210,7 +211,7 @@ syscalls! {
     131 sigaltstack(ss: usize, old_ss: usize) in signal Done;
     132 utime(path: usize, times: usize) in attributes Done;
     133 mknod(path: usize, mode: u32, dev: u64) in names Done;
-    135 personality(persona: u32) in cred Partial "only the machine name follows it";
+    135 personality(persona: u32) in cred Partial "only PER_LINUX32 (the machine name) and ADDR_NO_RANDOMIZE are acted on";
     137 statfs(path: usize, buf: usize) in stat Done;
     138 fstatfs(fd: i32, buf: usize) in stat Done;
     140 getpriority(which: u32, who: i32) in sched Done;
@@ -368,7 +369,6 @@ syscalls! {
 }
 
 absent! {
-    27 mincore;
     134 uselib;
     136 ustat;
     139 sysfs;

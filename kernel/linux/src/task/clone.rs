@@ -104,6 +104,13 @@ pub fn clone(t: &Arc<Task>, request: &Request) -> SysResult {
     if process::all_tasks().len() as u64 >= limit {
         return Err(Errno::EAGAIN);
     }
+    if has(PIDFD) {
+        // What can fail must fail while there is no child: the number that is free now is free until the end.
+        let fd = crate::file::pidfd::open(t, t.process(), false)?;
+        let told = user::write(request.pidfd, &fd);
+        drop(t.files().remove(fd));
+        told?;
+    }
     let mut thread = Thread::new().map_err(|_| Errno::ENOMEM)?;
     let stack = (request.stack != 0).then_some(request.stack as u64);
     thread.set_start(0, stack, has(SETTLS).then_some(request.tls));
@@ -151,10 +158,12 @@ pub fn clone(t: &Arc<Task>, request: &Request) -> SysResult {
     process::register(&child);
     if has(PIDFD) {
         let fd = crate::file::pidfd::open(t, child.process(), false)?;
-        user::write(request.pidfd, &fd)?;
+        // It was written before, unless the program has taken the page away since.
+        let _ = user::write(request.pidfd, &fd);
     }
     if has(PARENT_SETTID) {
-        user::write(request.parent_tid, &tid)?;
+        // As on Linux, the child is there whether or not this succeeds.
+        let _ = user::write(request.parent_tid, &tid);
     }
     if has(CHILD_SETTID) {
         // In the child's memory, which may be a copy by now: the child writes it when it first runs.
@@ -175,6 +184,10 @@ pub fn clone(t: &Arc<Task>, request: &Request) -> SysResult {
 
 /// The first thing a new task does in the kernel.
 pub fn started(t: &Arc<Task>) {
+    if t.space().settle_after_fork().is_err() {
+        // The child would see what it must not.
+        super::exit::exit_group(t.process(), raw::SIGKILL as i32);
+    }
     if let Some(address) = t.sched.take_child_tid() {
         let _ = user::write(address, &t.tid());
     }

@@ -68,7 +68,9 @@ pub fn finish(t: &Arc<Task>, status: i32) {
 /// Process 1 ended, and with it the guest: its host process ends with the code that a shell would show.
 fn end_guest(status: i32) -> ! {
     let signal = status & 0x7f;
-    cpu::exit_guest(if signal == 0 { (status >> 8) & 0xff } else { 128 + signal })
+    let code = if signal == 0 { (status >> 8) & 0xff } else { 128 + signal };
+    crate::record::finish(code);
+    cpu::exit_guest(code)
 }
 
 /// Makes every task of the process end with this wait status, the caller too when it leaves the kernel.

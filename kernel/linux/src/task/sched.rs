@@ -1,8 +1,12 @@
 //! The scheduler: which task runs on which vCPU.
 //!
 //! A `Group` is a set of vCPUs and the queue of tasks they serve. In the process tender each guest process with memory of
-//! its own is a host process and so a group; in the kvm tender there is one group. A task that blocks with nothing else to
-//! run keeps its vCPU, which idles on the task's kernel stack: when the task is woken it just goes on.
+//! own is a host process and so a group; in the kvm tender there is one group. A vCPU with nothing to run idles on a stack
+//! of its own, so a task that is woken goes on on any vCPU.
+//!
+//! A task that has woken another is often about to sleep: who answers a request reads the next one. Where a task has that
+//! habit, the one it wakes is left to it, and no idle vCPU is woken, until it sleeps (the other then goes
+//! on on the same vCPU) or does not (an idle vCPU, which naps meanwhile, takes the other).
 //!
 //! Everything here runs under the big kernel lock, so a state read is a state that holds.
 
@@ -24,6 +28,17 @@ use linux_raw_sys::general as raw;
 
 /// How long a task may keep its vCPU while others wait for it.
 pub const SLICE_NS: u64 = 4_000_000;
+
+/// A task that sleeps this soon after it has woken another is expected to do so again.
+const SOON_NS: u64 = 20_000;
+/// From this habit on. A time that it did so adds one to it, up to the maximum; a time that it did not takes some away.
+const HABIT: u8 = 4;
+const HABIT_MAX: u8 = 8;
+const HABIT_LOSS: u8 = 3;
+/// An idle vCPU sleeps no longer than this while woken tasks are left to their wakers,
+const NAP_NS: u64 = 2_000_000;
+/// and takes those who have waited for longer than this.
+const PATIENCE_NS: u64 = 100_000;
 
 /// What a task does, as the scheduler sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,6 +65,10 @@ pub struct Entity {
     since: KCell<u64>,
     /// Nanoseconds on a vCPU until `since`.
     ran: KCell<u64>,
+    /// When it first woke another since it last slept, by `own_ns`; 0: it did not.
+    woke_at: KCell<u64>,
+    /// How used it is to sleeping soon after it has woken another.
+    habit: KCell<u8>,
     group: KCell<Option<Arc<Group>>>,
     thread: Option<Thread>,
     waker: KCell<Option<Arc<TaskWaker>>>,
@@ -67,6 +86,8 @@ impl Entity {
             on_cpu: KCell::default(),
             since: KCell::default(),
             ran: KCell::default(),
+            woke_at: KCell::default(),
+            habit: KCell::default(),
             group: KCell::new(group),
             thread,
             waker: KCell::default(),
@@ -124,6 +145,8 @@ pub struct Group {
     starting: KCell<bool>,
     /// Its memory is still in the snapshot that the guest was restored from.
     absent: KCell<bool>,
+    /// When a woken task was last left to its waker, monotonic ns.
+    left_at: KCell<u64>,
 }
 
 /// A vCPU, as the scheduler sees it.
@@ -246,6 +269,11 @@ impl Group {
         self.cpus.borrow().iter().copied().find(|index| cpus[*index].ticker)
     }
 
+    /// Whether the only one queued was left to its waker a moment ago.
+    fn queued_is_left(&self, now: u64) -> bool {
+        self.queue.borrow().len() == 1 && now.saturating_sub(self.left_at.get()) < PATIENCE_NS
+    }
+
     fn is_mine(&self) -> bool {
         self.cpus.borrow().contains(&cpu::index())
     }
@@ -279,11 +307,7 @@ fn rouse(task: &Arc<Task>) {
     if task.sched.state.get() != State::Sleeping {
         return;
     }
-    match task.sched.on_cpu.get() {
-        // A vCPU idles on its stack and will find it awake.
-        Some(index) => cpu::notify(index),
-        None => enqueue(task.clone()),
-    }
+    enqueue(task.clone());
 }
 
 /// A signal or an errand arrived: a sleep looks at it, an application comes into the kernel.
@@ -325,8 +349,28 @@ pub fn start(task: Arc<Task>) {
     enqueue(task);
 }
 
+/// Starts the first task: the vCPU that boots takes it when it idles, so no other is woken.
+pub fn start_first(task: Arc<Task>) {
+    let group = task.sched.group();
+    group.tasks.set(1);
+    group.starting.set(false);
+    task.sched.state.set(State::Queued);
+    group.queue.borrow_mut().push_back(task);
+}
+
 fn provide_cpu(group: &Arc<Group>) {
+    if group.queue.borrow().len() == 1 && group.is_mine() && !group.starting.get() {
+        let free = with_cpu(cpu::index(), |cpu| cpu.current.is_none() && !cpu.ticker);
+        if free {
+            // This vCPU takes it when it is done here.
+            return;
+        }
+    }
     if let Some(index) = group.idle_cpu() {
+        if may_leave_to_waker(group) {
+            // Decided when it is about to leave the kernel, if it does.
+            return cpu::request_work();
+        }
         return cpu::notify(index);
     }
     let running = group.busy_cpus().len();
@@ -340,6 +384,56 @@ fn provide_cpu(group: &Arc<Group>) {
         } else {
             cpu::kick(index);
         }
+    }
+}
+
+/// A clock that stands while this vCPU is busy with others.
+fn own_ns() -> u64 {
+    monotonic_ns().wrapping_sub(cpu::overhead_ns())
+}
+
+/// Whether the only one queued may be left to the current task, which has just queued it: notes when it did.
+fn may_leave_to_waker(group: &Group) -> bool {
+    if group.queue.borrow().len() != 1 || !group.is_mine() {
+        return false;
+    }
+    let Some(me) = with_cpu(cpu::index(), |cpu| cpu.current.clone()) else { return false };
+    if me.sched.state.get() != State::Running {
+        return false;
+    }
+    if me.sched.woke_at.get() == 0 {
+        me.sched.woke_at.set(own_ns());
+    }
+    true
+}
+
+/// Whether `me`, which is about to leave the kernel, is expected to sleep so soon that the only one queued can wait for it.
+fn is_left_to_waker(group: &Group, me: &Task, now: u64) -> bool {
+    let woke_at = me.sched.woke_at.get();
+    if woke_at == 0 || group.queue.borrow().len() != 1 {
+        return false;
+    }
+    if me.sched.habit.get() < HABIT || own_ns().saturating_sub(woke_at) > SOON_NS {
+        return false;
+    }
+    group.left_at.set(now);
+    let cpus = CPUS.borrow();
+    let naps = |index: &usize| {
+        let cpu = &cpus[*index];
+        cpu.idle && !cpu.ticker && cpu.sleeps_until.is_some_and(|until| until <= now + NAP_NS)
+    };
+    let idle = group.cpus.borrow().iter().any(naps);
+    // Without one that naps the idle one is woken once; it may take the other or nap.
+    idle
+}
+
+/// `me` goes to sleep: did it so soon after it woke another?
+fn note_sleep(me: &Task) {
+    let woke_at = me.sched.woke_at.take();
+    if woke_at != 0 {
+        let soon = own_ns().saturating_sub(woke_at) <= SOON_NS;
+        let habit = me.sched.habit.get();
+        me.sched.habit.set(if soon { (habit + 1).min(HABIT_MAX) } else { habit.saturating_sub(HABIT_LOSS) });
     }
 }
 
@@ -402,26 +496,23 @@ pub(super) fn sleep(limit: WaitLimit) -> Result<(), WaitEnd> {
 
 /// Gives the vCPU to others until the current task, whose state is set, can go on.
 fn block(me: &Arc<Task>) {
-    loop {
-        if park::is_wanted() {
-            if may_go_on(me) {
-                break;
+    note_sleep(me);
+    match take_next() {
+        Some(next) => {
+            // Those who were left to this task are more than it can take along.
+            let group = my_group();
+            if !group.queue.borrow().is_empty()
+                && let Some(index) = group.idle_cpu()
+            {
+                cpu::notify(index);
             }
-            // Whoever wakes it queues it.
-            me.sched.on_cpu.set(None);
+            drop(group);
+            switch(me, next);
+        }
+        None => {
             account(false);
+            me.sched.on_cpu.set(None);
             cpu::leave(me.sched.thread());
-            break;
-        }
-        if let Some(next) = take_next() {
-            if !Arc::ptr_eq(&next, me) {
-                switch(me, next);
-            }
-            break;
-        }
-        idle_once();
-        if me.sched.state.get() == State::Sleeping && may_go_on(me) {
-            break;
         }
     }
     runs_again(me);
@@ -436,43 +527,38 @@ fn runs_again(me: &Arc<Task>) {
     }
 }
 
-/// Whether a sleeper on whose stack this vCPU idles has a reason to look again.
-fn may_go_on(me: &Arc<Task>) -> bool {
-    let interrupted =
-        if me.sched.uninterruptible.get() { signal::killed(me) } else { signal::interrupts(me) };
-    me.sched.woken.get() || interrupted || !me.errands.borrow().is_empty()
-}
-
 fn my_group() -> Arc<Group> {
     with_cpu(cpu::index(), |cpu| cpu.group.clone()).expect("a vCPU in use has a group")
 }
 
+/// The next task that can run; none while the guest is to be parked.
 fn take_next() -> Option<Arc<Task>> {
+    if park::is_wanted() {
+        return None;
+    }
     my_group().queue.borrow_mut().pop_front()
 }
 
 /// Sleeps until there may be something to do, or the next timer.
 fn idle_once() {
-    timer::run_expired(monotonic_ns());
-    if park::is_wanted() || !my_group().queue.borrow().is_empty() {
+    let now = monotonic_ns();
+    timer::run_expired(now);
+    let group = my_group();
+    if park::is_wanted() || !group.queue.borrow().is_empty() && !group.queued_is_left(now) {
         return;
     }
     let me = cpu::index();
-    let deadline = timer::next_deadline();
-    if let Some(task) = with_cpu(me, |cpu| cpu.current.clone())
-        && task.sched.state.get() == State::Sleeping
-        && may_go_on(&task)
-    {
-        return;
+    let mut deadline = timer::next_deadline();
+    if now.saturating_sub(group.left_at.get()) < NAP_NS {
+        deadline = Some(deadline.map_or(now + NAP_NS, |deadline| deadline.min(now + NAP_NS)));
     }
-    account(false);
+    drop(group);
     with_cpu(me, |cpu| {
         cpu.idle = true;
         cpu.sleeps_until = deadline;
     });
     cpu::sleep(deadline, crate::tty::console::watch());
     with_cpu(me, |cpu| cpu.idle = false);
-    account(true);
     crate::tty::console::look();
     take_host_signals();
     timer::run_expired(monotonic_ns());
@@ -548,10 +634,13 @@ pub fn idle() {
     if ticker {
         return tick(&group);
     }
-    match take_next() {
-        Some(next) => choose(next),
-        None => idle_once(),
+    if !group.queued_is_left(monotonic_ns())
+        && let Some(next) = take_next()
+    {
+        return choose(next);
     }
+    drop(group);
+    idle_once();
 }
 
 /// Ends this vCPU, whose group has no task left, and tells the group's others.
@@ -601,7 +690,7 @@ pub fn before_return() {
     }
     let group = my_group();
     if !group.queue.borrow().is_empty() {
-        provide_cpu_here(&group);
+        provide_cpu_here(&group, &me, now);
         let spent = now.saturating_sub(me.sched.since.get());
         if spent >= SLICE_NS {
             yield_now();
@@ -671,9 +760,12 @@ pub(crate) fn restored() {
 }
 
 /// A queued task and no idle vCPU: starts a further vCPU if the guest may have one, else a ticker that ends slices.
-fn provide_cpu_here(group: &Arc<Group>) {
+fn provide_cpu_here(group: &Arc<Group>, me: &Task, now: u64) {
     if let Some(index) = group.idle_cpu() {
-        return cpu::notify(index);
+        if !is_left_to_waker(group, me, now) {
+            cpu::notify(index);
+        }
+        return;
     }
     if group.busy_cpus().len() < boot().cpus as usize {
         return provide_cpu(group);
@@ -688,7 +780,18 @@ fn keep_time(group: &Arc<Group>) {
         return;
     }
     match group.ticker() {
-        Some(index) => cpu::notify(index),
+        Some(index) => {
+            let until = with_cpu(index, |cpu| if cpu.idle { cpu.sleeps_until } else { Some(0) });
+            let wanted = match (group.queue.borrow().is_empty(), timer::next_deadline()) {
+                (true, wanted) => wanted,
+                (false, wanted) => Some((monotonic_ns() + SLICE_NS).min(wanted.unwrap_or(u64::MAX))),
+            };
+            let watching = crate::tty::console::watch().iter().any(|watch| watch.input || watch.output);
+            let covered = matches!((until, wanted), (Some(until), Some(wanted)) if until <= wanted);
+            if watching || !covered {
+                cpu::notify(index);
+            }
+        }
         // Without one, slices end when a task next enters the kernel.
         None => {
             start_cpu(group, true);
@@ -759,6 +862,7 @@ pub(super) fn migrate(to: &Arc<Group>) {
 fn leave(me: &Arc<Task>, to: &Arc<Group>) {
     me.sched.state.set(State::Queued);
     me.sched.on_cpu.set(None);
+    my_group().left_at.set(0);
     to.queue.borrow_mut().push_back(me.clone());
     provide_cpu(to);
     cpu::leave(me.sched.thread());
@@ -772,6 +876,8 @@ pub(crate) fn exit_current() -> ! {
     me.sched.state.set(State::Dead);
     let group = me.sched.group();
     group.tasks.set(group.tasks.get() - 1);
+    // Whom it has woken this vCPU takes at once.
+    group.left_at.set(0);
     me.sched.on_cpu.set(None);
     drop(me.sched.timer.take());
     drop(me.sched.waker.take());

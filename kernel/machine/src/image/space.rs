@@ -71,6 +71,7 @@ pub fn map_image(start: usize, len: usize, protection: Protection, offset: usize
         kvm::space::map(start..start + len, protection, kvm::space::Backing::Image { offset });
         return Ok(());
     }
+    let offset = boot().root_offset as usize + offset;
     gate::map(start, len, protection, flags::MAP_PRIVATE_FILE, boot().root_fd, offset)
 }
 

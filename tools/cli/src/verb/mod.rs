@@ -1,9 +1,11 @@
 //! The verbs.
 
+mod build;
 mod chaff;
 mod completion;
 mod ps;
 mod restore;
+mod shrink;
 mod snapshot;
 
 use std::error::Error;
@@ -17,6 +19,10 @@ pub(crate) enum Verb {
     Snapshot(snapshot::Options),
     /// Run a guest from where it was saved
     Restore(restore::Options),
+    /// Build an image or an executable from a Containerfile, or an executable of a program
+    Build(build::Options),
+    /// Make a root smaller: keep what a program needs, and say why
+    Shrink(shrink::Options),
     /// Fill a program with bugs that look exploitable and are certified not to be
     Chaff(chaff::Options),
     /// Print a shell's completion script
@@ -30,6 +36,8 @@ impl Verb {
             Self::Ps(options) => ps::run(&options),
             Self::Snapshot(options) => snapshot::run(&options),
             Self::Restore(options) => restore::run(&options),
+            Self::Build(options) => build::run(&options),
+            Self::Shrink(options) => shrink::run(&options),
             Self::Chaff(options) => chaff::run(&options),
             Self::Completion(options) => completion::run(&options),
         }

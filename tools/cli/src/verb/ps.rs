@@ -28,7 +28,7 @@ struct Row {
 }
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
-    let guests = husk_host::guest::list().map_err(|error| format!("ps: {error}"))?;
+    let guests = husk_host::running::list().map_err(|error| format!("ps: {error}"))?;
     let rows: Vec<Row> = guests
         .iter()
         .map(|guest| Row {

@@ -19,8 +19,8 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
-    if let Some(name) = options.name.as_ref().filter(|name| !husk_host::guest::is_name(name)) {
-        return Err(format!("restore: {}", husk_host::guest::Error::BadName(name.clone())).into());
+    if let Some(name) = options.name.as_ref().filter(|name| !husk_host::running::is_name(name)) {
+        return Err(format!("restore: {}", husk_host::running::Error::BadName(name.clone())).into());
     }
     let opened = husk_host::snapshot::open(&options.file, options.rootfs.as_deref())
         .map_err(|error| format!("restore: {error}"))?;

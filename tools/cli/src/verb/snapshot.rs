@@ -29,7 +29,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
             let _ = std::io::stderr().flush();
         }
     };
-    let guest = husk_host::guest::find(&options.id).map_err(|error| format!("snapshot: {error}"))?;
+    let guest = husk_host::running::find(&options.id).map_err(|error| format!("snapshot: {error}"))?;
     let stop = options.stop.then_some(STOPPED);
     let saved = husk_host::snapshot::save(&guest, &options.file, stop, &mut progress);
     if told > 0 {

@@ -159,7 +159,8 @@ pub(super) fn auxv(subject: &Subject) -> Result<Vec<u8>, Errno> {
 
 fn header(start: usize, area: &Area, out: &mut Vec<u8>) {
     let flag = |bit: u32, letter: char| if area.protection & bit != 0 { letter } else { '-' };
-    let sharing = if area.shared { 's' } else { 'p' };
+    // All share the vDSO's page, which Linux does not show.
+    let sharing = if area.shared && area.name != Name::Vdso { 's' } else { 'p' };
     let mut place = (0, 0, 0);
     let mut name = match area.name {
         Name::Heap => b"[heap]".to_vec(),
@@ -180,11 +181,11 @@ fn header(start: usize, area: &Area, out: &mut Vec<u8>) {
                 })
                 .collect();
         }
-        Backing::Shared { offset, .. } => {
+        Backing::Shared { offset, .. } if area.name == Name::None => {
             place.0 = *offset as u64;
             name = b"/dev/zero (deleted)".to_vec();
         }
-        Backing::Anonymous => {}
+        Backing::Anonymous | Backing::Shared { .. } => {}
     }
     let (offset, dev, ino) = place;
     let (major, minor) = major_minor(dev);

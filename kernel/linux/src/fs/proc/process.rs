@@ -207,7 +207,9 @@ impl TaskDirectory {
             "fdinfo" => Item::directory(0o555, fd::Descriptors { id, info: true }),
             "ns" => Item::directory(0o511, Namespaces),
             "net" => Item::directory(0o555, net::entries()),
-            "exe" => Item::link(PathLink(id, |subject| subject.process.exe.borrow().clone())),
+            "exe" => Item::link(PathLink(id, |subject| {
+                subject.task.as_ref().and_then(|_| subject.process.exe.borrow().clone())
+            })),
             "cwd" => Item::link(PathLink(id, |subject| Some(subject.task.as_ref()?.fs().cwd()))),
             "root" => Item::link(PathLink(id, |subject| Some(subject.task.as_ref()?.fs().root()))),
             "comm" => Item::file(0o644, Comm(id)),

@@ -69,7 +69,7 @@ fn catch_up(vcpu: &Vcpu) -> bool {
 }
 
 /// Runs `call`, which leaves the guest and may stay away for long.
-fn outside<R>(call: impl FnOnce() -> R) -> R {
+pub(super) fn outside<R>(call: impl FnOnce() -> R) -> R {
     let vcpu = this();
     vcpu.outside.store(1, Ordering::SeqCst);
     let result = call();
@@ -130,6 +130,15 @@ fn signal_word(index: usize) -> &'static AtomicU64 {
     // SAFETY: an aligned word of the vCPU's private area, the first of its upcall block, which tender and kernel access
     // atomically.
     unsafe { &*word }
+}
+
+/// Whether the kick that came over the application stands for an access to an I/O port.
+fn take_port_fault() -> bool {
+    let block = PRIVATE + cpu::index() * PRIVATE_PER_CPU + UPCALL;
+    let word = (block + core::mem::offset_of!(husk_abi::vcpu::Upcall, port_fault)) as *const AtomicU64;
+    // SAFETY: an aligned word of this vCPU's upcall block, which tender and kernel access atomically.
+    let word = unsafe { &*word };
+    word.load(Ordering::Relaxed) != 0 && word.swap(0, Ordering::SeqCst) != 0
 }
 
 /// Takes the signals that the tender wrote into the vCPUs' upcall blocks: bit n - 1 for signal n.
