@@ -102,6 +102,12 @@ pub struct Boot {
     /// files have the descriptors after it.
     pub arena_fd: i32,
     pub root_fd: i32,
+    /// The control socket (see `control`), or -1. In the kvm tender its number is the one of the hypercalls.
+    pub control_fd: i32,
+    /// The snapshot that this guest was restored from (process tender), or -1.
+    pub snapshot_fd: i32,
+    /// Where its table of private memory lies (`snapshot::Extent`).
+    pub snapshot_processes: crate::snapshot::Part,
     /// Where the root image begins in its file (process tender).
     pub root_offset: u64,
     /// The record descriptor as the kernel names it, or -1.
@@ -160,6 +166,8 @@ pub struct KernelHeader {
     pub start: u64,
     /// First instruction of a further vCPU; its index is the first argument.
     pub start_cpu: u64,
+    /// First instruction of vCPU 0 of a restored guest, with a stack and nothing else.
+    pub restore: u64,
     /// Handler of host signals (process tender).
     pub host_signal: u64,
     /// The writable part of the image: its start, the end of its initial contents, and the end of the zeros after them.

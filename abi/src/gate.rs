@@ -82,7 +82,7 @@ calls! {
     2 Read "Read up to `b` bytes to guest address `a` from descriptor `c` (0 or the control socket 3).";
     3 Wait "Sleep until `a` (monotonic ns; u64::MAX for ever), a notify (also one since the last sleep), or one of the conditions in mask `b`: bit n input on descriptor n, bit 16 + n room for output. Gives those that hold.";
     4 Notify "End the wait of vCPU `a`, or kick it out of the application.";
-    5 Discard "Give `b` bytes of guest-physical memory at `a` back to the host.";
+    5 Discard "Give `b` bytes of guest-physical memory at `a` back to the host; not in a restored guest.";
     6 Exit "End the guest with wait status `a`.";
 }
 

@@ -9,4 +9,6 @@ pub mod guest;
 pub mod pack;
 pub mod profile;
 pub mod record;
+pub mod running;
 pub mod shrink;
+pub mod snapshot;

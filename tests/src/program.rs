@@ -156,6 +156,7 @@ mod tests {
     fn refusal(says: &[&str]) -> Refusal {
         Refusal {
             name: String::new(),
+            verb: None,
             build: String::new(),
             run: Vec::new(),
             under: Vec::new(),

@@ -6,6 +6,7 @@ use crate::exec::{self, Outcome};
 use crate::gaps::Gaps;
 use crate::program::{self, Program, Refusal};
 use crate::report::{Report, Verdict, difference};
+use crate::snapshot::{self, Scenario};
 use crate::{Options, TenderChoice, terminal};
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::{OsStr, OsString};
@@ -24,6 +25,7 @@ enum Test {
     Refusal(Refusal),
     /// A hostile guest, and whether it ends by itself or its tender is killed.
     Hostile(Case, Ending),
+    Snapshot(Scenario),
 }
 
 #[derive(Clone, Copy)]
@@ -40,6 +42,7 @@ impl Test {
             Test::Refusal(refusal) => format!("errors/{}", refusal.name),
             Test::Hostile(case, Ending::Exit) => format!("hostile/{}-exits", case.name),
             Test::Hostile(case, Ending::Kill) => format!("hostile/{}-is-killed", case.name),
+            Test::Snapshot(scenario) => format!("snapshot/{}", scenario.name()),
         }
     }
 }
@@ -117,6 +120,7 @@ fn find(folder: &Path) -> Result<Vec<Test>, String> {
     let mut tests: Vec<Test> = Case::find(&folder.join("cases"))?.into_iter().map(Test::Case).collect();
     tests.extend(Program::read(&folder.join("programs.toml"))?.into_iter().map(Test::Program));
     tests.extend(Refusal::read(&folder.join("errors.toml"))?.into_iter().map(Test::Refusal));
+    tests.extend(Scenario::ALL.map(Test::Snapshot));
     for ending in [Ending::Exit, Ending::Kill] {
         let hostile = Case::in_family(&folder.join("hostile"))?;
         tests.extend(hostile.into_iter().map(|case| Test::Hostile(case, ending)));
@@ -195,6 +199,7 @@ impl Runner<'_> {
             Test::Case(case) => self.case(case),
             Test::Program(program) => self.program(program),
             Test::Refusal(refusal) => self.each(|tender| self.refusal(refusal, tender)),
+            Test::Snapshot(scenario) => self.each(|tender| self.snapshot(*scenario, tender)),
             Test::Hostile(case, ending) => self.each(|tender| self.hostile(case, *ending, tender)),
         };
         let verdicts = verdicts.unwrap_or_else(|error| vec![("native", Verdict::Failed(error))]);
@@ -342,6 +347,15 @@ impl Runner<'_> {
             true => Ok(()),
             false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
         }
+    }
+
+    fn snapshot(&self, scenario: Scenario, tender: &str) -> Result<Verdict, String> {
+        let folder = self.place.fresh()?;
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("snapshot");
+        let bench = snapshot::Bench { husk: &self.place.husk, sources, folder: &folder, tender };
+        let verdict = snapshot::run(scenario, &bench);
+        drop(fs::remove_dir_all(&folder));
+        verdict
     }
 
     fn refusal(&self, refusal: &Refusal, tender: &str) -> Result<Verdict, String> {

@@ -4,6 +4,7 @@
 //! own, linked by the system's `ld` at its fixed address, and split by `objcopy` into what is mapped from the executable
 //! (text and read-only data) and what is copied into the arena (data).
 
+use sha2::{Digest, Sha256};
 use std::env;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -24,6 +25,12 @@ fn main() {
         objcopy.args(["-O", "binary", "-j", section]).arg(&kernel).arg(out.join(file));
         run(&mut objcopy);
     }
+    let mut id = Sha256::new();
+    for file in ["kernel.text", "kernel.data"] {
+        id.update(std::fs::read(out.join(file)).unwrap_or_else(|error| panic!("{file}: {error}")));
+    }
+    let id = id.finalize();
+    std::fs::write(out.join("kernel.id"), id).unwrap_or_else(|error| panic!("kernel.id: {error}"));
     println!("cargo:rustc-env=HUSK_KERNEL_CONTENT={:016x}", content(&kernel));
     let script = var("CARGO_MANIFEST_DIR").join("husk.ld");
     let script = script.display();

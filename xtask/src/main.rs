@@ -57,6 +57,7 @@ const FAMILIES: &[&str] = &[
     "tty",
     "unix",
     "programs",
+    "snapshot",
     "errors",
 ];
 

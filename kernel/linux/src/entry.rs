@@ -5,6 +5,7 @@ use crate::errno::{Errno, SysResult};
 use crate::mem::{Bad, remote, user};
 use crate::record;
 use crate::signal::{self, Action};
+use crate::snapshot;
 use crate::syscall::site::{self, Mended};
 use crate::syscall::{profile, seccomp, table, trace};
 use crate::task::{self, Task, clone, exit, ptrace, sched};
@@ -20,6 +21,10 @@ pub struct Linux;
 impl Personality for Linux {
     fn boot(&self) {
         boot::boot();
+    }
+
+    fn restored(&self) {
+        snapshot::restore::begin();
     }
 
     fn syscall(&self) {
@@ -184,6 +189,10 @@ fn work_off() {
     }
     sched::cover_waiters();
     cpu::take_work();
+    if husk_machine::host::has_signals() {
+        // They came since they were last looked for, and their request for work has just been taken.
+        cpu::request_work();
+    }
 }
 
 /// Software KVM answers `int n` with an invalid opcode, hardware with a protection fault that names the vector.

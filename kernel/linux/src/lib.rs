@@ -25,4 +25,5 @@ pub mod uts;
 
 mod boot;
 mod entry;
+mod snapshot;
 pub use entry::Linux;

@@ -18,6 +18,7 @@ pub use vcpu::supported_cpuid;
 
 use calls::Clock;
 use core::fmt;
+use husk_abi::boot::Boot;
 use husk_tender::config::{self, Config};
 use memory::{Image, Memory};
 use syscalls::{Errno, Sysno};
@@ -27,8 +28,6 @@ use syscalls::{Errno, Sysno};
 pub struct Machine<'a> {
     /// The read-only part of the kernel image.
     pub text: &'a [u8],
-    /// Control socket: the guest's descriptor 3.
-    pub control: Option<i32>,
     /// What `supported_cpuid` gave earlier on this host; asked again when absent, which takes KVM a third of a millisecond
     /// where CPUID itself leaves to a hypervisor.
     pub cpuid: Option<&'a Cpuid>,
@@ -129,9 +128,10 @@ fn start(config: &Config<'_>, machine: &Machine<'_>) -> Result<core::convert::In
             &asked
         }
     };
-    let vcpus = vcpu::create(kvm, vm, cpuid, &image.header, &memory, cpus)?;
+    let first = if config.snapshot.is_some() { image.header.restore } else { image.header.start };
+    let vcpus = vcpu::create(kvm, vm, cpuid, &image.header, first, &memory, cpus)?;
     let mut clock = Clock::default();
-    let written = config::write_boot(memory.boot(), config, |boot| {
+    let mut complete = |boot: &mut Boot| {
         boot.tender = husk_abi::boot::TENDER_KVM;
         boot.arena_len = arena_len as u64;
         boot.arena_fd = -1;
@@ -145,8 +145,16 @@ fn start(config: &Config<'_>, machine: &Machine<'_>) -> Result<core::convert::In
         }
         boot.xsave_mask = vcpu::xsave_mask(cpuid);
         clock = Clock::from_boot(boot);
-    });
+    };
+    let written = config::write_boot(memory.boot(), config, &mut complete);
     written.map_err(|_| Error::Config("arguments and environment do not fit into the boot block"))?;
-    memory.close_boot()?;
-    vcpu::enter(vcpus, memory, clock, config, machine.control)
+    let used = memory.close_boot()?;
+    if let Some(snapshot) = &config.snapshot {
+        memory.restore(snapshot)?;
+        config::renew_boot(memory.boot(), config, |boot| {
+            complete(boot);
+            boot.arena_used = used;
+        });
+    }
+    vcpu::enter(vcpus, memory, clock, config)
 }

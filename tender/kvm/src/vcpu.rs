@@ -195,6 +195,7 @@ pub(crate) fn create(
     vm: i32,
     cpuid: &Cpuid,
     header: &KernelHeader,
+    first: u64,
     memory: &Memory,
     count: usize,
 ) -> Result<Vcpus, Error> {
@@ -228,7 +229,7 @@ pub(crate) fn create(
         let mut xcrs = Xcrs { count: 1, ..Xcrs::default() };
         xcrs.entries[0] = Xcr { index: 0, reserved: 0, value: u64::from(xsave_mask(cpuid)) };
         vcpu_ioctl(fd, kvm::SET_XCRS, &raw const xcrs as usize, "KVM_SET_XCRS")?;
-        let start = if index == 0 { header.start } else { header.start_cpu };
+        let start = if index == 0 { first } else { header.start_cpu };
         // SAFETY: the page that KVM shares with this vCPU, which has not run.
         unsafe {
             (*run).valid_regs = kvm::SYNC_REGS | kvm::SYNC_EVENTS;
@@ -274,8 +275,8 @@ pub(crate) fn enter(
     memory: Memory,
     clock: Clock,
     config: &Config<'_>,
-    control: Option<i32>,
 ) -> Result<Infallible, Error> {
+    let control = (config.control_fd >= 0).then_some(config.control_fd);
     let (trace, wish, record) = (config.trace_fd, config.wish_fd, config.record_fd);
     let guest = Guest { memory, clock, control, record, trace, wish, vcpus, ready: AtomicU32::new(0) };
     let mut keep = [-1; 7 + 3 * layout::CPUS_MAX];
@@ -288,6 +289,10 @@ pub(crate) fn enter(
     install_handlers()?;
     confine::confine(config, &mut keep).map_err(|(what, errno)| Error::Host(what, errno))?;
     guest.vcpus[0].prepare_thread(&[])?;
+    if let Some(fd) = guest.control {
+        husk_tender::host::announce_input(fd, husk_abi::control::SIGNAL)
+            .map_err(|errno| Error::Host("fcntl of the control socket", errno))?;
+    }
     // From here on there is no way back: other threads hold on to `guest`.
     match guest.start_threads().and_then(|()| seal::seal(guest.memory.arena())) {
         Ok(()) => guest.vcpus[0].drive(&guest),
@@ -356,7 +361,7 @@ fn install_handlers() -> Result<(), Error> {
         unsafe { host::call(Sysno::rt_sigaction, [signal as usize, &raw const action as usize, 0, 8, 0, 0]) }
             .map_err(|errno| Error::Host("rt_sigaction", errno))
     };
-    for signal in FORWARDED.into_iter().chain([TICK, KICK, SIZE]) {
+    for signal in FORWARDED.into_iter().chain([TICK, KICK, SIZE, husk_abi::control::SIGNAL]) {
         action(signal, handler)?;
     }
     // A closed pipe is an error of a write, which the guest gets.

@@ -35,6 +35,10 @@ pub enum Descriptor {
     Arena,
     /// The files of the root image.
     Root,
+    /// The control socket.
+    Control,
+    /// The snapshot that the guest is restored from.
+    Snapshot,
     /// Where the guest's record goes.
     Record,
     Trace,

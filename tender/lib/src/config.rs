@@ -5,6 +5,7 @@ use crate::host;
 use core::ffi::CStr;
 use husk_abi::boot::{ABI_VERSION, BOOT_LEN_MAX, BOOT_MAGIC, Boot, Stdio, Text};
 use husk_abi::layout::PAGE_SIZE;
+use husk_abi::snapshot::{Extent, Header, Part};
 use linux_raw_sys::general as raw;
 
 /// Host signals that `husk` passes on to the guest; under kvm vCPU 0 takes them.
@@ -89,6 +90,71 @@ pub struct Config<'a> {
     pub own_users: bool,
     /// A reading of the clocks, the longer ago the better.
     pub clock: Sample,
+    /// The guest's end of its control socket, or -1. Where there is one, there is a parent with whom the guest ends.
+    pub control_fd: i32,
+    /// What the guest goes on from, if it is not a new one. Program, arguments and the like are then those of the snapshot.
+    pub snapshot: Option<Snapshot>,
+}
+
+/// A snapshot, open for reading.
+#[derive(Clone, Copy)]
+pub struct Snapshot {
+    pub fd: i32,
+    pub header: Header,
+}
+
+/// A snapshot does not hold what its header says.
+#[derive(Clone, Copy, Debug)]
+pub struct Damaged;
+
+impl Snapshot {
+    fn read(&self, out: &mut [u8], offset: u64) -> Result<(), Damaged> {
+        let mut done = 0;
+        while done < out.len() {
+            match host::read_at(self.fd, &mut out[done..], offset + done as u64) {
+                Ok(0) | Err(_) => return Err(Damaged),
+                Ok(count) => done += count,
+            }
+        }
+        Ok(())
+    }
+
+    /// The saved boot block, at the start of `block`.
+    fn read_boot(&self, block: &mut [u8]) -> Result<(), Damaged> {
+        let Part { offset, len } = self.header.boot;
+        let len = usize::try_from(len).map_err(|_| Damaged)?;
+        if len < size_of::<Boot>() {
+            return Err(Damaged);
+        }
+        self.read(block.get_mut(..len).ok_or(Damaged)?, offset)
+    }
+
+    /// Calls `each` for the extents of the arena, which has `len` bytes.
+    pub fn for_each_arena_extent(
+        &self,
+        len: u64,
+        mut each: impl FnMut(&Extent, usize) -> Result<(), Damaged>,
+    ) -> Result<(), Damaged> {
+        const AT_ONCE: usize = 64;
+        let Part { offset, len: table } = self.header.arena;
+        let mut bytes = [0; AT_ONCE * Extent::LEN];
+        let mut at = 0;
+        while at < table {
+            let part = (table - at).min(bytes.len() as u64) as usize;
+            self.read(&mut bytes[..part], offset + at)?;
+            for extent in bytes[..part].as_chunks::<{ Extent::LEN }>().0 {
+                let extent = Extent::from_bytes(extent);
+                each(&extent, extent.len_within(len).ok_or(Damaged)?)?;
+            }
+            at += part as u64;
+        }
+        Ok(())
+    }
+
+    /// Reads an extent's pages to where they belong.
+    pub fn read_extent(&self, extent: &Extent, out: &mut [u8]) -> Result<(), Damaged> {
+        self.read(out, extent.offset)
+    }
 }
 
 /// A file of the root image.
@@ -172,12 +238,56 @@ fn xsave_mask() -> u32 {
     low & 0xe7
 }
 
+/// What the boot block says of this process, its descriptors and the host.
+fn describe_tender(boot: &mut Boot, config: &Config<'_>) {
+    for (fd, stdio) in boot.stdio.iter_mut().enumerate() {
+        *stdio = self::stdio(fd as i32);
+    }
+    if let Some(terminal) = (0..3).find(|fd| boot.stdio[*fd].terminal != 0) {
+        boot.window = host::window(terminal as i32);
+    }
+    boot.control_fd = config.control_fd;
+    boot.snapshot_fd = -1;
+    host::random(&mut boot.seed);
+}
+
+/// Brings the boot block of a guest that was parked up to date: a clock that goes on where it stood, other descriptors.
+pub fn renew_boot(block: &mut [u8], config: &Config<'_>, fixed: impl FnOnce(&mut Boot)) {
+    let place = block.as_mut_ptr().cast::<Boot>();
+    assert!(block.len() >= size_of::<Boot>());
+    // SAFETY: the block is longer than `Boot`, which is plain data.
+    let mut boot = unsafe { place.read_unaligned() };
+    let now = clock::sample();
+    boot.magic = BOOT_MAGIC;
+    boot.version = ABI_VERSION;
+    boot.flags = config.flags;
+    boot.root_len = config.root_len;
+    boot.root_offset = config.root_offset;
+    boot.record_fd = config.record_fd.unwrap_or(-1);
+    boot.memory = config.memory;
+    boot.cpus = config.cpus;
+    boot.tsc = now.tsc;
+    boot.monotonic = config.snapshot.map_or(now.monotonic, |snapshot| snapshot.header.monotonic);
+    boot.realtime = now.monotonic + clock::realtime_offset();
+    boot.tsc_mult = clock::multiplier(config.clock, now);
+    describe_tender(&mut boot, config);
+    fixed(&mut boot);
+    // SAFETY: as above.
+    unsafe { place.write_unaligned(boot) };
+}
+
 /// Writes the boot block. `fixed` fills in what only the tender knows.
 pub fn write_boot(
     block: &mut [u8],
     config: &Config<'_>,
     fixed: impl FnOnce(&mut Boot),
 ) -> Result<(), TooLong> {
+    if let Some(snapshot) = &config.snapshot {
+        return snapshot
+            .read_boot(block)
+            .map_err(|Damaged| TooLong)
+            .map(|()| renew_boot(block, config, fixed));
+    }
     let now = clock::sample();
     let mut boot = Boot {
         magic: BOOT_MAGIC,
@@ -204,13 +314,7 @@ pub fn write_boot(
         wish_fd: config.wish_fd.unwrap_or(-1),
         ..Boot::default()
     };
-    for (fd, stdio) in boot.stdio.iter_mut().enumerate() {
-        *stdio = self::stdio(fd as i32);
-    }
-    if let Some(terminal) = (0..3).find(|fd| boot.stdio[*fd].terminal != 0) {
-        boot.window = host::window(terminal as i32);
-    }
-    host::random(&mut boot.seed);
+    describe_tender(&mut boot, config);
     let len = block.len().min(BOOT_LEN_MAX);
     let mut writer = Writer { block: &mut block[..len], used: size_of::<Boot>() };
     writer.push(&mut boot.program, config.program)?;

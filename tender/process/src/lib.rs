@@ -12,8 +12,8 @@ use husk_abi::layout::{
     ARENA, ARENA_MAX, BOOT, BOOT_LEN, CPUS_MAX, GATE, GATE_LEN, KERNEL, PAGE_SIZE, PRIVATE, PRIVATE_PER_CPU,
     ROOT, ROOT_MAX,
 };
-use husk_tender::bpf::{Descriptor, Filter};
-use husk_tender::config::{self, Config, FORWARDED, SIZE};
+use husk_tender::bpf::{Descriptor, Filter, Row};
+use husk_tender::config::{self, Config, Damaged, FORWARDED, SIZE};
 use husk_tender::confine;
 use husk_tender::host::{self, HostErrno};
 use linux_raw_sys::general as raw;
@@ -42,7 +42,7 @@ fn header() -> &'static KernelHeader {
 /// Becomes the guest. Returns only when that fails; then the process must end.
 pub fn run(config: &Config<'_>) -> Failure {
     match prepare(config) {
-        Ok(()) => enter(),
+        Ok(()) => enter(config),
         Err(failure) => failure,
     }
 }
@@ -76,6 +76,10 @@ fn prepare(config: &Config<'_>) -> Result<(), Failure> {
     // SAFETY: the boot block was just mapped, and nothing else refers to it.
     let block = unsafe { core::slice::from_raw_parts_mut(BOOT as *mut u8, BOOT_LEN) };
     let written = config::write_boot(block, config, |boot: &mut Boot| {
+        if let Some(snapshot) = &config.snapshot {
+            boot.snapshot_fd = snapshot.fd;
+            boot.snapshot_processes = snapshot.header.processes;
+        }
         boot.tender = TENDER_PROCESS;
         boot.arena_len = arena_len as u64;
         boot.arena_used = data_pages as u64;
@@ -108,6 +112,15 @@ fn map_arena(config: &Config<'_>, fd: i32, len: usize) -> Result<(), Failure> {
     tried("map kernel data", unsafe {
         host::map(at, data_len, protection, flags | raw::MAP_FIXED_NOREPLACE, fd, 0)
     })?;
+    if let Some(snapshot) = &config.snapshot {
+        let read = snapshot.for_each_arena_extent(len as u64, |extent, count| {
+            // SAFETY: inside the arena, which was just mapped and to which nothing refers yet.
+            let pages =
+                unsafe { core::slice::from_raw_parts_mut((ARENA as u64 + extent.place) as *mut u8, count) };
+            snapshot.read_extent(extent, pages)
+        });
+        return tried("read the snapshot", read.map_err(|Damaged| HostErrno::EIO));
+    }
     let data = &config.kernel.data[..initial];
     // SAFETY: just mapped, as long as the data at least.
     unsafe { core::ptr::copy_nonoverlapping(data.as_ptr(), at as *mut u8, data.len()) };
@@ -128,7 +141,7 @@ fn take_signals() -> Result<(), Failure> {
     tried("set the signal stack", done)?;
     let handler = header().host_signal as usize;
     let flags = u64::from(raw::SA_SIGINFO | raw::SA_ONSTACK | raw::SA_NODEFER) | u64::from(raw::SA_RESTORER);
-    for signal in TRAPS.into_iter().chain(FORWARDED).chain([SIZE]) {
+    for signal in TRAPS.into_iter().chain(FORWARDED).chain([SIZE, husk_abi::control::SIGNAL]) {
         // SAFETY: the kernel's handler, and the gate's way back from it.
         tried("take a signal", unsafe {
             host::signal_action(signal, handler, flags, GATE + entry::SIGRETURN)
@@ -147,30 +160,53 @@ fn seal(config: &Config<'_>, arena_fd: i32) -> Result<(), Failure> {
     let trace_fd = config.trace_fd.unwrap_or(-1);
     let wish_fd = config.wish_fd.unwrap_or(-1);
     let record_fd = config.record_fd.unwrap_or(-1);
+    let snapshot_fd = config.snapshot.map_or(-1, |snapshot| snapshot.fd);
     let (root_first, root_last) = config.root_fds();
-    let mut keep = [-1; 7 + ROOT_FILES_MAX];
-    keep[..7].copy_from_slice(&[0, 1, 2, arena_fd, trace_fd, wish_fd, record_fd]);
-    for (slot, fd) in keep[7..].iter_mut().zip(root_first..=root_last) {
+    let mut keep = [-1; 9 + ROOT_FILES_MAX];
+    keep[..9].copy_from_slice(&[
+        0,
+        1,
+        2,
+        arena_fd,
+        trace_fd,
+        wish_fd,
+        record_fd,
+        config.control_fd,
+        snapshot_fd,
+    ]);
+    for (slot, fd) in keep[9..].iter_mut().zip(root_first..=root_last) {
         *slot = fd;
     }
     confine::confine(config, &mut keep).map_err(|(what, error)| Failure { what, error })?;
+    if config.control_fd >= 0 {
+        let done = host::announce_input(config.control_fd, husk_abi::control::SIGNAL);
+        tried("listen to the control socket", done)?;
+    }
     let may_fork = config.flags & FLAG_FORK != 0;
-    let rows = table::ROWS.iter().chain(if may_fork { table::FORK_ROWS } else { &[] });
-    let rows = rows.chain(if trace_fd > 2 { table::TRACE_ROWS } else { &[] });
-    let rows = rows.chain(if wish_fd > 2 { table::WISH_ROWS } else { &[] });
-    let rows = rows.chain(if record_fd > 2 { table::RECORD_ROWS } else { &[] });
+    let only = |when: bool, rows: &'static [Row]| if when { rows } else { &[] };
+    let rows = table::ROWS
+        .iter()
+        .chain(only(may_fork, table::FORK_ROWS))
+        .chain(only(trace_fd > 2, table::TRACE_ROWS))
+        .chain(only(wish_fd > 2, table::WISH_ROWS))
+        .chain(only(record_fd > 2, table::RECORD_ROWS))
+        .chain(only(config.control_fd >= 0, table::CONTROL_ROWS))
+        .chain(only(snapshot_fd >= 0, table::SNAPSHOT_ROWS));
+    let same = |fd: i32| (fd as u32, fd as u32);
     let mut filter = Filter::of_rows(rows, |descriptor| match descriptor {
-        Descriptor::Arena => (arena_fd as u32, arena_fd as u32),
+        Descriptor::Arena => same(arena_fd),
         Descriptor::Root => (root_first as u32, root_last as u32),
-        Descriptor::Record => (record_fd as u32, record_fd as u32),
-        Descriptor::Trace => (trace_fd as u32, trace_fd as u32),
-        Descriptor::Wish => (wish_fd as u32, wish_fd as u32),
+        Descriptor::Record => same(record_fd),
+        Descriptor::Trace => same(trace_fd),
+        Descriptor::Wish => same(wish_fd),
+        Descriptor::Control => same(config.control_fd),
+        Descriptor::Snapshot => same(snapshot_fd),
     });
     tried("install the filter", filter.install())
 }
 
-fn enter() -> ! {
-    let start = header().start as usize;
+fn enter(config: &Config<'_>) -> ! {
+    let start = if config.snapshot.is_some() { header().restore } else { header().start } as usize;
     // SAFETY: the kernel's first instruction; it takes a stack of its own.
     unsafe { core::arch::asm!("jmp {}", in(reg) start, options(noreturn)) }
 }

@@ -5,7 +5,7 @@
 
 use husk_abi::gate::flags;
 use husk_tender::bpf::Check::{AtMost, Descriptor, Equal, InGuest, Low};
-use husk_tender::bpf::Descriptor::{Arena, Record, Root, Trace, Wish};
+use husk_tender::bpf::Descriptor::{Arena, Control, Record, Root, Snapshot, Trace, Wish};
 use husk_tender::bpf::Row;
 use linux_raw_sys::general as raw;
 
@@ -42,6 +42,18 @@ pub static ROWS: &[Row] = rows! {
     __NR_clone [Equal(0, flags::CLONE_THREAD as u64)] "a further vCPU";
     __NR_sigaltstack [Low(1, 0)] "signal stack of a further vCPU";
     __NR_exit [] "the end of a vCPU";
+};
+
+/// What a guest needs that can be commanded through a control socket.
+pub static CONTROL_ROWS: &[Row] = rows! {
+    __NR_read [Descriptor(0, Control)] "requests: park, snapshot, resume";
+    __NR_write [Descriptor(0, Control)] "answers: the memory of a snapshot";
+};
+
+/// What a guest needs that was restored from a snapshot.
+pub static SNAPSHOT_ROWS: &[Row] = rows! {
+    __NR_mmap [InGuest(0), InGuest(1), AtMost(2, PROTECTION), Equal(3, flags::MAP_PRIVATE_FILE as u64), Descriptor(4, Snapshot)]
+        "private memory as it was saved, read when it is touched";
 };
 
 /// What a guest needs whose manifest lets it fork.

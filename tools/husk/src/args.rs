@@ -58,6 +58,7 @@ pub(crate) struct Options {
     pub(crate) cpus: Option<u32>,
     pub(crate) env: List,
     pub(crate) with: List,
+    pub(crate) name: Option<&'static CStr>,
     pub(crate) workdir: Option<&'static CStr>,
     /// As given: names are an image's to resolve.
     pub(crate) user: Option<&'static CStr>,
@@ -104,6 +105,7 @@ impl Options {
             cpus: None,
             env,
             with,
+            name: None,
             workdir: None,
             user: None,
             ids: (0, 0),
@@ -174,6 +176,13 @@ fn size(text: &[u8]) -> Option<u64> {
         _ => (text, 0),
     };
     number(digits)?.checked_mul(1 << shift).filter(|bytes| *bytes > 0)
+}
+
+/// Whether a guest may be called so.
+pub(crate) fn is_name(text: &[u8]) -> bool {
+    text.len() <= 64
+        && text.first().is_some_and(u8::is_ascii_alphanumeric)
+        && text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(byte))
 }
 
 /// UID or UID:GID.
@@ -283,6 +292,7 @@ pub(crate) fn apply(options: &mut Options, id: Id, value: &'static CStr) -> Resu
         }
         Id::Env => options.env.push(value)?,
         Id::With => options.with.push(value)?,
+        Id::Name => options.name = Some(is_name(bytes).then_some(value).ok_or(Problem::BadValue)?),
         Id::Workdir => options.workdir = Some(value),
         Id::User => options.user = Some(value),
         Id::Entrypoint => options.entrypoint = Some(value),

@@ -4,7 +4,7 @@
 //! The file holds the host's boot id and the answer. One that is of another boot, or not of its length, is made anew; to
 //! keep it is tried only.
 
-use crate::root::PathBuffer;
+use crate::path::PathBuffer;
 use crate::start::Process;
 use husk_tender::host;
 use husk_tender_kvm::{CPUID_MAX, Cpuid, CpuidEntry};

@@ -2,7 +2,8 @@
 //! and leaves a plan.
 
 use crate::args::Options;
-use crate::root::{PathBuffer, Root, find, run_for_output, stamp, working_directory};
+use crate::path::PathBuffer;
+use crate::root::{Root, find, run_for_output, stamp, working_directory};
 use crate::run;
 use crate::start::Process;
 use core::ffi::CStr;

@@ -5,9 +5,12 @@
 mod app;
 mod args;
 mod cli;
+mod control;
 mod cpuid;
 mod image;
 mod info;
+mod path;
+mod restore;
 mod root;
 mod run;
 mod start;

@@ -1,6 +1,7 @@
 //! `husk run`: from the command line to the guest, and the wait for its end.
 
 use crate::args::{self, Fault, Options, Tender};
+use crate::control::{Control, Facts, Refused};
 use crate::image::Container;
 use crate::root::Root;
 use crate::start::{Process, kernel_data, kernel_text};
@@ -12,7 +13,7 @@ use husk_abi::boot::{
 };
 use husk_options::{Opt, RUN, TRACE};
 use husk_tender::clock::{self, Sample};
-use husk_tender::config::{Config, FORWARDED, Kernel, Strings};
+use husk_tender::config::{Config, FORWARDED, Kernel, Snapshot, Strings};
 use husk_tender::host::{self, HostErrno};
 use linux_raw_sys::auxvec::AT_HWCAP;
 use linux_raw_sys::general as raw;
@@ -103,6 +104,7 @@ pub(crate) fn main(process: &Process) -> ! {
                 ]),
             }
         }
+        Some(b"@restore") => crate::restore::main(process, clock),
         _ => crate::cli::exec(process),
     }
 }
@@ -114,29 +116,74 @@ fn run(process: &Process, options: &Options, clock: Sample) -> ! {
 
 /// Starts the guest, as this process or as its child.
 pub(crate) fn launch(process: &Process, options: &Options, clock: Sample, root: &Root) -> ! {
-    let memory = memory(options);
-    // SAFETY: no pointers.
-    let number = unsafe { host::call(syscalls::Sysno::getpid, [0; 6]) }.unwrap_or(0) as u32;
-    let mut place = Place {
-        number,
-        own_users: false,
-        has_parent: true,
-        raw: terminal::find(options.terminal),
-        wish: None,
-    };
+    let mut place = Place { raw: terminal::find(options.terminal), ..Place::new() };
     if options.terminal && !host::is_terminal(0) {
         fail(&[b"run: -t: stdin is no terminal"]);
     }
-    if !options.may_fork && !place.raw {
-        place.has_parent = false;
-        become_guest(process, options, clock, &root, memory, &place);
+    let facts = Facts {
+        tender: if options.tender == Tender::Kvm { "kvm" } else { "process" },
+        program: root.program,
+        root_fd: root.fd,
+        root_offset: root.offset,
+        root_len: root.len,
+        memory: memory(options),
+        cpus: options.cpus.unwrap_or_else(crate::root::host_cpus),
+        flags: flags_of(options, root, &place),
+    };
+    if options.may_fork || place.raw {
+        with_parent(process, &facts, options.name, place, |control_fd, place| {
+            become_guest(process, options, clock, root, &facts, place, control_fd);
+        })
     }
+    if options.name.is_some() {
+        fail(&[b"run: --name: a guest with `--no-fork` has no parent process and so no name"]);
+    }
+    place.has_parent = false;
+    become_guest(process, options, clock, root, &facts, &place, -1)
+}
+
+fn flags_of(options: &Options, root: &Root, place: &Place) -> u64 {
+    let mut flags = 0;
+    for (on, flag) in [
+        (options.may_fork, FLAG_FORK),
+        (options.trace, FLAG_TRACE),
+        (!options.patch, FLAG_NO_PATCH),
+        (place.raw, FLAG_TERMINAL),
+        (root.container.is_some(), FLAG_CONTAINER),
+        (options.record.is_some(), FLAG_RECORD),
+        (options.export, FLAG_EXPORT),
+        (options.count, FLAG_TRACE_COUNT),
+        (options.spent, FLAG_TRACE_SPENT),
+        (options.fault == Some(Fault::Panic), FLAG_TEST_PANIC),
+        (options.fault == Some(Fault::Access), FLAG_TEST_FAULT),
+    ] {
+        flags |= if on { flag } else { 0 };
+    }
+    flags
+}
+
+/// Starts the guest in a child, and waits for its end.
+pub(crate) fn with_parent(
+    process: &Process,
+    facts: &Facts,
+    name: Option<&'static CStr>,
+    mut place: Place,
+    start: impl FnOnce(i32, &Place),
+) -> ! {
+    let control = match Control::new(process, name) {
+        Ok(control) => control,
+        Err(Refused::Taken) => {
+            let name = name.map_or(&b""[..], CStr::to_bytes);
+            fail(&[b"run: --name: a guest is called ", name, b" already; see `husk ps`"])
+        }
+        Err(Refused::Host(what, error)) => fail(&[b"run: cannot ", what.as_bytes(), b": ", text(error)]),
+    };
     // A guest that may fork is process 1 of a PID namespace, so that nothing of it outlives it. In the kvm tender guest
     // processes are none of the host's.
     // SAFETY: no pointers.
     let uid = unsafe { host::call(syscalls::Sysno::geteuid, [0; 6]) }.unwrap_or(0);
-    let flags = match (options.tender, options.may_fork) {
-        (Tender::Kvm, _) | (_, false) => 0,
+    let flags = match (facts.tender, facts.flags & FLAG_FORK != 0) {
+        ("kvm", _) | (_, false) => 0,
         _ => raw::CLONE_NEWPID | if uid == 0 { 0 } else { raw::CLONE_NEWUSER },
     };
     place.own_users = flags & raw::CLONE_NEWUSER != 0;
@@ -147,11 +194,16 @@ pub(crate) fn launch(process: &Process, options: &Options, clock: Sample, root: 
     terminal::take();
     // SAFETY: this process has one thread.
     match unsafe { host::fork(flags) } {
-        Ok(0) => become_guest(process, options, clock, root, memory, &place),
+        Ok(0) => {
+            start(control.guests_end(), &place);
+            host::exit(FAILURE)
+        }
         Ok(pid) => {
             place.wish.into_iter().for_each(host::close);
             terminal::watch(pid);
-            wait(pid)
+            let status = control.wait(process, pid, facts);
+            terminal::restore();
+            end_as(status)
         }
         Err(error) => {
             terminal::restore();
@@ -192,7 +244,7 @@ fn memory(options: &Options) -> u64 {
 }
 
 /// Where a guest is made.
-struct Place {
+pub(crate) struct Place {
     /// The id of a process that lives as long as the guest.
     number: u32,
     /// In a user namespace of its own.
@@ -204,24 +256,26 @@ struct Place {
     wish: Option<i32>,
 }
 
-/// Waits for the guest and ends as it ended.
-fn wait(pid: i32) -> ! {
-    loop {
-        let result = host::wait(pid);
-        if !matches!(result, Ok(None)) {
-            terminal::restore();
+impl Place {
+    /// Below a parent, with no terminal.
+    pub(crate) fn new() -> Self {
+        // SAFETY: no pointers.
+        let number = unsafe { host::call(syscalls::Sysno::getpid, [0; 6]) }.unwrap_or(0) as u32;
+        Self { number, own_users: false, has_parent: true, raw: false, wish: None }
+    }
+}
+
+/// Ends as the guest ended.
+fn end_as(status: host::HostResult<i32>) -> ! {
+    match status {
+        Ok(status) if status & 0x7f == 0 => host::exit((status >> 8) & 0xff),
+        Ok(status) => {
+            let signal = (status & 0x7f) as usize;
+            let digits = [b'0' + (signal / 10) as u8, b'0' + (signal % 10) as u8];
+            say(&[b"the guest's process was ended by host signal ", &digits]);
+            host::exit(if signal == raw::SIGKILL as usize { 137 } else { FAILURE })
         }
-        match result {
-            Ok(Some(status)) if status & 0x7f == 0 => host::exit((status >> 8) & 0xff),
-            Ok(Some(status)) => {
-                let signal = (status & 0x7f) as usize;
-                let digits = [b'0' + (signal / 10) as u8, b'0' + (signal % 10) as u8];
-                say(&[b"the guest's process was ended by host signal ", &digits]);
-                host::exit(if signal == raw::SIGKILL as usize { 137 } else { FAILURE })
-            }
-            Ok(None) => {}
-            Err(_) => host::exit(FAILURE),
-        }
+        Err(_) => host::exit(FAILURE),
     }
 }
 
@@ -338,8 +392,9 @@ fn become_guest(
     options: &Options,
     clock: Sample,
     root: &Root,
-    memory: u64,
+    facts: &Facts,
     place: &Place,
+    control_fd: i32,
 ) -> ! {
     static mut ENV: [*const u8; ENV_MAX] = [core::ptr::null(); ENV_MAX];
     let variables = &raw mut ENV;
@@ -364,27 +419,11 @@ fn become_guest(
         }
         None => (options.args, inherited_env(process, options, env)),
     };
-    let mut flags = 0;
-    for (on, flag) in [
-        (options.may_fork, FLAG_FORK),
-        (options.trace, FLAG_TRACE),
-        (!options.patch, FLAG_NO_PATCH),
-        (place.raw, FLAG_TERMINAL),
-        (options.record.is_some(), FLAG_RECORD),
-        (options.export, FLAG_EXPORT),
-        (options.count, FLAG_TRACE_COUNT),
-        (options.spent, FLAG_TRACE_SPENT),
-        (options.fault == Some(Fault::Panic), FLAG_TEST_PANIC),
-        (options.fault == Some(Fault::Access), FLAG_TEST_FAULT),
-    ] {
-        flags |= if on { flag } else { 0 };
-    }
     let mut cwd = options.workdir.unwrap_or(c"/");
     let mut groups: &[u32] = &[];
     let mut program = root.program;
     let (uid, gid) = match &root.container {
         Some(container) => {
-            flags |= FLAG_CONTAINER;
             cwd = options.workdir.unwrap_or(container.plan.cwd);
             groups = &container.groups[..container.group_count];
             // SAFETY: the arguments are C strings, and there is one.
@@ -400,42 +439,93 @@ fn become_guest(
         },
     };
     let config = Config {
-        kernel: Kernel { data: kernel_data() },
         program,
         args: Strings { items: arguments },
         env: Strings { items: &env[..count] },
         cwd,
         hostname,
-        root_fd: root.fd,
-        root_len: root.len,
-        root_offset: root.offset,
         root_files: root.files,
+        root_name: root.path,
         record_fd: options.record,
         strict: options.strict,
         allowed: options.allowed,
-        root_name: root.path,
-        memory,
-        cpus: options.cpus.unwrap_or_else(crate::root::host_cpus),
         uid,
         gid,
         groups,
-        umask: 0o022,
-        flags,
         trace_fd: options.output.map(create),
         trace: options.expression,
         trace_strings: options.string_size.unwrap_or(0),
+        ..config_of(process, facts, root, clock, place, control_fd)
+    };
+    enter(process, &config, facts)
+}
+
+/// What a guest is started with whose program is that of a snapshot, or is filled in by the caller.
+fn config_of<'a>(
+    process: &Process,
+    facts: &Facts,
+    root: &Root,
+    clock: Sample,
+    place: &Place,
+    control_fd: i32,
+) -> Config<'a> {
+    Config {
+        kernel: Kernel { data: kernel_data() },
+        program: c"",
+        args: Strings { items: &[] },
+        env: Strings { items: &[] },
+        cwd: c"",
+        hostname: c"",
+        root_fd: root.fd,
+        root_len: root.len,
+        root_offset: root.offset,
+        root_files: &[],
+        root_name: c"",
+        record_fd: None,
+        strict: 0,
+        allowed: [0; 8],
+        memory: facts.memory,
+        cpus: facts.cpus,
+        uid: 0,
+        gid: 0,
+        groups: &[],
+        umask: 0o022,
+        flags: facts.flags,
+        trace_fd: None,
+        trace: None,
+        trace_strings: 0,
         wish_fd: place.wish,
         has_parent: place.has_parent,
         number: place.number,
         own_users: place.own_users,
         hwcap: process.aux(AT_HWCAP) as u64,
         clock,
-    };
-    if options.tender == Tender::Kvm {
+        control_fd,
+        snapshot: None,
+    }
+}
+
+/// Becomes the guest that was saved.
+pub(crate) fn enter_restored(
+    process: &Process,
+    facts: &Facts,
+    root: &Root,
+    snapshot: Snapshot,
+    clock: Sample,
+    place: &Place,
+    control_fd: i32,
+) -> ! {
+    let config = config_of(process, facts, root, clock, place, control_fd);
+    enter(process, &Config { snapshot: Some(snapshot), ..config }, facts)
+}
+
+fn enter(process: &Process, config: &Config<'_>, facts: &Facts) -> ! {
+    let verb: &[u8] = if config.snapshot.is_some() { b"restore: " } else { b"run: " };
+    if facts.tender == "kvm" {
         let mut kept = crate::cpuid::Kept::new();
         let cpuid = crate::cpuid::supported(process, &mut kept);
-        let machine = husk_tender_kvm::Machine { text: kernel_text(), control: None, cpuid };
-        let error = husk_tender_kvm::run(&config, &machine);
+        let machine = husk_tender_kvm::Machine { text: kernel_text(), cpuid };
+        let error = husk_tender_kvm::run(config, &machine);
         let mut text = Text::new();
         let _ = core::fmt::write(&mut text, format_args!("{error}"));
         let instead: &[u8] = match error {
@@ -444,11 +534,12 @@ fn become_guest(
             }
             _ => b"",
         };
-        fail(&[b"run: kvm: ", text.as_bytes(), instead]);
+        fail(&[verb, b"kvm: ", text.as_bytes(), instead]);
     }
-    let failure = husk_tender_process::run(&config);
+    let failure = husk_tender_process::run(config);
     fail(&[
-        b"run: the process tender could not ",
+        verb,
+        b"the process tender could not ",
         failure.what.as_bytes(),
         b": ",
         husk_tender_process::error_name(&failure).as_bytes(),

@@ -73,6 +73,9 @@ pub(crate) fn kernel_data() -> &'static [u8] {
     }
 }
 
+/// SHA-256 of the kernel image: what a snapshot and its restore must have in common.
+pub(crate) const KERNEL_ID: [u8; 32] = *include_bytes!(concat!(env!("OUT_DIR"), "/kernel.id"));
+
 /// Arguments, environment and auxiliary vector of this process.
 #[derive(Clone, Copy)]
 pub(crate) struct Process {

@@ -13,6 +13,7 @@ pub enum Id {
     Memory,
     Cpus,
     Env,
+    Name,
     Workdir,
     User,
     Entrypoint,
@@ -96,6 +97,13 @@ pub static RUN: &[Opt] = &[
     ),
     option(Id::Cpus, ' ', "cpus", "N", "vCPUs of the guest [default: the host's]"),
     many(option(Id::Env, 'e', "env", "NAME=VALUE", "Add a variable to the environment")),
+    option(
+        Id::Name,
+        ' ',
+        "name",
+        "NAME",
+        "What the guest is called, for `husk snapshot` [default: a number]",
+    ),
     option(Id::Workdir, 'w', "workdir", "DIR", "Start in this directory of the guest [default: /]"),
     option(
         Id::User,

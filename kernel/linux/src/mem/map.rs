@@ -41,6 +41,8 @@ pub struct Area {
     pub may: u32,
     /// Writes are seen by others.
     pub shared: bool,
+    /// It could be written or read at some time, and so may hold more than zeros.
+    pub touched: bool,
     /// File pages are brought in by faults; until then nothing is mapped.
     pub lazy: bool,
     /// See the constants.
@@ -85,6 +87,7 @@ impl Area {
             && self.protection == next.protection
             && self.may == next.may
             && self.shared == next.shared
+            && self.touched == next.touched
             && self.lazy == next.lazy
             && self.flags == next.flags
             && self.name == next.name
@@ -237,6 +240,7 @@ mod tests {
             protection,
             may: 7,
             shared: false,
+            touched: protection != 0,
             lazy: false,
             flags: 0,
             name: Name::None,

@@ -5,6 +5,7 @@
 
 pub mod map;
 pub mod remote;
+mod save;
 pub mod user;
 
 use crate::errno::Errno;
@@ -113,6 +114,7 @@ impl Area {
             protection,
             may: PROT_READ | PROT_WRITE | PROT_EXEC,
             shared: false,
+            touched: false,
             lazy: false,
             flags: 0,
             name,
@@ -262,6 +264,7 @@ impl Space {
         };
         let range = address..address + len;
         request.area.end = range.end;
+        request.area.touched |= request.area.protection != 0;
         let replaced = self.map.borrow_mut().remove(range.clone());
         self.forget(range.clone());
         let done = self.establish(address, &mut request.area);
@@ -445,7 +448,10 @@ impl Space {
                 done => done?,
             }
         }
-        self.map.borrow_mut().change(range, |area| area.protection = protection);
+        self.map.borrow_mut().change(range, |area| {
+            area.protection = protection;
+            area.touched |= protection != 0;
+        });
         refusal
     }
 
@@ -525,6 +531,10 @@ impl Space {
             .collect();
         for (start, end) in parts {
             self.sites.borrow_mut().forget(start..end);
+            if start::boot().snapshot_fd >= 0 {
+                self.discard_restored(start, end)?;
+                continue;
+            }
             match host(space::discard(start, end - start)) {
                 Err(Errno::ENOMEM) => {}
                 done => done?,

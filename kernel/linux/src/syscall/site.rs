@@ -56,6 +56,11 @@ pub(crate) struct Sites {
 }
 
 impl Sites {
+    /// Whether the table of slots is mapped, which is no area of the space's map.
+    pub(crate) fn has_table(&self) -> bool {
+        self.slots > 0
+    }
+
     /// Code in the range is gone.
     pub(crate) fn forget(&mut self, range: Range<usize>) {
         if range.start <= SLOT_TABLE && range.end >= SLOT_TABLE + SLOT_TABLE_LEN {

@@ -11,6 +11,7 @@ pub mod futex;
 
 pub mod attributes;
 pub mod identity;
+pub mod park;
 pub mod process;
 pub mod ptrace;
 pub mod sched;

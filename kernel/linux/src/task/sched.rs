@@ -10,8 +10,8 @@
 //!
 //! Everything here runs under the big kernel lock, so a state read is a state that holds.
 
-use super::Task;
 use super::wait::{WaitEnd, WaitLimit, Wake};
+use super::{Task, park};
 use crate::mem::remote;
 use crate::signal;
 use crate::time::timer;
@@ -143,6 +143,8 @@ pub struct Group {
     tasks: KCell<usize>,
     /// The first task is still to come.
     starting: KCell<bool>,
+    /// Its memory is still in the snapshot that the guest was restored from.
+    absent: KCell<bool>,
     /// When a woken task was last left to its waker, monotonic ns.
     left_at: KCell<u64>,
 }
@@ -529,7 +531,11 @@ fn my_group() -> Arc<Group> {
     with_cpu(cpu::index(), |cpu| cpu.group.clone()).expect("a vCPU in use has a group")
 }
 
+/// The next task that can run; none while the guest is to be parked.
 fn take_next() -> Option<Arc<Task>> {
+    if park::is_wanted() {
+        return None;
+    }
     my_group().queue.borrow_mut().pop_front()
 }
 
@@ -538,7 +544,7 @@ fn idle_once() {
     let now = monotonic_ns();
     timer::run_expired(now);
     let group = my_group();
-    if !group.queue.borrow().is_empty() && !group.queued_is_left(now) {
+    if park::is_wanted() || !group.queue.borrow().is_empty() && !group.queued_is_left(now) {
         return;
     }
     let me = cpu::index();
@@ -560,8 +566,8 @@ fn idle_once() {
 
 /// Hands signals from outside to whom they are meant for: those of the host's keyboard to the terminal's foreground
 /// group, others to process 1.
-fn take_host_signals() {
-    let mut set = husk_machine::host::take_signals();
+pub(super) fn take_host_signals() {
+    let mut set = husk_machine::host::take_signals() | park::take_signals();
     if set == 0 {
         return;
     }
@@ -584,6 +590,10 @@ fn take_host_signals() {
     while set != 0 {
         let signo = set.trailing_zeros() + 1;
         set &= set - 1;
+        if signo == husk_abi::control::SIGNAL {
+            crate::snapshot::look();
+            continue;
+        }
         if signo == raw::SIGWINCH && crate::tty::console::is_terminal() {
             // Its size comes by another signal.
             continue;
@@ -639,9 +649,15 @@ pub fn idle() {
     set_current(None);
     let group = my_group();
     let ticker = with_cpu(cpu::index(), |cpu| cpu.ticker);
+    if group.absent.take() {
+        crate::snapshot::restore::bring_memory(cpu::index());
+    }
     if group.tasks.get() == 0 && !group.starting.get() {
         drop(group);
         end_cpu();
+    }
+    if park::is_wanted() {
+        return park::round();
     }
     if ticker {
         return tick(&group);
@@ -698,12 +714,76 @@ pub fn before_return() {
     let now = monotonic_ns();
     timer::run_expired(now);
     take_host_signals();
+    if park::is_wanted() {
+        rest(&me);
+    }
     let group = my_group();
     if !group.queue.borrow().is_empty() {
         provide_cpu_here(&group, &me, now);
         let spent = now.saturating_sub(me.sched.since.get());
         if spent >= SLICE_NS {
             yield_now();
+        }
+    }
+}
+
+/// Leaves the vCPU to a park. The task goes on afterwards, before others.
+fn rest(me: &Arc<Task>) {
+    account(false);
+    me.sched.state.set(State::Queued);
+    me.sched.on_cpu.set(None);
+    me.sched.group().queue.borrow_mut().push_front(me.clone());
+    cpu::leave(me.sched.thread());
+    runs_again(me);
+}
+
+/// vCPUs in use, and whether each sleeps.
+pub(super) fn cpus_in_use() -> Vec<(usize, bool)> {
+    let cpus = CPUS.borrow();
+    cpus.iter().enumerate().filter(|(_, cpu)| cpu.in_use).map(|(index, cpu)| (index, cpu.idle)).collect()
+}
+
+/// The first vCPU of each host process.
+pub(crate) fn first_cpus() -> Vec<usize> {
+    let cpus = CPUS.borrow();
+    cpus.iter().enumerate().filter(|(_, cpu)| cpu.in_use && cpu.slot == 0).map(|(index, _)| index).collect()
+}
+
+/// The address spaces whose memory lies in this host process: one, but for a group without a living task.
+pub(crate) fn spaces_here() -> Vec<Arc<crate::mem::Space>> {
+    let group = my_group();
+    let mut spaces: Vec<Arc<crate::mem::Space>> = Vec::new();
+    for task in super::process::all_tasks() {
+        let own = task.sched.group.borrow().as_ref().is_some_and(|other| Arc::ptr_eq(other, &group));
+        if own && task.sched.state.get() != State::Dead {
+            let space = task.space();
+            if !spaces.iter().any(|known| Arc::ptr_eq(known, &space)) {
+                spaces.push(space);
+            }
+        }
+    }
+    spaces
+}
+
+/// Of a parked guest's vCPUs only the first of each host process stay; a group's memory is absent until that vCPU has
+/// brought it back. vCPU 0 runs.
+pub(crate) fn restored() {
+    let all: Vec<(usize, usize, Option<Arc<Group>>)> = {
+        let mut cpus = CPUS.borrow_mut();
+        let in_use = cpus.iter_mut().enumerate().filter(|(_, cpu)| cpu.in_use);
+        in_use
+            .map(|(index, cpu)| {
+                cpu.idle = false;
+                (index, cpu.slot, cpu.group.clone())
+            })
+            .collect()
+    };
+    for (index, slot, group) in all {
+        let Some(group) = group else { continue };
+        if slot == 0 {
+            group.absent.set(cpu::is_process_tender());
+        } else {
+            release_cpu(&group, index);
         }
     }
 }
@@ -780,7 +860,7 @@ pub fn cover_waiters() {
 pub fn yield_now() {
     let me = current();
     let group = my_group();
-    if group.queue.borrow().is_empty() {
+    if group.queue.borrow().is_empty() || park::is_wanted() {
         return;
     }
     me.sched.state.set(State::Queued);

@@ -432,6 +432,29 @@ pub fn is_terminal() -> bool {
     CONSOLE.borrow().terminal.is_some()
 }
 
+/// The far side of the three descriptors is another one: what was known of the old one's state is not of this one's.
+pub(crate) fn restored() {
+    let streams = {
+        let console = CONSOLE.borrow();
+        console.streams.clone()
+    };
+    for stream in streams.iter().flatten() {
+        let mut state = stream.state.borrow_mut();
+        state.ended = false;
+        state.blocked = false;
+    }
+    let terminal = CONSOLE.borrow().terminal.clone();
+    if let Some(tty) = &terminal
+        && let FarSide::Host(host) = &tty.far
+    {
+        host.gone.set(false);
+    }
+    let boot = start::boot();
+    if boot.stdio.iter().any(|stdio| stdio.terminal != 0) {
+        resized(boot.window);
+    }
+}
+
 /// Opens /dev/console: the host's terminal, or ENXIO where there is none.
 pub fn open_console(_minor: u32, flags: u32) -> Result<Arc<dyn File>, Errno> {
     let terminal = CONSOLE.borrow().terminal.clone();

@@ -73,6 +73,11 @@ pub fn stop_with_parent() -> bool {
     false
 }
 
+/// As `take_signals`.
+pub fn has_signals() -> bool {
+    false
+}
+
 /// Gives a descriptor input.
 pub fn feed(fd: i32, data: &[u8]) {
     let _ = with(fd, |channel| {

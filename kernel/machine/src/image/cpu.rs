@@ -291,8 +291,8 @@ pub fn sleep(deadline: Option<u64>, watch: [Watch; 3]) {
         let notified = if is_process_tender() { spin(cpu, start) } else { kvm::outside(|| spin(cpu, start)) };
         notified || cpu.wake.compare_exchange(SPINNING, state, Ordering::SeqCst, Ordering::SeqCst).is_err()
     };
-    if awake {
-        // Came while it spun.
+    if awake || super::host::has_signals() {
+        // Came while it spun, or before this vCPU said that it sleeps.
     } else if watched == 0 {
         gate::cpu_sleep(cpu, deadline);
     } else {

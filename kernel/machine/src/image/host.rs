@@ -69,6 +69,15 @@ pub fn stop_with_parent() -> bool {
     fd >= 0 && gate::write(fd, b"z").is_ok()
 }
 
+/// Whether there are signals for `take_signals`.
+pub fn has_signals() -> bool {
+    if super::cpu::is_process_tender() {
+        super::host_signal::has_forwarded()
+    } else {
+        super::kvm::has_signals()
+    }
+}
+
 /// Whether a read or a write would not block now.
 pub fn poll(fd: i32) -> (bool, bool) {
     let revents = ready(fd, POLLIN | POLLOUT);

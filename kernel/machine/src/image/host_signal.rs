@@ -124,6 +124,16 @@ pub(super) fn take_forwarded() -> u64 {
     if FORWARDED.load(Ordering::Relaxed) == 0 { 0 } else { FORWARDED.swap(0, Ordering::Relaxed) }
 }
 
+/// Whether there are any.
+pub(super) fn has_forwarded() -> bool {
+    FORWARDED.load(Ordering::Relaxed) != 0
+}
+
+/// Forgets signals that were for an earlier tender.
+pub(super) fn forget_forwarded() {
+    FORWARDED.store(0, Ordering::Relaxed);
+}
+
 /// A host signal that found kernel code. `context` is the host's `ucontext_t`.
 extern "C" fn in_kernel(signal: u32, info: *const u8, context: *mut u8) {
     // SAFETY: the host's signal frame lies on this thread's signal stack, and the offsets are its layout.

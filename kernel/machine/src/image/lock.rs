@@ -45,6 +45,11 @@ pub fn release() {
     super::cpu::wake_notified();
 }
 
+/// Takes the lock from vCPUs that are no more. Only vCPU 0 of a restored guest, alone, may call it.
+pub(super) fn take_over() {
+    LOCK.store(1, Ordering::Relaxed);
+}
+
 /// The word itself, for a thread that ends without a stack to call from.
 pub(super) fn word() -> *const AtomicU32 {
     &raw const LOCK

@@ -102,6 +102,17 @@ pub fn map_pages(
     gate::map(start, len, protection, flags, boot().arena_fd, address - ARENA)
 }
 
+/// Pages of the snapshot that this guest was restored from, copied when written (process tender).
+pub fn map_snapshot(
+    start: usize,
+    len: usize,
+    protection: Protection,
+    offset: usize,
+) -> Result<(), HostError> {
+    check(start, len);
+    gate::map(start, len, protection, flags::MAP_PRIVATE_FILE, boot().snapshot_fd, offset)
+}
+
 pub fn unmap(start: usize, len: usize) -> Result<(), HostError> {
     check(start, len);
     if kvm::is_tender() {

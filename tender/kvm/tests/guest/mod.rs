@@ -201,6 +201,8 @@ pub(crate) fn config(scripts: &[Vec<Call>], root: Option<(&OwnedFd, usize)>) -> 
         trace_strings: 0,
         hwcap: 0,
         clock: husk_tender::clock::sample(),
+        control_fd: -1,
+        snapshot: None,
     }
 }
 
@@ -272,7 +274,7 @@ pub(crate) fn start(scripts: &[Vec<Call>], input: Option<OwnedFd>, root: Option<
             libc::dup2(output_end.as_raw_fd(), 1);
             libc::dup2(errors_end.as_raw_fd(), 2);
         }
-        let error = husk_tender_kvm::run(&config, &Machine { text, control: None, cpuid: None });
+        let error = husk_tender_kvm::run(&config, &Machine { text, cpuid: None });
         eprintln!("{error}");
         // SAFETY: ends the child at once.
         unsafe { libc::_exit(99) };

@@ -8,11 +8,14 @@ mod images;
 mod import;
 mod plan_image;
 mod progress;
+mod ps;
 mod pull;
+mod restore;
 mod rmi;
 mod run;
 mod save;
 mod shrink;
+mod snapshot;
 mod tag;
 
 use std::error::Error;
@@ -20,6 +23,12 @@ use std::process::ExitCode;
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Verb {
+    /// List the guests that run
+    Ps(ps::Options),
+    /// Save a guest that runs to a file
+    Snapshot(snapshot::Options),
+    /// Run a guest from where it was saved
+    Restore(restore::Options),
     /// Build an image or an executable from a Containerfile, or an executable of a program
     Build(build::Options),
     /// Make a root smaller: keep what a program needs, and say why
@@ -55,6 +64,9 @@ impl Verb {
     /// Does what was asked for. An error is printed as one line, and Husk's own failure code follows.
     pub(crate) fn run(self) -> Result<ExitCode, Box<dyn Error>> {
         match self {
+            Self::Ps(options) => ps::run(&options),
+            Self::Snapshot(options) => snapshot::run(&options),
+            Self::Restore(options) => restore::run(&options),
             Self::Build(options) => build::run(&options),
             Self::Shrink(options) => shrink::run(&options),
             Self::Chaff(options) => chaff::run(&options),

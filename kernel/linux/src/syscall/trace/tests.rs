@@ -90,7 +90,7 @@ fn counts_become_a_table() {
     counts.add(0, 1_000_000, true);
     counts.add(1, 1_000_000, false);
     let table = counts.table();
-    let lines: alloc::vec::Vec<&str> = table.lines().collect();
+    let lines: Vec<&str> = table.lines().collect();
     assert_eq!(lines[2], " 80.00    0.004000        2000         2         1 read");
     assert_eq!(lines[3], " 20.00    0.001000        1000         1           write");
     assert_eq!(lines[5], "100.00    0.005000        1666         3         1 total");

@@ -107,6 +107,31 @@ pub(super) fn park() -> ! {
     cpu::enter(index)
 }
 
+/// Makes the state of vCPUs that of a guest of which only vCPU 0 runs, with the first top table loaded.
+pub(super) fn restored() {
+    for vcpu in &VCPUS {
+        vcpu.root.store(0, Ordering::Relaxed);
+        vcpu.met.store(vcpu.asked.load(Ordering::Relaxed), Ordering::Relaxed);
+        vcpu.outside.store(1, Ordering::Relaxed);
+        vcpu.wanted.store(0, Ordering::Relaxed);
+    }
+    hypercall::forget_waiters();
+    space::forget_loaded();
+}
+
+/// Whether there are signals for `take_signals`.
+pub(super) fn has_signals() -> bool {
+    hypercall::has_control()
+        || (0..boot().cpus as usize).any(|index| signal_word(index).load(Ordering::Relaxed) != 0)
+}
+
+fn signal_word(index: usize) -> &'static AtomicU64 {
+    let word = (PRIVATE + index * PRIVATE_PER_CPU + UPCALL) as *const AtomicU64;
+    // SAFETY: an aligned word of the vCPU's private area, the first of its upcall block, which tender and kernel access
+    // atomically.
+    unsafe { &*word }
+}
+
 /// Whether the kick that came over the application stands for an access to an I/O port.
 fn take_port_fault() -> bool {
     let block = PRIVATE + cpu::index() * PRIVATE_PER_CPU + UPCALL;
@@ -118,15 +143,11 @@ fn take_port_fault() -> bool {
 
 /// Takes the signals that the tender wrote into the vCPUs' upcall blocks: bit n - 1 for signal n.
 pub(super) fn take_signals() -> u64 {
+    let control = if hypercall::take_control() { 1 << (husk_abi::control::SIGNAL - 1) } else { 0 };
     (0..boot().cpus as usize)
-        .map(|index| {
-            let word = (PRIVATE + index * PRIVATE_PER_CPU + UPCALL) as *const AtomicU64;
-            // SAFETY: an aligned word of the vCPU's private area, the first of its upcall block, which tender and kernel
-            // access atomically.
-            let word = unsafe { &*word };
-            if word.load(Ordering::Relaxed) == 0 { 0 } else { word.swap(0, Ordering::SeqCst) }
-        })
-        .fold(0, |all, signals| all | signals)
+        .map(signal_word)
+        .map(|word| if word.load(Ordering::Relaxed) == 0 { 0 } else { word.swap(0, Ordering::SeqCst) })
+        .fold(control, |all, signals| all | signals)
 }
 
 /// Takes the size of the host's terminal that the tender wrote into a vCPU's upcall block: see `abi::vcpu::Upcall`.
