@@ -1,5 +1,5 @@
 //! The second wall behind a tender's filter: Landlock, an unprivileged identity, no capabilities, limits, and no descriptor
-//! but those it needs. Each step costs some microseconds (docs/decisions/0001, docs/sealing.md).
+//! but those it needs. Each step costs some microseconds (docs/decisions/0001).
 //!
 //! The bounding set of capabilities is left alone: it matters only to execve(2), which no filter passes, and which
 //! `no_new_privs` keeps from giving any.

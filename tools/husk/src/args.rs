@@ -242,8 +242,8 @@ pub(crate) fn parse(
             continue;
         }
         // -x, -xy, -x VALUE or -xVALUE
-        for index in 1..bytes.len() {
-            let name = [b'-', bytes[index]];
+        for (index, letter) in bytes.iter().enumerate().skip(1) {
+            let name = [b'-', *letter];
             let option = husk_options::find(tables, &name).ok_or(refused(Problem::Unknown))?;
             if option.value.is_none() {
                 apply(&mut options, option.id, c"").map_err(refused)?;

@@ -72,7 +72,7 @@ pub(crate) fn take() {
     let fd = TERMINAL.load(Ordering::Relaxed);
     if WANTED.load(Ordering::Relaxed) && !RAW.load(Ordering::Relaxed) && in_front(fd) {
         // SAFETY: written once, before the handlers were installed.
-        let raw = unsafe { &raw mut (*(&raw mut KEPT)).raw };
+        let raw = unsafe { &raw mut KEPT.raw };
         RAW.store(control(fd, ioctl::TCSETSW, raw).is_ok(), Ordering::Relaxed);
     }
 }
@@ -81,7 +81,7 @@ pub(crate) fn take() {
 pub(crate) fn restore() {
     if RAW.swap(false, Ordering::Relaxed) {
         // SAFETY: as in `take`.
-        let cooked = unsafe { &raw mut (*(&raw mut KEPT)).cooked };
+        let cooked = unsafe { &raw mut KEPT.cooked };
         let _ = control(TERMINAL.load(Ordering::Relaxed), ioctl::TCSETSW, cooked);
     }
 }
