@@ -137,7 +137,7 @@ pub(crate) fn kernel_text() -> &'static mut [u8] {
     let start = entry(&test_kernel_start);
     let (data, kick) = (DATA as u64, entry(&test_kernel_kick));
     let (version, data_end) = (u64::from(ABI_VERSION), data + DATA_LEN);
-    let header: [u64; 9] = [KERNEL_MAGIC, version, start, start, 0, data, data_end, data_end, kick];
+    let header: [u64; 10] = [KERNEL_MAGIC, version, start, start, start, 0, data, data_end, data_end, kick];
     for (place, word) in text.chunks_exact_mut(8).zip(header) {
         place.copy_from_slice(&word.to_le_bytes());
     }
