@@ -201,23 +201,7 @@ impl<'a> Manifest<'a> {
     /// # Errors
     /// [`Damage::Manifest`].
     pub fn decode(bytes: &'a [u8]) -> Result<Self, Damage> {
-        let mut manifest = Self {
-            bytes,
-            version: c"",
-            name: c"",
-            program: c"",
-            workdir: c"/",
-            user: (0, 0),
-            memory: None,
-            cpus: None,
-            flags: 0,
-            free: 0,
-            tender: 0,
-            strict: Strict::Off,
-            profile: None,
-            front: [0; 32],
-            root: [0; 32],
-        };
+        let mut manifest = Self { bytes, ..Self::fields(c"") };
         let mut rest = bytes;
         let mut seen = 0_u32;
         while !rest.is_empty() {

@@ -248,20 +248,25 @@ const LIBRARY_FILES: &[(&str, &[&str])] = &[
     ("libmagic.so", &["/usr/share/misc/magic.mgc", "/etc/magic"]),
 ];
 
+/// Adds those of the files and directories that there are. A directory that cannot be read whole is noted.
+fn add_if_there(packer: &mut Packer<'_>, files: &[&str], loaded: &Loaded) {
+    for file in files {
+        let path = Path::new(file);
+        if !path.is_dir() {
+            packer.bring_if_there(path);
+        } else if let Err(error) = packer.add_tree(path, Some(loaded), &|_| false) {
+            packer.note(error.to_string());
+        }
+    }
+}
+
 /// Adds what the libraries of a program read.
 pub(super) fn add_for_libraries(packer: &mut Packer<'_>, loaded: &Loaded) {
     for (prefix, files) in LIBRARY_FILES {
         if !loaded.has(prefix) {
             continue;
         }
-        for file in *files {
-            let path = Path::new(file);
-            if !path.is_dir() {
-                packer.bring_if_there(path);
-            } else if let Err(error) = packer.add_tree(path, Some(loaded), &|_| false) {
-                packer.note(error.to_string());
-            }
-        }
+        add_if_there(packer, files, loaded);
     }
     if loaded.has("libtinfo") || loaded.has("libncurses") {
         for dir in ["/etc/terminfo", "/lib/terminfo", "/usr/share/terminfo"] {
@@ -317,14 +322,7 @@ pub(super) fn add_asked(packer: &mut Packer<'_>, real: &Path, loaded: &Loaded) -
             if !loaded.imports(symbols) {
                 continue;
             }
-            for file in *files {
-                let path = Path::new(file);
-                if !path.is_dir() {
-                    packer.bring_if_there(path);
-                } else if let Err(error) = packer.add_tree(path, Some(loaded), &|_| false) {
-                    packer.note(error.to_string());
-                }
-            }
+            add_if_there(packer, files, loaded);
         }
         for opener in loaded.openers() {
             for name in library_names(&opener) {
