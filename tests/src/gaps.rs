@@ -13,9 +13,6 @@ pub(crate) struct Gap {
     pub(crate) case: String,
     /// Only under this tender; absent: under both.
     pub(crate) tender: Option<String>,
-    /// It fails at times only: a pass is no error.
-    #[serde(default)]
-    pub(crate) at_times: bool,
     /// Why it fails.
     pub(crate) reason: String,
 }
