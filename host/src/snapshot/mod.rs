@@ -94,6 +94,12 @@ fn measure(file: &mut File) -> io::Result<(u64, u32)> {
     }
 }
 
+/// Whether a file of `size` bytes holds a root image that begins at `offset` and has `len` bytes. That of a container image
+/// does not: its root goes on in further files, which a snapshot does not name.
+fn holds(size: u64, offset: u64, len: u64) -> bool {
+    offset.checked_add(len).is_some_and(|end| end <= size)
+}
+
 /// CRC-32 of the header page and the table of checksums.
 fn header_sum(page: &[u8; PAGE_SIZE], sums: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();

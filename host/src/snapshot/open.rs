@@ -1,6 +1,6 @@
 //! Opens a snapshot and checks all of it.
 
-use super::{Error, HEADER_SUM, Manifest, PIECE, features, file_error, header_sum, measure};
+use super::{Error, HEADER_SUM, Manifest, PIECE, features, file_error, header_sum, holds, measure};
 use husk_abi::control::MESSAGE_MAX;
 use husk_abi::layout::{ARENA_MAX, GUEST_END, PAGE_SIZE};
 use husk_abi::snapshot::{Extent, Header, MAGIC, Part, VERSION};
@@ -170,7 +170,7 @@ fn open_root(
     if (size, crc32) != (manifest.root.size, manifest.root.crc32) {
         return Err(fail("it is another image than the snapshot was made with".to_owned()));
     }
-    if header.root_offset.checked_add(header.root_len).is_none_or(|end| end > size) {
+    if !holds(size, header.root_offset, header.root_len) {
         return Err(fail("the image does not reach as far as the snapshot says".to_owned()));
     }
     file.rewind().map_err(|error| fail(error.to_string()))?;

@@ -1,6 +1,8 @@
 //! Writes a snapshot from what a parked guest sends.
 
-use super::{Error, HEADER_SUM, Manifest, PIECE, RootImage, features, file_error, header_sum, measure};
+use super::{
+    Error, HEADER_SUM, Manifest, PIECE, RootImage, features, file_error, header_sum, holds, measure,
+};
 use crate::running::{Guest, Lease};
 use husk_abi::boot::{TENDER_KVM, TENDER_PROCESS};
 use husk_abi::control::{Kind, MESSAGE_MAX, Request, Verb};
@@ -172,6 +174,12 @@ pub fn save(
         root: guest.root_image(),
         why: source.to_string(),
     })?;
+    let (root_offset, root_len) = guest.root_place();
+    if !holds(root.size, root_offset, root_len) {
+        let why =
+            "its root is a container image's, of several files, which a snapshot cannot name yet; it goes on";
+        return Err(Error::Refused(guest.id.clone(), why.to_owned()));
+    }
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
         _ => PathBuf::from("."),
@@ -286,6 +294,12 @@ impl Unnamed {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_root_of_several_files_is_not_held_by_its_first() {
+        assert!(holds(4096, 0, 4096) && holds(8192, 4096, 4096));
+        assert!(!holds(4096, 0, 4097) && !holds(8192, 4096, 4097) && !holds(u64::MAX, 2, u64::MAX));
+    }
 
     #[test]
     fn neighbours_in_memory_and_file_become_one_extent() {
