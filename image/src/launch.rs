@@ -8,6 +8,7 @@ use std::path::Path;
 use husk_erofs::{FileType, Inode};
 
 use crate::map::Mapped;
+use crate::merge::names_from_end;
 use crate::store::{Image, Root, Store};
 use crate::{ImageError, source};
 
@@ -192,11 +193,7 @@ pub fn read_file(root: &Root, path: &str, max: u64) -> Result<Option<Vec<u8>>, I
 }
 
 fn look_up(image: &husk_erofs::Image<'_>, path: &str) -> Result<Option<Inode>, husk_erofs::Error> {
-    let parts = |path: &[u8]| -> Vec<Vec<u8>> {
-        let parts = path.split(|&byte| byte == b'/').rev();
-        parts.filter(|part| !matches!(*part, b"" | b".")).map(<[u8]>::to_vec).collect()
-    };
-    let mut todo = parts(path.as_bytes());
+    let mut todo = names_from_end(path.as_bytes());
     let mut at = vec![image.inode(image.root())?];
     let mut links = 0;
     while let Some(name) = todo.pop() {
@@ -221,7 +218,7 @@ fn look_up(image: &husk_erofs::Image<'_>, path: &str) -> Result<Option<Inode>, h
             if target.starts_with(b"/") {
                 at.truncate(1);
             }
-            todo.extend(parts(target));
+            todo.extend(names_from_end(target));
         } else {
             at.push(inode);
         }

@@ -197,11 +197,7 @@ impl Merge {
 
     /// The directory at a path, links followed within the root, and its path without links.
     fn resolve(&self, path: &[u8]) -> Option<(NodeId, Vec<u8>)> {
-        let parts = |path: &[u8]| -> Vec<Vec<u8>> {
-            let parts = path.split(|&byte| byte == b'/').rev();
-            parts.filter(|part| !matches!(*part, b"" | b".")).map(<[u8]>::to_vec).collect()
-        };
-        let mut todo = parts(path);
+        let mut todo = names_from_end(path);
         let mut at = vec![(Tree::ROOT, Vec::new())];
         let mut links = 0;
         while let Some(name) = todo.pop() {
@@ -226,7 +222,7 @@ impl Merge {
                     if target.starts_with(b"/") {
                         at.truncate(1);
                     }
-                    todo.extend(parts(target));
+                    todo.extend(names_from_end(target));
                 }
                 _ => return None,
             }
@@ -309,4 +305,10 @@ fn meta(layer: &husk_erofs::Image<'_>, inode: &Inode) -> Result<(Meta, bool, boo
     let is_opaque = meta.xattrs.remove(OPAQUE).is_some();
     let is_implicit = meta.xattrs.remove(IMPLICIT).is_some();
     Ok((meta, is_opaque, is_implicit))
+}
+
+/// The names of a path, the last one first: a walk takes them off the end, and puts those of a link there.
+pub(crate) fn names_from_end(path: &[u8]) -> Vec<Vec<u8>> {
+    let parts = path.split(|&byte| byte == b'/').rev();
+    parts.filter(|part| !matches!(*part, b"" | b".")).map(<[u8]>::to_vec).collect()
 }
