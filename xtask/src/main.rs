@@ -100,9 +100,11 @@ fn test() -> Result<(), String> {
     run(&cargo, &["build", "--release", "--workspace"])?;
     run(&cargo, &["test", "--workspace"])?;
     let skipped = chaff()?;
-    let mut options: Vec<&str> = FAMILIES.iter().flat_map(|family| ["--family", family]).collect();
+    // Native runs inherit what is ignored here (a job in the background ignores SIGINT), and guests do not.
+    let mut options = vec!["--default-signal", "target/release/husk-tests"];
+    options.extend(FAMILIES.iter().flat_map(|family| ["--family", family]));
     options.extend(skipped.iter().flat_map(|reason| ["--skipped", reason]));
-    run("target/release/husk-tests", &options)
+    run("env", &options)
 }
 
 /// Builds everything and runs the benchmark with the arguments that follow.
