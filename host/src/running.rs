@@ -140,7 +140,10 @@ impl Guest {
 
     /// Connects to the guest's control socket. It may take until another client has gone.
     pub fn connect(&self) -> Result<Lease, Error> {
-        let fail = |source: io::Error| Error::Control { id: self.id.clone(), source };
+        let fail = |source: io::Error| match source.kind() {
+            io::ErrorKind::NotFound => Error::Ended(self.id.clone()),
+            _ => Error::Control { id: self.id.clone(), source },
+        };
         // Short enough for an address, whatever the directory is called.
         let directory = File::open(&self.directory).map_err(fail)?;
         let path = format!("/proc/self/fd/{}/control", directory.as_raw_fd());

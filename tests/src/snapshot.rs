@@ -330,7 +330,7 @@ pub(crate) fn run(scenario: Scenario, bench: &Bench<'_>) -> Result<Verdict, Stri
             let start = || {
                 bench.run(
                     &["--with".into(), script.clone().into()],
-                    &["python3".into(), script.clone().into(), "3".into()],
+                    &["python3".into(), script.clone().into(), "5".into()],
                 )
             };
             bench.save_kill_restore(start)

@@ -169,13 +169,8 @@ pub fn save(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Saved, Error> {
     let fail = file_error(path);
-    let root = root_image(&guest.root_image()).map_err(|source| Error::Root {
-        path: path.to_owned(),
-        root: guest.root_image(),
-        why: source.to_string(),
-    })?;
     let (root_offset, root_len) = guest.root_place();
-    if !holds(root.size, root_offset, root_len) {
+    if !holds(root_size(&guest.root_image()).map_err(root_error(guest, path))?, root_offset, root_len) {
         let why =
             "its root is a container image's, of several files, which a snapshot cannot name yet; it goes on";
         return Err(Error::Refused(guest.id.clone(), why.to_owned()));
@@ -196,9 +191,9 @@ pub fn save(
     if stop.is_none() {
         // The guest goes on while the rest is written.
         drop(lease);
-        return finish(guest, path, target, out, header, memory, root);
+        return finish(guest, path, target, out, header, memory);
     }
-    let saved = finish(guest, path, target, out, header, memory, root)?;
+    let saved = finish(guest, path, target, out, header, memory)?;
     lease.send(Request { verb: Verb::Stop, value: u64::from(stop.unwrap_or(0)) })?;
     Ok(saved)
 }
@@ -210,9 +205,10 @@ fn finish(
     mut out: Writer,
     header: Header,
     memory: u64,
-    root: RootImage,
 ) -> Result<Saved, Error> {
     let fail = file_error(path);
+    // Reading all of it takes a second for a big one: not before the guest is parked, which the user means to be now.
+    let root = root_image(&guest.root_image()).map_err(root_error(guest, path))?;
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let (root_offset, root_len) = guest.root_place();
     let manifest = Manifest {
@@ -240,6 +236,16 @@ fn finish(
     let (_, size) = out.finish(header).map_err(&fail)?;
     target.name(path).map_err(&fail)?;
     Ok(Saved { size, memory })
+}
+
+fn root_error(guest: &Guest, path: &Path) -> impl Fn(io::Error) -> Error {
+    let (path, root) = (path.to_owned(), guest.root_image());
+    move |source| Error::Root { path: path.clone(), root: root.clone(), why: source.to_string() }
+}
+
+/// Bytes of a root image; of none, 0.
+fn root_size(path: &Path) -> io::Result<u64> {
+    if path.as_os_str().is_empty() { Ok(0) } else { path.metadata().map(|metadata| metadata.len()) }
 }
 
 /// Size and checksum of a guest's root image.
