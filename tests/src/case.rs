@@ -24,7 +24,7 @@ const FLAGS: &[&str] = &[
 ];
 
 /// One C case.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Case {
     /// Folder name: what part of the interface it tests.
     pub(crate) family: String,
@@ -34,7 +34,7 @@ pub(crate) struct Case {
     directives: Directives,
 }
 
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Directives {
     is_static: bool,
     timeout: Option<u64>,
@@ -97,6 +97,11 @@ impl Case {
     /// `FAMILY/NAME`.
     pub(crate) fn id(&self) -> String {
         format!("{}/{}", self.family, self.name)
+    }
+
+    /// The source.
+    pub(crate) fn text(&self) -> Result<String, String> {
+        fs::read_to_string(&self.source).map_err(|error| format!("{}: {error}", self.source.display()))
     }
 
     /// Time limit of one run.
