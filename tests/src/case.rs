@@ -24,7 +24,7 @@ const FLAGS: &[&str] = &[
 ];
 
 /// One C case.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Case {
     /// Folder name: what part of the interface it tests.
     pub(crate) family: String,
@@ -34,7 +34,7 @@ pub(crate) struct Case {
     directives: Directives,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Directives {
     is_static: bool,
     timeout: Option<u64>,

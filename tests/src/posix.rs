@@ -41,25 +41,43 @@ impl Place {
     }
 }
 
-/// The cases of one source in one place.
+/// One source.
 #[derive(Debug)]
 pub(crate) struct Posix {
     pub(crate) case: Case,
-    pub(crate) names: Vec<String>,
-    pub(crate) place: &'static Place,
+    /// The places, and of each the names of the cases to run there.
+    pub(crate) places: Vec<(&'static Place, Vec<String>)>,
 }
 
 impl Posix {
-    /// The cases of a source, once for each place.
-    pub(crate) fn of(case: &Case) -> Result<Vec<Posix>, String> {
+    /// All cases of a source, in all places.
+    pub(crate) fn of(case: Case) -> Result<Posix, String> {
         let names = names(&case.text()?);
-        let of = |place| Posix { case: case.clone(), names: names.clone(), place };
-        Ok(PLACES.iter().map(of).collect())
+        Ok(Posix { case, places: PLACES.iter().map(|place| (place, names.clone())).collect() })
     }
 
     /// `posix/PLACE/CALL/NAME` of the case `name`.
-    pub(crate) fn id(&self, name: &str) -> String {
-        format!("{}/{}/{}/{name}", self.case.family, self.place.name, self.case.name)
+    pub(crate) fn id(&self, place: &Place, name: &str) -> String {
+        format!("{}/{}/{}/{name}", self.case.family, place.name, self.case.name)
+    }
+
+    /// What its verdicts are about.
+    pub(crate) fn ids(&self) -> Vec<String> {
+        let of = |(place, names): &(&Place, Vec<String>)| -> Vec<String> {
+            names.iter().map(|name| self.id(place, name)).collect()
+        };
+        self.places.iter().flat_map(of).collect()
+    }
+
+    /// The same with only those cases whose ids are wanted, if there are any.
+    pub(crate) fn filter(self, wanted: impl Fn(&str) -> bool) -> Option<Posix> {
+        let kept = |(place, names): &(&'static Place, Vec<String>)| {
+            let names: Vec<String> =
+                names.iter().filter(|name| wanted(&self.id(place, name))).cloned().collect();
+            (!names.is_empty()).then_some((*place, names))
+        };
+        let places: Vec<_> = self.places.iter().filter_map(kept).collect();
+        (!places.is_empty()).then_some(Posix { case: self.case, places })
     }
 }
 

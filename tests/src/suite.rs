@@ -40,7 +40,7 @@ impl Test {
     /// What its verdicts are about.
     fn ids(&self) -> Vec<String> {
         let id = match self {
-            Test::Posix(posix) => return posix.names.iter().map(|name| posix.id(name)).collect(),
+            Test::Posix(posix) => return posix.ids(),
             Test::Case(case) => case.id(),
             Test::Program(program) => format!("programs/{}", program.name),
             Test::Refusal(refusal) => format!("errors/{}", refusal.name),
@@ -52,15 +52,10 @@ impl Test {
     }
 
     /// The test, or what the options leave of it.
-    fn chosen(mut self, options: &Options) -> Option<Test> {
-        match &mut self {
-            Test::Posix(posix) => {
-                let kept: Vec<String> =
-                    posix.names.iter().filter(|name| is_chosen(&posix.id(name), options)).cloned().collect();
-                posix.names = kept;
-                (!posix.names.is_empty()).then_some(self)
-            }
-            _ => self.ids().iter().all(|id| is_chosen(id, options)).then_some(self),
+    fn chosen(self, options: &Options) -> Option<Test> {
+        match self {
+            Test::Posix(posix) => posix.filter(|id| is_chosen(id, options)).map(Test::Posix),
+            test => test.ids().iter().all(|id| is_chosen(id, options)).then_some(test),
         }
     }
 }
@@ -138,8 +133,8 @@ fn find(folder: &Path) -> Result<Vec<Test>, String> {
     let (posix, cases): (Vec<_>, Vec<_>) =
         Case::find(&folder.join("cases"))?.into_iter().partition(|case| case.family == "posix");
     let mut tests: Vec<Test> = cases.into_iter().map(Test::Case).collect();
-    for case in &posix {
-        tests.extend(Posix::of(case)?.into_iter().map(Test::Posix));
+    for case in posix {
+        tests.push(Test::Posix(Posix::of(case)?));
     }
     tests.extend(Program::read(&folder.join("programs.toml"))?.into_iter().map(Test::Program));
     tests.extend(Refusal::read(&folder.join("errors.toml"))?.into_iter().map(Test::Refusal));
@@ -311,34 +306,46 @@ impl Runner<'_> {
         )
     }
 
-    /// Runs the chosen cases of one source in one place, and notes a verdict on each.
+    /// Runs the chosen cases of one source in all places, and notes a verdict on each.
     fn posix(&self, posix: &Posix) {
-        let runs = self.posix_runs(posix);
-        for name in &posix.names {
-            let verdicts = match &runs {
-                Ok((native, guests)) => self.posix_verdicts(name, native, guests),
-                Err(error) => Err(error.clone()),
-            };
-            self.note(&posix.id(name), verdicts);
+        let program = match posix.case.compile(&self.place.out) {
+            Ok(program) => program,
+            Err(error) => return self.note(&posix.case.id(), Err(error)),
+        };
+        for (at, names) in &posix.places {
+            match self.posix_runs(posix, &program, at, names) {
+                Ok((native, guests)) => {
+                    for name in names {
+                        let verdicts = self.posix_verdicts(name, &native, &guests);
+                        self.note(&posix.id(at, name), verdicts);
+                    }
+                }
+                Err(error) => self.note(&posix.case.id(), Err(error)),
+            }
         }
     }
 
     /// The native runs, as many as are asked for, and one in a guest of each tender that can be used.
-    fn posix_runs(&self, posix: &Posix) -> Result<(Vec<Outcome>, GuestRuns), String> {
-        let program = posix.case.compile(&self.place.out)?;
+    fn posix_runs(
+        &self,
+        posix: &Posix,
+        program: &Path,
+        at: &posix::Place,
+        names: &[String],
+    ) -> Result<(Vec<Outcome>, GuestRuns), String> {
         let run = |mut command: Command, verb: &str, cases: &Path| {
-            command.arg(verb).arg(cases).args(&posix.names);
+            command.arg(verb).arg(cases).args(names);
             exec::run(&command, b"", posix.case.limit()).map_err(|error| error.to_string())
         };
         let here = |verb: &str, cases: &Path| {
             let mut command = native(&self.place.scratch, &BTreeMap::new());
-            command.arg(&program);
+            command.arg(program);
             run(command, verb, cases)
         };
         let mut natives = Vec::new();
         for _ in 0..self.options.repeat {
             let fresh = self.place.fresh()?;
-            let folder = match (posix.place.like_scratch, fresh.file_name()) {
+            let folder = match (at.like_scratch, fresh.file_name()) {
                 (true, Some(name)) => self.place.scratch.join(name),
                 _ => fresh.clone(),
             };
@@ -349,14 +356,14 @@ impl Runner<'_> {
         for (tender, _) in self.tenders.iter().filter(|(_, unusable)| unusable.is_none()) {
             let fresh = self.place.fresh()?;
             let folder = fresh.join("cases");
-            if posix.place.is_prepared() {
+            if at.is_prepared() {
                 here("prepare", &folder)?;
             }
             let mut command = self.place.husk(tender);
             // Images of folders that will never be seen again are not to stay in the user's cache.
             command.env("XDG_CACHE_HOME", fresh.join("cache"));
-            command.args(posix.place.options(&folder)).arg("--").arg(&program);
-            guests.push((*tender, run(command, "run", posix.place.folder(&folder))));
+            command.args(at.options(&folder)).arg("--").arg(program);
+            guests.push((*tender, run(command, "run", at.folder(&folder))));
             drop(fs::remove_dir_all(&fresh));
         }
         Ok((natives, guests))
@@ -380,7 +387,9 @@ impl Runner<'_> {
                 native.cloned().ok_or_else(|| "was not run natively".to_owned())
             },
             |tender| match guests.iter().find(|(of, _)| *of == tender) {
-                Some((_, outcome)) => outcome.as_ref().map(|outcome| posix::part(outcome, name)).map_err(Clone::clone),
+                Some((_, outcome)) => {
+                    outcome.as_ref().map(|outcome| posix::part(outcome, name)).map_err(Clone::clone)
+                }
                 None => Err("was not run".to_owned()),
             },
         )
