@@ -143,11 +143,9 @@ CASE(records_wait) {
     pid_t pid = MUST(fork());
     if (!pid) {
         struct flock lock = range(F_WRLCK, 5, 10);
-        NUM(fcntl(fd, F_SETLKW, &lock));
-        _exit(7);
+        _exit(fcntl(fd, F_SETLKW, &lock) ? 1 : set(fd, F_WRLCK, 0, 5) ? 2 : 7);
     }
     wait_asleep(pid);
-    say("released");
     NUM(set(fd, F_UNLCK, 0, 10));
     reap("waiter", pid);
 }

@@ -630,7 +630,7 @@ impl File for PipeEnd {
     fn read(&self, of: &OpenFile, _at: u64, sink: &mut Sink<'_>) -> SysResult {
         let count = self.pipe.read(of.nonblocking(), sink)?;
         if let Some(path) = of.path.as_ref().filter(|_| count > 0) {
-            path.inode().touch_accessed();
+            path.touch_accessed();
         }
         Ok(count)
     }

@@ -47,8 +47,8 @@ impl File for Inode {
             return Err(if self.is_directory() { Errno::EISDIR } else { Errno::EINVAL });
         };
         let count = contents.read(at, sink)?;
-        if of.flags() & O_NOATIME == 0 {
-            self.touch_accessed();
+        if let Some(path) = of.path.as_ref().filter(|_| of.flags() & O_NOATIME == 0) {
+            path.touch_accessed();
         }
         if count > 0 {
             report(of, IN_ACCESS);

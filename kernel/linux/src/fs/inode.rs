@@ -299,7 +299,7 @@ impl Inode {
 
     /// The contents were read: moves atime as a relatime mount does, but not once a day too, which would cost each
     /// read a look at the clock.
-    pub(crate) fn touch_accessed(&self) {
+    pub(super) fn touch_accessed(&self) {
         let mut attributes = self.attributes.borrow_mut();
         if attributes.atime <= attributes.mtime || attributes.atime <= attributes.ctime {
             attributes.atime = realtime_ns() as i64;

@@ -262,7 +262,7 @@ fn list(
     }
     user::copy_out(dirp, &out)?;
     file.set_position(position);
-    inode.touch_accessed();
+    path.touch_accessed();
     notify::event(&path.entry, IN_ACCESS);
     Ok(out.len())
 }

@@ -223,7 +223,7 @@ pub(super) fn readlinkat(t: &Arc<Task>, dirfd: i32, path: usize, buf: usize, buf
     };
     let len = target.len().min(room);
     user::copy_out(buf, &target[..len])?;
-    link.inode().touch_accessed();
+    link.touch_accessed();
     Ok(len)
 }
 
