@@ -152,7 +152,7 @@ CASE(records_wait) {
 
 CASE(records_deadlock) {
     int fd = MUST(open("big", O_RDWR)), ready[2];
-    MUST(pipe(ready));
+    MUST(pipe(ready)), MUST(set(fd, F_WRLCK, 0, 1));
     pid_t pid = MUST(fork());
     if (!pid) {
         MUST(set(fd, F_WRLCK, 100, 1));
@@ -161,7 +161,6 @@ CASE(records_deadlock) {
         _exit(fcntl(fd, F_SETLKW, &lock) ? errno : 0);
     }
     char c;
-    MUST(set(fd, F_WRLCK, 0, 1));
     MUST(read(ready[0], &c, 1));
     wait_asleep(pid);
     struct flock lock = range(F_WRLCK, 100, 1);
