@@ -48,6 +48,7 @@ const FAMILIES: &[&str] = &[
     "ipc",
     "mm",
     "pipes",
+    "posix",
     "proc",
     "processes",
     "signals",

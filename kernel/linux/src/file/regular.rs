@@ -117,8 +117,11 @@ impl Inode {
     pub fn written(&self) {
         self.touch_modified();
         let mode = self.attributes().mode;
-        if mode & (S_ISUID | S_ISGID) != 0 && !task::current().cred().capable(CAP_FSETID) {
-            self.drop_privilege_bits();
+        if mode & (S_ISUID | S_ISGID) != 0 {
+            let cred = task::current().cred();
+            if !cred.capable(CAP_FSETID) {
+                self.drop_privilege_bits(&cred);
+            }
         }
     }
 
