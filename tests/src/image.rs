@@ -107,16 +107,26 @@ impl Image {
         if let Some(missing) = program::missing(&tools).or_else(|| program::missing(&self.needs)) {
             return Some(format!("{missing} is not on this host"));
         }
-        (!rustix::process::geteuid().is_root()).then(|| "runc and umoci keep owners of files for root only".to_owned())
+        (!rustix::process::geteuid().is_root())
+            .then(|| "runc and umoci keep owners of files for root only".to_owned())
     }
 
     /// Makes the image, its bundle for runc and a registry with it; `Err(Ok(reason))` where it cannot be had here.
-    pub(crate) fn make(&self, folder: &Path, sources: &Path, kept: &Path) -> Result<Made, Result<String, String>> {
+    pub(crate) fn make(
+        &self,
+        folder: &Path,
+        sources: &Path,
+        kept: &Path,
+    ) -> Result<Made, Result<String, String>> {
         let mut script = Command::new("env");
         script.arg(format!("IMAGES={}", sources.display())).arg(format!("KEPT={}", kept.display()));
         script.args(["/bin/sh", "-ec", &self.build]).current_dir(folder);
         if let Err(error) = must(script, BUILD_LIMIT) {
-            return Err(if self.network { Ok(format!("no image could be made of Debian's archive: {error}")) } else { Err(error) });
+            return Err(if self.network {
+                Ok(format!("no image could be made of Debian's archive: {error}"))
+            } else {
+                Err(error)
+            });
         }
         self.assemble(folder).map_err(Err)
     }
@@ -137,16 +147,20 @@ impl Image {
         if folder.join("root").is_dir() {
             tool("tar", &["-C", "root", "--numeric-owner", "--sort=name", "-cf", "1.tar", "."])?;
         }
-        for layer in (1..).map(|number| format!("{number}.tar")).take_while(|name| folder.join(name).exists()) {
+        for layer in (1..).map(|number| format!("{number}.tar")).take_while(|name| folder.join(name).exists())
+        {
             tool("umoci", &["raw", "add-layer", "--image", "layout:it", &layer])?;
         }
         let config: Vec<&str> = self.config.iter().map(String::as_str).collect();
         tool("umoci", &[&["config", "--image", "layout:it"], config.as_slice()].concat())?;
         tool("umoci", &["unpack", "--image", "layout:it", "bundle"])?;
-        fs::copy(folder.join("bundle/config.json"), folder.join("config.json")).map_err(|error| error.to_string())?;
+        fs::copy(folder.join("bundle/config.json"), folder.join("config.json"))
+            .map_err(|error| error.to_string())?;
 
         // A port that was free a moment ago.
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).map_err(|error| error.to_string())?;
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .map_err(|error| error.to_string())?;
         let config = format!(
             "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '{port}'}}\n",
             folder.join("registry").display()
@@ -161,7 +175,8 @@ impl Image {
             .stderr(Stdio::null())
             .spawn()
             .map_err(|error| format!("docker-registry: {error}"))?;
-        let made = Made { folder: folder.to_owned(), reference: format!("{port}/suite/{}:it", self.name), registry };
+        let made =
+            Made { folder: folder.to_owned(), reference: format!("{port}/suite/{}:it", self.name), registry };
         let patience = Instant::now() + LIMIT;
         while TcpStream::connect(port).is_err() {
             if Instant::now() > patience {
@@ -170,7 +185,10 @@ impl Image {
             std::thread::sleep(Duration::from_millis(20));
         }
         let target = format!("docker://{}", made.reference);
-        tool("skopeo", &["--insecure-policy", "copy", "-q", "--dest-tls-verify=false", "oci:layout:it", &target])?;
+        tool(
+            "skopeo",
+            &["--insecure-policy", "copy", "-q", "--dest-tls-verify=false", "oci:layout:it", &target],
+        )?;
         Ok(made)
     }
 
@@ -187,8 +205,13 @@ impl Image {
                 fs::write(&path, changed.to_string()).map_err(|error| error.to_string())?;
                 let mut command = Command::new("runc");
                 command.arg("--root").arg(made.folder.join("runc")).args(["run", "--bundle"]);
-                command.arg(made.folder.join("bundle")).arg(format!("husk-tests-{}-{}-{number}", std::process::id(), self.name));
-                let mut outcome = exec::run(&command, b"", LIMIT).map_err(|error| format!("runc: {error}"))?;
+                command.arg(made.folder.join("bundle")).arg(format!(
+                    "husk-tests-{}-{}-{number}",
+                    std::process::id(),
+                    self.name
+                ));
+                let mut outcome =
+                    exec::run(&command, b"", LIMIT).map_err(|error| format!("runc: {error}"))?;
                 if let Some(status) = run.status {
                     // The program was not started, so what runc says and how it ends is its own.
                     if outcome.end == End::Status(0) {
@@ -217,7 +240,9 @@ impl Image {
         let one = |run: &Run| {
             let mut command = with_store(husk);
             command.args(["run", "--tender", tender]);
-            for (option, value) in [("--entrypoint", &run.entrypoint), ("--user", &run.user), ("--workdir", &run.workdir)] {
+            for (option, value) in
+                [("--entrypoint", &run.entrypoint), ("--user", &run.user), ("--workdir", &run.workdir)]
+            {
                 command.args(value.iter().flat_map(|value| [option, value]));
             }
             command.args(run.env.iter().flat_map(|entry| ["--env", entry]));
@@ -260,7 +285,8 @@ impl Run {
         process.as_object_mut().map(|process| process.remove("rlimits"));
         if let Some(user) = &self.user {
             let (uid, gid) = user.split_once(':').unwrap_or((user, "0"));
-            process["user"] = json!({"uid": uid.parse::<u32>().unwrap_or(0), "gid": gid.parse::<u32>().unwrap_or(0)});
+            process["user"] =
+                json!({"uid": uid.parse::<u32>().unwrap_or(0), "gid": gid.parse::<u32>().unwrap_or(0)});
         }
         if let Some(workdir) = &self.workdir {
             process["cwd"] = json!(workdir);
@@ -285,7 +311,8 @@ impl Run {
             let old = config["process"]["args"].as_array().cloned().unwrap_or_default();
             // umoci joins entry point and command; what is given stands in for the command alone.
             let keep = if self.entrypoint.is_some() { 1 } else { entrypoint_len };
-            let args = old.into_iter().take(keep).chain(self.arguments.iter().map(|argument| json!(argument)));
+            let args =
+                old.into_iter().take(keep).chain(self.arguments.iter().map(|argument| json!(argument)));
             config["process"]["args"] = args.collect();
         }
         config
@@ -298,6 +325,8 @@ fn must(mut command: Command, limit: Duration) -> Result<(), String> {
     let outcome = exec::run(&command, b"", limit).map_err(|error| error.to_string())?;
     match outcome.end {
         End::Status(0) => Ok(()),
-        end => Err(format!("{}: {end}: {}{}", command.get_program().display(), outcome.stdout, outcome.stderr)),
+        end => {
+            Err(format!("{}: {end}: {}{}", command.get_program().display(), outcome.stdout, outcome.stderr))
+        }
     }
 }
