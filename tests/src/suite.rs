@@ -4,6 +4,7 @@
 use crate::case::Case;
 use crate::exec::{self, Outcome};
 use crate::gaps::Gaps;
+use crate::image::Image;
 use crate::posix::{self, Posix};
 use crate::program::{self, Program, Refusal};
 use crate::report::{Report, Verdict, difference};
@@ -28,6 +29,7 @@ enum Test {
     /// A hostile guest, and whether it ends by itself or its tender is killed.
     Hostile(Case, Ending),
     Snapshot(Scenario),
+    Image(Image),
 }
 
 #[derive(Clone, Copy)]
@@ -47,6 +49,7 @@ impl Test {
             Test::Hostile(case, Ending::Exit) => format!("hostile/{}-exits", case.name),
             Test::Hostile(case, Ending::Kill) => format!("hostile/{}-is-killed", case.name),
             Test::Snapshot(scenario) => format!("snapshot/{}", scenario.name()),
+            Test::Image(image) => format!("images/{}", image.name),
         };
         vec![id]
     }
@@ -139,6 +142,7 @@ fn find(folder: &Path) -> Result<Vec<Test>, String> {
     tests.extend(Program::read(&folder.join("programs.toml"))?.into_iter().map(Test::Program));
     tests.extend(Refusal::read(&folder.join("errors.toml"))?.into_iter().map(Test::Refusal));
     tests.extend(Scenario::ALL.map(Test::Snapshot));
+    tests.extend(Image::read(&folder.join("images.toml"))?.into_iter().map(Test::Image));
     for ending in [Ending::Exit, Ending::Kill] {
         let hostile = Case::in_family(&folder.join("hostile"))?;
         tests.extend(hostile.into_iter().map(|case| Test::Hostile(case, ending)));
@@ -221,6 +225,7 @@ impl Runner<'_> {
             Test::Program(program) => self.program(program),
             Test::Refusal(refusal) => self.each(|tender| self.refusal(refusal, tender)),
             Test::Snapshot(scenario) => self.each(|tender| self.snapshot(*scenario, tender)),
+            Test::Image(image) => self.image(image),
             Test::Hostile(case, ending) => self.each(|tender| self.hostile(case, *ending, tender)),
         };
         self.note(&test.ids().concat(), verdicts);
@@ -471,6 +476,25 @@ impl Runner<'_> {
         let verdict = snapshot::run(scenario, &bench);
         drop(fs::remove_dir_all(&folder));
         verdict
+    }
+
+    fn image(&self, image: &Image) -> Result<Vec<(&'static str, Verdict)>, String> {
+        let skip = |reason: String| self.each(|_| Ok(Verdict::Skipped(reason.clone())));
+        if let Some(reason) = image.lacks() {
+            return skip(reason);
+        }
+        let folder = self.place.fresh()?;
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("images");
+        let verdicts = match image.make(&folder, &sources, &self.place.out) {
+            Err(Ok(reason)) => skip(reason),
+            Err(Err(error)) => Err(error),
+            Ok(made) => self.compare(
+                || Ok(image.joined(&image.under_runc(&made)?)),
+                |tender| Ok(image.joined(&image.under_husk(&made, &self.place.husk, tender)?)),
+            ),
+        };
+        drop(fs::remove_dir_all(&folder));
+        verdicts
     }
 
     fn refusal(&self, refusal: &Refusal, tender: &str) -> Result<Verdict, String> {
