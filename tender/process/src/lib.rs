@@ -88,6 +88,8 @@ fn prepare(config: &Config<'_>) -> Result<(), Failure> {
         boot.host_pid = pid;
     });
     written.map_err(|_| Failure { what: "fit arguments and environment", error: HostErrno::E2BIG })?;
+    // SAFETY: nobody writes it from here on.
+    tried("protect the boot block", unsafe { host::protect(BOOT, BOOT_LEN, raw::PROT_READ) })?;
     take_signals()?;
     seal(config, arena_fd)
 }
