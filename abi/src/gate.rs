@@ -46,6 +46,11 @@ pub mod flags {
     pub const CLONE_PROCESS: u32 = raw::CLONE_PARENT_SETTID | raw::SIGCHLD;
 }
 
+/// The descriptor that traces go to in the kvm tender, where they do not go to stderr.
+pub const TRACE: u64 = 4;
+/// The descriptor by which a guest asks to be stopped with its parent process (kvm tender).
+pub const WISH: u64 = 5;
+
 macro_rules! calls {
     ($($nr:literal $name:ident $doc:literal;)*) => {
         /// What a kernel can ask (kvm tender; the process tender's list is its filter).
@@ -73,11 +78,11 @@ macro_rules! calls {
 }
 
 calls! {
-    1 Write "Write `b` bytes at guest address `a` to descriptor `c` (1 or 2, or the control socket 3).";
+    1 Write "Write `b` bytes at guest address `a` to descriptor `c` (1 or 2, the control socket 3, the record (`record::KVM_DESCRIPTOR`), `TRACE` or `WISH`).";
     2 Read "Read up to `b` bytes to guest address `a` from descriptor `c` (0 or the control socket 3).";
     3 Wait "Sleep until `a` (monotonic ns; u64::MAX for ever), a notify (also one since the last sleep), or one of the conditions in mask `b`: bit n input on descriptor n, bit 16 + n room for output. Gives those that hold.";
     4 Notify "End the wait of vCPU `a`, or kick it out of the application.";
-    5 Discard "Give `b` bytes of guest-physical memory at `a` back to the host.";
+    5 Discard "Give `b` bytes of guest-physical memory at `a` back to the host; not in a restored guest.";
     6 Exit "End the guest with wait status `a`.";
 }
 

@@ -6,7 +6,10 @@
 #![forbid(unsafe_code)]
 
 pub mod boot;
+pub mod control;
 pub mod gate;
 pub mod layout;
 pub mod paging;
+pub mod record;
+pub mod snapshot;
 pub mod vcpu;

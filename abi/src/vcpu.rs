@@ -55,6 +55,11 @@ pub struct Upcall {
     pub signals: u64,
     /// Guest address of a 32-bit word, inside the kernel's data or the arena. 0 until the kernel can take a kick.
     pub kick_word: u64,
+    /// Not zero: the application that the next kick interrupts has just accessed an I/O port, which no application may. The
+    /// tender sets it, the kernel takes it.
+    pub port_fault: u64,
+    /// The size of the host's terminal that came with the last `SIZE_SIGNAL`: rows, columns, pixels, 16 bits each; 0 for none.
+    pub window: u64,
 }
 
 const _: () = assert!(TSS + TSS_LEN <= GDT && GDT + GDT_ENTRIES * 8 <= UPCALL);

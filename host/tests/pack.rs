@@ -163,6 +163,36 @@ fn a_shell_brings_its_tools() {
 }
 
 #[test]
+fn a_program_shows_what_it_needs() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = "#include <stdlib.h>\n#include <stdio.h>\n#include <iconv.h>\n#include <dlfcn.h>\n\
+        int main(void) { printf(\"%d %d\\n\", iconv_open(\"UTF-8\", \"ISO-8859-15\") != (iconv_t)-1, \
+        dlopen(\"libz.so.1\", RTLD_NOW) != NULL); fflush(stdout); return system(\"seq 3 | tail -1\"); }\n";
+    fs::write(dir.path().join("main.c"), source).unwrap();
+    if !compile("gcc", dir.path(), &["-o", "program", "main.c"]) {
+        return;
+    }
+    let has_libz =
+        ["/lib", "/usr/lib"].iter().any(|dir| Path::new(dir).join("x86_64-linux-gnu/libz.so.1").exists());
+    let packed = pack(&request(dir.path(), "./program", &[])).unwrap();
+    prints(&packed, &[], &format!("1 {}\n3\n", i32::from(has_libz)));
+}
+
+#[test]
+fn a_package_brings_what_it_depends_on() {
+    let dir = tempfile::tempdir().unwrap();
+    if !Path::new("/usr/bin/tclsh8.6").exists() || !Path::new("/var/lib/dpkg/status").exists() {
+        eprintln!("skipped: no Debian package tcl8.6");
+        return;
+    }
+    // Its library reads scripts that no symbol and no string of a name show.
+    let packed = pack(&request(dir.path(), "/usr/bin/tclsh8.6", &[])).unwrap();
+    let found = files(&packed.image);
+    assert!(found.contains("/usr/share/tcltk/tcl8.6/init.tcl"));
+    assert!(!found.iter().any(|path| path.starts_with("/usr/share/doc")));
+}
+
+#[test]
 fn scripts_bring_their_interpreters() {
     let dir = tempfile::tempdir().unwrap();
     script(&dir.path().join("inner"), "#!/bin/sh -e\necho \"$1\" inner\n");

@@ -2,9 +2,9 @@
 //! guest under each tender; standard output and exit status must be equal, so the host kernel is the reference
 //! and no expected output is kept anywhere.
 //!
-//! Four kinds of case: `cases/FAMILY/NAME.c` (one kernel behaviour each), `programs.toml` (commands as users run
+//! Five kinds of case: `cases/FAMILY/NAME.c` (one kernel behaviour each), `programs.toml` (commands as users run
 //! them), `errors.toml` (what `husk run` says of programs it cannot run) and `hostile/NAME.c` (guests that try to
-//! outlive their tender). `gaps.toml` names the failures that are known, with the reason.
+//! outlive their tender), and the scenarios of `snapshot.rs` (guests that are saved and restored). `gaps.toml` names the failures that are known, with the reason.
 
 #![forbid(unsafe_code)]
 
@@ -13,6 +13,7 @@ mod exec;
 mod gaps;
 mod program;
 mod report;
+mod snapshot;
 mod suite;
 mod terminal;
 
@@ -45,6 +46,9 @@ struct Options {
     /// Run the C cases from this root image, where each is /cases/FAMILY/NAME, instead of packing one by one.
     #[arg(long)]
     rootfs: Option<PathBuf>,
+    /// Count one test outside of this suite as skipped, for this reason (may be repeated).
+    #[arg(long)]
+    skipped: Vec<String>,
     /// Print the names of the cases and stop.
     #[arg(long)]
     list: bool,

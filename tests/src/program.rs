@@ -37,6 +37,9 @@ pub(crate) struct Program {
     /// Runs the command on a terminal and talks to it so.
     #[serde(default)]
     pub(crate) terminal: Vec<Step>,
+    /// The command is one of the host in both cases, with `$RUN` before what is to run in the guest.
+    #[serde(default)]
+    pub(crate) outside: bool,
     /// Time limit in seconds.
     #[serde(default = "program_limit")]
     timeout: u64,
@@ -51,6 +54,9 @@ pub(crate) struct Refusal {
     /// As in `Program`.
     #[serde(default)]
     pub(crate) build: String,
+    /// The verb, `run` if none is named.
+    #[serde(default)]
+    pub(crate) verb: Option<String>,
     /// What `husk run` gets: options and the command.
     pub(crate) run: Vec<String>,
     /// Command before `husk`, to take something from it.
@@ -150,6 +156,7 @@ mod tests {
     fn refusal(says: &[&str]) -> Refusal {
         Refusal {
             name: String::new(),
+            verb: None,
             build: String::new(),
             run: Vec::new(),
             under: Vec::new(),

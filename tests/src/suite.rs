@@ -6,6 +6,7 @@ use crate::exec::{self, Outcome};
 use crate::gaps::Gaps;
 use crate::program::{self, Program, Refusal};
 use crate::report::{Report, Verdict, difference};
+use crate::snapshot::{self, Scenario};
 use crate::{Options, TenderChoice, terminal};
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::{OsStr, OsString};
@@ -24,6 +25,7 @@ enum Test {
     Refusal(Refusal),
     /// A hostile guest, and whether it ends by itself or its tender is killed.
     Hostile(Case, Ending),
+    Snapshot(Scenario),
 }
 
 #[derive(Clone, Copy)]
@@ -40,6 +42,7 @@ impl Test {
             Test::Refusal(refusal) => format!("errors/{}", refusal.name),
             Test::Hostile(case, Ending::Exit) => format!("hostile/{}-exits", case.name),
             Test::Hostile(case, Ending::Kill) => format!("hostile/{}-is-killed", case.name),
+            Test::Snapshot(scenario) => format!("snapshot/{}", scenario.name()),
         }
     }
 }
@@ -78,7 +81,11 @@ pub(crate) fn run(options: &Options) -> Result<bool, String> {
     // Orphans of a guest become children of this process, where they can be seen.
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .map_err(|error| format!("child subreaper: {error}"))?;
-    let report = Mutex::new(Report::default());
+    let mut report = Report::default();
+    for reason in &options.skipped {
+        report.add("outside of this suite", "native", Verdict::Skipped(reason.clone()));
+    }
+    let report = Mutex::new(report);
     let (hostile, ordinary): (Vec<_>, Vec<_>) =
         chosen.into_iter().partition(|test| matches!(test, Test::Hostile(..)));
     let workers = options.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(2, Into::into));
@@ -113,6 +120,7 @@ fn find(folder: &Path) -> Result<Vec<Test>, String> {
     let mut tests: Vec<Test> = Case::find(&folder.join("cases"))?.into_iter().map(Test::Case).collect();
     tests.extend(Program::read(&folder.join("programs.toml"))?.into_iter().map(Test::Program));
     tests.extend(Refusal::read(&folder.join("errors.toml"))?.into_iter().map(Test::Refusal));
+    tests.extend(Scenario::ALL.map(Test::Snapshot));
     for ending in [Ending::Exit, Ending::Kill] {
         let hostile = Case::in_family(&folder.join("hostile"))?;
         tests.extend(hostile.into_iter().map(|case| Test::Hostile(case, ending)));
@@ -148,8 +156,12 @@ impl Place {
     }
 
     fn husk(&self, tender: &str) -> Command {
+        self.verb("run", tender)
+    }
+
+    fn verb(&self, verb: &str, tender: &str) -> Command {
         let mut command = Command::new(&self.husk);
-        command.args(["run", "--tender", tender]);
+        command.args([verb, "--tender", tender]);
         command
     }
 }
@@ -187,6 +199,7 @@ impl Runner<'_> {
             Test::Case(case) => self.case(case),
             Test::Program(program) => self.program(program),
             Test::Refusal(refusal) => self.each(|tender| self.refusal(refusal, tender)),
+            Test::Snapshot(scenario) => self.each(|tender| self.snapshot(*scenario, tender)),
             Test::Hostile(case, ending) => self.each(|tender| self.hostile(case, *ending, tender)),
         };
         let verdicts = verdicts.unwrap_or_else(|error| vec![("native", Verdict::Failed(error))]);
@@ -301,13 +314,48 @@ impl Runner<'_> {
                 for (name, value) in &program.env {
                     command.arg("--env").arg(format!("{name}={value}"));
                 }
-                if !program.terminal.is_empty() {
-                    command.arg("-it");
-                }
                 command.args(&program.husk).arg("--");
+                if !program.terminal.is_empty() {
+                    self.pack(program)?;
+                }
+                if program.outside {
+                    let words: Vec<_> = [command.get_program()]
+                        .into_iter()
+                        .chain(command.get_args())
+                        .map(OsStr::to_string_lossy)
+                        .collect();
+                    let start = variable("RUN", words.join(" "));
+                    command = native(&self.place.scratch, &program.env);
+                    command.arg(start);
+                }
                 run(command)
             },
         )
+    }
+
+    /// Packs a program that is to run on a terminal, where packing would show its progress.
+    fn pack(&self, program: &Program) -> Result<(), String> {
+        let name = match program.outside {
+            true => "sh",
+            false => program.run.first().map_or("sh", String::as_str),
+        };
+        let with = program.husk.windows(2).filter(|pair| pair[0] == "--with");
+        let mut command = Command::new(self.place.husk.with_file_name("husk-pack"));
+        command.args(with.flatten()).arg(name);
+        let output = command.output().map_err(|error| format!("husk-pack: {error}"))?;
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+        }
+    }
+
+    fn snapshot(&self, scenario: Scenario, tender: &str) -> Result<Verdict, String> {
+        let folder = self.place.fresh()?;
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("snapshot");
+        let bench = snapshot::Bench { husk: &self.place.husk, sources, folder: &folder, tender };
+        let verdict = snapshot::run(scenario, &bench);
+        drop(fs::remove_dir_all(&folder));
+        verdict
     }
 
     fn refusal(&self, refusal: &Refusal, tender: &str) -> Result<Verdict, String> {
@@ -319,7 +367,7 @@ impl Runner<'_> {
         }
         let folder = self.place.fresh()?;
         program::build(&refusal.build, &folder, &self.place.sources)?;
-        let husk = self.place.husk(tender);
+        let husk = self.place.verb(refusal.verb.as_deref().unwrap_or("run"), tender);
         let mut command = match refusal.under.split_first() {
             None => husk,
             Some((first, rest)) => {

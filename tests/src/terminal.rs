@@ -10,13 +10,15 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-/// Wait until the terminal shows `expect` (since the last step), then type `send`.
+/// Wait until the terminal shows `expect` (since the last step), then give it `resize` rows and columns and type `send`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Step {
     expect: String,
     #[serde(default)]
     send: String,
+    #[serde(default)]
+    resize: Option<[u16; 2]>,
 }
 
 /// Runs `command` on a new terminal of 24 rows and 80 columns through `steps`; the outcome's standard output is
@@ -29,10 +31,7 @@ pub(crate) fn run(command: &Command, steps: &[Step], limit: Duration) -> io::Res
     let side = OpenOptions::new().read(true).write(true).open(std::ffi::OsStr::new(
         name.to_str().map_err(|_| io::Error::other("the terminal's name is not text"))?,
     ))?;
-    rustix::termios::tcsetwinsize(
-        &main,
-        rustix::termios::Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 },
-    )?;
+    resize(&main, [24, 80])?;
 
     let mut on_terminal = under("setsid", &["--ctty"], command);
     on_terminal.stdin(Stdio::from(side.try_clone()?));
@@ -55,6 +54,9 @@ pub(crate) fn run(command: &Command, steps: &[Step], limit: Duration) -> io::Res
                 break;
             }
         }
+        if let Some(size) = step.resize {
+            resize(&typed, size)?;
+        }
         typed.write_all(step.send.as_bytes())?;
     }
     let left =
@@ -65,6 +67,11 @@ pub(crate) fn run(command: &Command, steps: &[Step], limit: Duration) -> io::Res
     }
     let end = if stuck.is_empty() { end } else { End::TimedOut };
     Ok(Outcome { stdout: String::from_utf8_lossy(&all).into_owned(), stderr: stuck, end })
+}
+
+fn resize(terminal: impl rustix::fd::AsFd, [ws_row, ws_col]: [u16; 2]) -> io::Result<()> {
+    let size = rustix::termios::Winsize { ws_row, ws_col, ws_xpixel: 0, ws_ypixel: 0 };
+    Ok(rustix::termios::tcsetwinsize(terminal, size)?)
 }
 
 fn watch(mut terminal: File) -> Receiver<Vec<u8>> {
@@ -113,8 +120,8 @@ mod tests {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", "printf 'name? '; read x; echo \"hello $x\"; tty -s && exit 3"]);
         let steps = [
-            Step { expect: "name? ".into(), send: "world\n".into() },
-            Step { expect: "hello world".into(), send: String::new() },
+            Step { expect: "name? ".into(), send: "world\n".into(), resize: None },
+            Step { expect: "hello world".into(), send: String::new(), resize: None },
         ];
         let outcome = run(&command, &steps, Duration::from_secs(20)).unwrap();
         assert_eq!(outcome.stdout, "name? world\r\nhello world\r\n");

@@ -4,7 +4,9 @@
 //! own, linked by the system's `ld` at its fixed address, and split by `objcopy` into what is mapped from the executable
 //! (text and read-only data) and what is copied into the arena (data).
 
+use sha2::{Digest, Sha256};
 use std::env;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -23,6 +25,13 @@ fn main() {
         objcopy.args(["-O", "binary", "-j", section]).arg(&kernel).arg(out.join(file));
         run(&mut objcopy);
     }
+    let mut id = Sha256::new();
+    for file in ["kernel.text", "kernel.data"] {
+        id.update(std::fs::read(out.join(file)).unwrap_or_else(|error| panic!("{file}: {error}")));
+    }
+    let id = id.finalize();
+    std::fs::write(out.join("kernel.id"), id).unwrap_or_else(|error| panic!("kernel.id: {error}"));
+    println!("cargo:rustc-env=HUSK_KERNEL_CONTENT={:016x}", content(&kernel));
     let script = var("CARGO_MANIFEST_DIR").join("husk.ld");
     let script = script.display();
     for argument in
@@ -34,6 +43,14 @@ fn main() {
     for part in ["abi", "format", "freestanding", "kernel", "tools/husk", "Cargo.toml", "Cargo.lock"] {
         println!("cargo:rerun-if-changed={}", root.join(part).display());
     }
+}
+
+/// Differs for different kernels, so that a compiler that keeps what it compiled before (CARGO_INCREMENTAL) sees that the
+/// files embedded by the assembler have changed.
+fn content(kernel: &Path) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    std::fs::read(kernel).unwrap_or_else(|error| panic!("{}: {error}", kernel.display())).hash(&mut hasher);
+    hasher.finish()
 }
 
 fn build_kernel(root: &Path, out: &Path) -> PathBuf {

@@ -2,7 +2,9 @@
 
 use husk_kernel::syscall::table::{ABSENT, SERVED, Status};
 use husk_tender::bpf::Row;
-use husk_tender_process::table::{FORK_ROWS, ROWS};
+use husk_tender_process::table::{
+    CONTROL_ROWS, FORK_ROWS, RECORD_ROWS, ROWS, SNAPSHOT_ROWS, TRACE_ROWS, WISH_ROWS,
+};
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
@@ -48,7 +50,12 @@ fn host_calls() -> String {
         let _ = writeln!(text, "| {name} | {} | {}{note} |", checks.join(", "), row.why);
     };
     ROWS.iter().for_each(|row| add(row, ""));
+    CONTROL_ROWS.iter().for_each(|row| add(row, " (only where `husk run` waits for the guest's end)"));
+    SNAPSHOT_ROWS.iter().for_each(|row| add(row, " (only in a restored guest)"));
     FORK_ROWS.iter().for_each(|row| add(row, " (only where the manifest lets the guest fork)"));
+    RECORD_ROWS.iter().for_each(|row| add(row, " (only where one was asked for, as by `husk shrink`)"));
+    WISH_ROWS.iter().for_each(|row| add(row, " (only on a terminal)"));
+    TRACE_ROWS.iter().for_each(|row| add(row, " (only with `husk trace -o`)"));
     text
 }
 

@@ -18,9 +18,11 @@
 //! spend.
 #![forbid(unsafe_code)]
 
+mod access;
 mod explore;
 mod image;
 mod machine;
+mod step;
 
 pub use explore::{Certificate, Claim, Seed, Witness, certify, witness};
 pub use image::Image;

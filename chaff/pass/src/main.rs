@@ -39,7 +39,11 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    let result = match CommandLine::parse().verb {
+    let line = CommandLine::try_parse().unwrap_or_else(|error| {
+        let _ = error.print();
+        std::process::exit(if error.use_stderr() { 125 } else { 0 })
+    });
+    let result = match line.verb {
         Verb::Instrument { program, output } => instrument_program(&program, &output),
         Verb::Inject(order) => inject::inject(&order),
     };

@@ -16,6 +16,9 @@ use inkwell::{AddressSpace, IntPredicate};
 use rand::Rng;
 use rand::seq::IndexedRandom as _;
 
+/// The fewest bits of what a gate lets pass: every shape has room for its numbers in them.
+pub(crate) const LEAST_PASSED: u32 = 6;
+
 /// Which of the attacker's values pass, as a number from zero up to a power of two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Gate {
@@ -106,19 +109,18 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Chooses a plan for a value of `width` bits whose window must contain `goal`.
+    /// Chooses a plan for a value of `width` bits whose window must contain `goal` and may pass `2^room` values.
     pub(crate) fn choose(
         rng: &mut impl Rng,
         id: u32,
         class: Class,
         width: u32,
-        bits: u32,
+        room: u32,
         goal: u64,
         heap: bool,
     ) -> Self {
         let width = if width > 32 { 64 } else { 32 };
-        // Few of the values that the input can make must pass, for benign inputs make all of them.
-        let passed_bits = if bits <= 16 { rng.random_range(6..=7) } else { rng.random_range(7..=12) };
+        let passed_bits = rng.random_range(LEAST_PASSED..=room.clamp(LEAST_PASSED, 12));
         let shape = match class {
             Class::Unused => Self::overflow(rng, passed_bits, heap),
             Class::Constrained => Self::fault(rng, passed_bits),

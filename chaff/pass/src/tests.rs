@@ -78,7 +78,7 @@ fn judge(plans: &[Plan]) -> Vec<Result<Certificate, Refusal>> {
 
 fn plans(class: Class, count: u32) -> Vec<Plan> {
     let mut random = ChaCha8Rng::seed_from_u64(11);
-    (0..count).map(|id| Plan::choose(&mut random, id, class, 32, 32, 0x7654_3210, true)).collect()
+    (0..count).map(|id| Plan::choose(&mut random, id, class, 32, 12, 0x7654_3210, true)).collect()
 }
 
 #[test]

@@ -194,6 +194,9 @@ fn bad_input_is_told_from_good() {
         project.bad(&["inject", "program", "-o", "x", "--count", count, "--seed", "1", "--key", "key"])
     };
     assert!(inject("5").contains("there is no profile"));
+    // No exit code of triage may stand for a wrong command line.
+    assert!(project.bad(&["triage"]).contains("--program"));
+    assert!(project.bad(&["inject", "program", "--count", "many"]).contains("many"));
     let said = project.bad(&["profile", "--program", "/bin/true", "--corpus", "corpus", "--", "/bin/true"]);
     assert!(said.contains("not linked by"), "{said}");
     fs::create_dir(project.at("empty")).unwrap();
@@ -209,7 +212,7 @@ fn bad_input_is_told_from_good() {
     assert!(said.contains("crashing/one ends the program by signal 11"), "{said}");
     project.profile();
     let said = inject("100000");
-    assert!(said.contains("100000 bugs were asked for and "), "{said}");
+    assert!(said.contains("100000 bugs were asked for and ") && said.contains(" can be certified"), "{said}");
     assert!(!project.at("x").exists());
     // The profile belongs to the code it was made from.
     fs::write(project.at("sum.c"), LIBRARY.replace("31", "33")).unwrap();

@@ -119,7 +119,15 @@ fn main() -> ExitCode {
     let result = match driver {
         // clang's options are not ours to parse.
         Some(driver) => cc::text(words.split_off(2)).and_then(|words| cc::main(driver, &words)),
-        None => run(CommandLine::parse()),
+        None => match CommandLine::try_parse_from(&words) {
+            Ok(line) => run(line),
+            Err(error) => {
+                // A wrong command line is no verdict of triage. Help and version are no failures.
+                let code = if error.use_stderr() { 125 } else { 0 };
+                let _ = error.print();
+                return ExitCode::from(code);
+            }
+        },
     };
     result.unwrap_or_else(|error| {
         eprintln!("husk-chaff: {error:#}");
@@ -187,7 +195,7 @@ fn report(manifest: &Manifest, program: &Path, format: &str) -> Result<()> {
             "{}",
             serde_json::to_string_pretty(&serde_json::json!({
                 "program": program, "build": manifest.build, "seed": manifest.seed,
-                "command": manifest.command, "bugs": manifest.bugs, "refused": manifest.refused,
+                "command": manifest.command, "expected_triggers": manifest.expected_triggers(), "bugs": manifest.bugs, "refused": manifest.refused,
             }))?
         )?;
         return Ok(());
@@ -201,6 +209,7 @@ fn report(manifest: &Manifest, program: &Path, format: &str) -> Result<()> {
         writeln!(out, "{:<12} {shape:<10} {count:>6}", format!("{class:?}").to_lowercase())?;
     }
     writeln!(out, "{:<23} {:>6}", "all", manifest.bugs.len())?;
+    writeln!(out, "a benign input triggers at most {:.1e} bugs on average", manifest.expected_triggers())?;
     for (reason, count) in &manifest.refused {
         writeln!(out, "refused {count:>6}: {reason}")?;
     }

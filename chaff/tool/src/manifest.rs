@@ -49,6 +49,10 @@ pub struct Bug {
     pub input: usize,
     /// Offset and new content of each changed byte.
     pub changes: Vec<(u64, u8)>,
+    /// How many bits of what the input decides its gate compares.
+    pub compared_bits: u32,
+    /// How often a run of the profile passed its site at most.
+    pub passes: u64,
     /// What then happens.
     pub effect: Effect,
     /// SHA-256 of the certificate's facts.
@@ -173,6 +177,14 @@ impl Manifest {
         self.bugs.iter().find(|bug| bug.id == id).with_context(|| format!("this build has no bug {id}"))
     }
 
+    /// How many bugs any one benign input triggers on average, over all secret seeds, if it passes no site more often
+    /// than the profile's inputs: each passage has one chance in `2^compared_bits`.
+    #[must_use]
+    pub fn expected_triggers(&self) -> f64 {
+        let chance = |bug: &Bug| bug.passes as f64 * (-f64::from(bug.compared_bits)).exp2();
+        self.bugs.iter().map(chance).sum()
+    }
+
     /// The input that triggers a bug.
     #[must_use]
     pub fn trigger(&self, bug: &Bug) -> Vec<u8> {
@@ -213,6 +225,8 @@ mod tests {
                 value: 1,
                 input: 0,
                 changes: vec![(1, 9)],
+                compared_bits: 26,
+                passes: 1,
                 effect: Effect::Overwrites { at: vec![0x1000] },
                 certificate: String::new(),
                 proof: String::new(),

@@ -227,6 +227,8 @@ mod tests {
             value: 0,
             input: 0,
             changes: Vec::new(),
+            compared_bits: 26,
+            passes: 1,
             effect: Effect::Crashes { at: vec![0x1234], signal: 11 },
             certificate: String::new(),
             proof: String::new(),

@@ -13,7 +13,8 @@ mod place;
 mod tree;
 mod write;
 
-pub use tree::{Content, Kind, Meta, Node, NodeId, Tree};
+pub use place::Device;
+pub use tree::{Content, Kind, Meta, Node, NodeId, Part, Tree};
 
 use std::io;
 use std::path::PathBuf;

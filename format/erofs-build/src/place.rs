@@ -1,11 +1,12 @@
 //! Decides where everything lies in the image, before a byte of it is written.
 
 use husk_erofs::layout::{
-    BLOCK, DIRENT_SIZE, SLOT, SUPER_OFFSET, SUPER_SIZE, XATTR_ENTRY, XATTR_HEADER, XATTR_PREFIXES, inode,
+    BLOCK, DEVICE_SLOT, DIRENT_SIZE, SLOT, SUPER_OFFSET, SUPER_SIZE, XATTR_ENTRY, XATTR_HEADER,
+    XATTR_PREFIXES, inode,
 };
 
 use crate::Error;
-use crate::tree::{Kind, Node, NodeId, Tree};
+use crate::tree::{Content, Kind, Node, NodeId, Tree};
 
 /// A longer tail gets a block of its own: placed inline, it would waste as much in front of it.
 const INLINE_MAX: u64 = BLOCK / 2;
@@ -28,21 +29,49 @@ pub(crate) struct Place {
     pub(crate) nlink: u32,
 }
 
+/// What the image is besides its tree.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Shape<'a> {
+    /// First block of the metadata; what lies before is not the writer's, but for the superblock.
+    pub(crate) first_block: u32,
+    pub(crate) devices: &'a [Device],
+}
+
+/// A further file whose blocks the image's inodes name. In the space of block addresses it lies behind the
+/// image and the devices before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// At most 64 bytes, to tell it from others.
+    pub tag: Vec<u8>,
+    /// Its length.
+    pub blocks: u32,
+}
+
 /// The places of all inodes, in the order in which they lie in the image.
 pub(crate) struct Plan {
     pub(crate) places: Vec<Place>,
     /// By node: index in `places`.
     pub(crate) index: Vec<usize>,
+    /// Where nid 0 is, in bytes.
+    pub(crate) meta: u64,
     /// First block behind the inodes.
     pub(crate) data_block: u32,
     pub(crate) blocks: u32,
 }
 
 impl Plan {
-    pub(crate) fn new(tree: &Tree) -> Result<Self, Error> {
-        let mut plan =
-            Self { places: Vec::new(), index: vec![usize::MAX; tree.nodes.len()], data_block: 0, blocks: 0 };
-        let mut end = (SUPER_OFFSET + SUPER_SIZE) as u64;
+    pub(crate) fn new(tree: &Tree, shape: Shape<'_>) -> Result<Self, Error> {
+        let meta = u64::from(shape.first_block) * BLOCK;
+        let mut plan = Self {
+            places: Vec::new(),
+            index: vec![usize::MAX; tree.nodes.len()],
+            meta,
+            data_block: 0,
+            blocks: 0,
+        };
+        // The first inode's number must not be zero: as st_ino it would mean that there is no file.
+        let before = if meta == 0 { (SUPER_OFFSET + SUPER_SIZE) as u64 } else { meta + SLOT };
+        let mut end = before + (shape.devices.len() * DEVICE_SLOT) as u64;
         let mut stack = vec![(Tree::ROOT, Tree::ROOT)];
         while let Some((id, parent)) = stack.pop() {
             // A second name of an inode that has its place.
@@ -60,7 +89,9 @@ impl Plan {
         let is_directory = |place: &Place| matches!(tree.nodes[place.id.0].kind, Kind::Directory(_));
         for directories in [true, false] {
             for place in &mut plan.places {
-                if place.head_len > 0 && is_directory(place) == directories {
+                if let Some(stored) = stored_block(&tree.nodes[place.id.0]) {
+                    place.block = stored;
+                } else if place.head_len > 0 && is_directory(place) == directories {
                     place.block = number(block)?;
                     block += place.head_len.div_ceil(BLOCK);
                 }
@@ -71,7 +102,15 @@ impl Plan {
     }
 
     pub(crate) fn nid(&self, id: NodeId) -> u64 {
-        self.places[self.index[id.0]].at / SLOT
+        (self.places[self.index[id.0]].at - self.meta) / SLOT
+    }
+}
+
+/// The first block of contents that are there already.
+pub(crate) fn stored_block(node: &Node) -> Option<u32> {
+    match node.kind {
+        Kind::File { content: Content::Stored { block, .. }, .. } => Some(block),
+        _ => None,
     }
 }
 
@@ -89,6 +128,7 @@ fn place(tree: &Tree, id: NodeId, parent: NodeId, end: &mut u64) -> Result<Place
             let below = u32::try_from(below).map_err(|_| Error::TooBig("directories"))?;
             (directory_size(entries.keys().map(Vec::as_slice)), true, below + 2)
         }
+        Kind::File { content: Content::Stored { size, .. }, .. } => (*size, false, node.names),
         Kind::File { content, mapped } => (content.size(), !mapped, node.names),
         Kind::Symlink(target) => (target.len() as u64, true, node.names),
         _ => (0, false, node.names),

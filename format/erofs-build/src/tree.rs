@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::Error;
 
@@ -29,6 +30,24 @@ pub enum Content {
         path: PathBuf,
         size: u64,
     },
+    /// Parts of files of the host behind each other, each with its length; `None` is a part of zeros.
+    Runs {
+        runs: Vec<(Option<Part>, u64)>,
+        size: u64,
+    },
+    /// Bytes that are there already, from a block on: in the part of the file before the metadata, or on a
+    /// further device. See [`Tree::write_metadata`].
+    Stored {
+        block: u32,
+        size: u64,
+    },
+}
+
+/// Where a part of a file's bytes begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    pub path: Arc<PathBuf>,
+    pub offset: u64,
 }
 
 impl Content {
@@ -37,7 +56,7 @@ impl Content {
     pub fn size(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
-            Self::Host { size, .. } => *size,
+            Self::Host { size, .. } | Self::Runs { size, .. } | Self::Stored { size, .. } => *size,
         }
     }
 }
@@ -85,7 +104,7 @@ pub struct Node {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub(crate) usize);
 
-/// A tree under construction. Inodes are only ever added, and each has a name.
+/// A tree under construction. An inode without a name is not part of the image.
 #[derive(Clone, Debug)]
 pub struct Tree {
     pub(crate) nodes: Vec<Node>,
@@ -144,6 +163,27 @@ impl Tree {
         }
         entries.insert(name.to_vec(), id);
         Ok(())
+    }
+
+    /// Takes a name away from a directory, with all that is below it. An inode that has no name left is not
+    /// written. There need not be such a name.
+    pub fn remove(&mut self, parent: NodeId, name: &[u8]) {
+        let Kind::Directory(entries) = &mut self.nodes[parent.0].kind else { return };
+        let mut todo: Vec<NodeId> = entries.remove(name).into_iter().collect();
+        while let Some(id) = todo.pop() {
+            let node = &mut self.nodes[id.0];
+            node.names -= 1;
+            if let Kind::Directory(entries) = &mut node.kind {
+                todo.extend(std::mem::take(entries).into_values());
+            }
+        }
+    }
+
+    /// Puts other contents in the place of a file's.
+    pub fn set_content(&mut self, id: NodeId, content: Content) {
+        if let Kind::File { content: old, .. } = &mut self.nodes[id.0].kind {
+            *old = content;
+        }
     }
 
     /// The inode that a directory has under a name.

@@ -2,22 +2,23 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::PathBuf;
 
 use husk_erofs::FileType;
 use husk_erofs::layout::{
-    self, BLOCK, DIRENT_SIZE, FORMAT_EXTENDED, FORMAT_LAYOUT_SHIFT, LAYOUT_INLINE, LAYOUT_PLAIN,
+    self, BLOCK, DEVICE_SLOT, DIRENT_SIZE, FORMAT_EXTENDED, FORMAT_LAYOUT_SHIFT, LAYOUT_INLINE, LAYOUT_PLAIN,
     SUPER_OFFSET, SUPER_SIZE, XATTR_HEADER, inode, superblock,
 };
 
 use crate::Error;
-use crate::place::{Place, Plan, directory_blocks, split_xattr};
-use crate::tree::{Content, Kind, Node, Tree};
+use crate::place::{Device, Place, Plan, Shape, directory_blocks, split_xattr, stored_block};
+use crate::tree::{Content, Kind, Node, Part, Tree};
 
 /// How much of a file is in memory at a time.
 const COPY_BYTES: usize = 256 << 10;
 
 /// The output, with its position. The first block is held back until it is whole, for the superblock in it
-/// carries its checksum.
+/// carries its checksum; metadata that begin further on have none.
 struct Sink<W> {
     out: W,
     first: Vec<u8>,
@@ -27,7 +28,7 @@ struct Sink<W> {
 impl<W: Write> Sink<W> {
     fn put(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
         self.at += bytes.len() as u64;
-        let room = BLOCK as usize - self.first.len();
+        let room = (BLOCK as usize).saturating_sub(self.first.len());
         if room > 0 {
             let (now, rest) = bytes.split_at(room.min(bytes.len()));
             self.first.extend_from_slice(now);
@@ -61,30 +62,85 @@ impl Tree {
     /// [`Error::Read`] and [`Error::Changed`] for a file of the host, [`Error::Write`] for the output,
     /// [`Error::TooBig`] and [`Error::Xattr`] for what the format cannot hold.
     pub fn write(&self, out: impl Write) -> Result<u64, Error> {
-        let plan = Plan::new(self)?;
+        self.write_with_devices(out, &[])
+    }
+
+    /// As [`Tree::write`], of files whose contents ([`Content::Stored`]) lie on `devices`. The first device's
+    /// first block has the number [`Tree::blocks`] gives for this tree and as many devices.
+    ///
+    /// # Errors
+    /// As [`Tree::write`].
+    pub fn write_with_devices(&self, out: impl Write, devices: &[Device]) -> Result<u64, Error> {
+        let shape = Shape { first_block: 0, devices };
+        let plan = Plan::new(self, shape)?;
         let mut sink = Sink { out, first: Vec::with_capacity(BLOCK as usize), at: 0 };
         sink.put(&[0; SUPER_OFFSET])?;
-        sink.put(&self.superblock(&plan)?)?;
+        sink.put(&self.superblock(&plan, shape)?)?;
+        let mut mapped = plan.blocks;
+        for device in devices {
+            let mut slot = [0; DEVICE_SLOT];
+            let tag = &device.tag[..device.tag.len().min(layout::device::TAG_SIZE)];
+            slot[..tag.len()].copy_from_slice(tag);
+            for (at, number) in
+                [(layout::device::BLOCKS, device.blocks), (layout::device::MAPPED_BLOCK, mapped)]
+            {
+                slot[at..at + 4].copy_from_slice(&number.to_le_bytes());
+            }
+            sink.put(&slot)?;
+            let end = mapped.checked_add(device.blocks).filter(|&end| end < u32::MAX);
+            mapped = end.ok_or(Error::TooBig("blocks of all devices"))?;
+        }
+        self.write_body(&plan, &mut sink)?;
+        Ok(sink.at)
+    }
+
+    /// How many blocks the image will have without its devices, whatever the blocks of stored contents are.
+    ///
+    /// # Errors
+    /// [`Error::TooBig`], [`Error::Xattr`].
+    pub fn blocks(&self, devices: &[Device]) -> Result<u32, Error> {
+        Ok(Plan::new(self, Shape { first_block: 0, devices })?.blocks)
+    }
+
+    /// Writes the metadata of an image whose contents were written first: `out` stands at block `first_block`,
+    /// which must not be 0, and gets whole blocks. Returns the image's block 0, which belongs at its start, and
+    /// the number of blocks in all.
+    ///
+    /// # Errors
+    /// As [`Tree::write`].
+    pub fn write_metadata(&self, out: impl Write, first_block: u32) -> Result<(Vec<u8>, u32), Error> {
+        let shape = Shape { first_block, devices: &[] };
+        let plan = Plan::new(self, shape)?;
+        let at = plan.meta;
+        let mut sink = Sink { out, first: vec![0; BLOCK as usize], at };
+        self.write_body(&plan, &mut sink)?;
+        let mut first = Sink { out: Vec::new(), first: Vec::new(), at: 0 };
+        first.put(&[0; SUPER_OFFSET])?;
+        first.put(&self.superblock(&plan, shape)?)?;
+        first.pad(BLOCK)?;
+        Ok((first.out, plan.blocks))
+    }
+
+    fn write_body(&self, plan: &Plan, sink: &mut Sink<impl Write>) -> Result<(), Error> {
         for (number, place) in plan.places.iter().enumerate() {
             sink.pad(place.at)?;
-            self.write_inode(&plan, number, place, &mut sink)?;
+            self.write_inode(plan, number, place, sink)?;
         }
         sink.pad(u64::from(plan.data_block) * BLOCK)?;
         for directories in [true, false] {
             for place in plan.places.iter().filter(|place| place.head_len > 0) {
                 let node = &self.nodes[place.id.0];
-                if matches!(node.kind, Kind::Directory(_)) == directories {
+                if matches!(node.kind, Kind::Directory(_)) == directories && stored_block(node).is_none() {
                     sink.pad(u64::from(place.block) * BLOCK)?;
-                    self.write_data(&plan, place, 0..place.head_len, &mut sink)?;
+                    self.write_data(plan, place, 0..place.head_len, sink)?;
                 }
             }
         }
         sink.pad(u64::from(plan.blocks) * BLOCK)?;
-        sink.out.flush().map_err(Error::Write)?;
-        Ok(sink.at)
+        sink.out.flush().map_err(Error::Write)
     }
 
-    fn superblock(&self, plan: &Plan) -> Result<[u8; SUPER_SIZE], Error> {
+    fn superblock(&self, plan: &Plan, shape: Shape<'_>) -> Result<[u8; SUPER_SIZE], Error> {
         let mut sb = [0; SUPER_SIZE];
         let mut put = |at: usize, bytes: &[u8]| sb[at..at + bytes.len()].copy_from_slice(bytes);
         put(superblock::MAGIC, &layout::MAGIC.to_le_bytes());
@@ -95,6 +151,13 @@ impl Tree {
         put(superblock::ROOT_NID, &root.to_le_bytes());
         put(superblock::INODES, &(plan.places.len() as u64).to_le_bytes());
         put(superblock::BLOCKS, &plan.blocks.to_le_bytes());
+        put(superblock::META_BLOCK, &shape.first_block.to_le_bytes());
+        if !shape.devices.is_empty() {
+            let count = u16::try_from(shape.devices.len()).map_err(|_| Error::TooBig("devices"))?;
+            put(superblock::FEATURE_INCOMPAT, &layout::INCOMPAT_DEVICES.to_le_bytes());
+            put(superblock::DEVICES, &count.to_le_bytes());
+            put(superblock::DEVICE_SLOT, &(((SUPER_OFFSET + SUPER_SIZE) / DEVICE_SLOT) as u16).to_le_bytes());
+        }
         Ok(sb)
     }
 
@@ -158,6 +221,35 @@ impl Tree {
             Kind::Directory(_) => sink.put(&self.directory_bytes(plan, place)[within]),
             Kind::Symlink(target) => sink.put(&target[within]),
             Kind::File { content: Content::Bytes(bytes), .. } => sink.put(&bytes[within]),
+            Kind::File { content: Content::Runs { runs, .. }, .. } => {
+                let mut open: Option<(&PathBuf, File)> = None;
+                let mut buffer = vec![0; COPY_BYTES.min(within.len())];
+                let (mut start, mut at) = (0, range.start);
+                for (part, len) in runs {
+                    let end = start + len;
+                    while at < end.min(range.end) {
+                        let count =
+                            usize::try_from(end.min(range.end) - at).unwrap_or(usize::MAX).min(buffer.len());
+                        match part {
+                            Some(Part { path, offset }) => {
+                                let failed = |source| Error::Read { path: (**path).clone(), source };
+                                if open.as_ref().is_none_or(|(known, _)| *known != &**path) {
+                                    open = Some((path, File::open(&**path).map_err(failed)?));
+                                }
+                                if let Some((_, file)) = &mut open {
+                                    file.seek(SeekFrom::Start(offset + (at - start))).map_err(failed)?;
+                                    file.read_exact(&mut buffer[..count]).map_err(failed)?;
+                                }
+                            }
+                            None => buffer[..count].fill(0),
+                        }
+                        sink.put(&buffer[..count])?;
+                        at += count as u64;
+                    }
+                    start = end;
+                }
+                if at == range.end { Ok(()) } else { Err(Error::TooBig("a file for its parts")) }
+            }
             Kind::File { content: Content::Host { path, size }, .. } => {
                 let failed = |source| Error::Read { path: path.clone(), source };
                 let changed = || Error::Changed { path: path.clone() };

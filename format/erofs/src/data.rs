@@ -60,9 +60,8 @@ impl<'a> Image<'a> {
                 (len, self.chunk(inode, table_at, wide, chunk)?.map(|start| start + within))
             }
         };
-        if let Some(at) = image_offset {
-            let outside = Error::Corrupt { nid: inode.nid, what: "its data lie outside of the image" };
-            self.slice(at, len).ok_or(outside)?;
+        if image_offset.is_some_and(|at| !self.has_data(at, len)) {
+            return Err(Error::Corrupt { nid: inode.nid, what: "its data lie outside of the image" });
         }
         Ok(Some(Extent { offset, len, image_offset }))
     }

@@ -139,7 +139,9 @@ impl Image<'_> {
                 };
                 // An inode without whole blocks may say anything about their place.
                 let head_at = if head_len == 0 { 0 } else { u64::from(union) * BLOCK };
-                self.slice(head_at, head_len).ok_or(corrupt("its data lie outside of the image"))?;
+                if !self.has_data(head_at, head_len) {
+                    return Err(corrupt("its data lie outside of the image"));
+                }
                 let tail_len = inode.size - head_len;
                 if after % BLOCK + tail_len > BLOCK {
                     return Err(corrupt("its inline data cross a block"));

@@ -40,6 +40,10 @@ pub mod superblock {
     pub const META_BLOCK: usize = 40;
     pub const XATTR_BLOCK: usize = 44;
     pub const FEATURE_INCOMPAT: usize = 80;
+    /// How many further devices there are.
+    pub const DEVICES: usize = 86;
+    /// Where their table lies, in units of [`super::DEVICE_SLOT`] bytes.
+    pub const DEVICE_SLOT: usize = 88;
     pub const DIR_BLOCK_BITS: usize = 90;
 }
 
@@ -50,9 +54,22 @@ pub const COMPAT_MTIME: u32 = 2;
 
 /// Features that a reader must know. Those of compression are accepted, because they change nothing for an
 /// inode that is not compressed; the inode that is, is refused by itself.
-pub const INCOMPAT_KNOWN: u32 = 0x01 | 0x02 | INCOMPAT_CHUNKED | 0x10 | 0x20;
+pub const INCOMPAT_KNOWN: u32 = 0x01 | 0x02 | INCOMPAT_CHUNKED | INCOMPAT_DEVICES | 0x10 | 0x20;
 /// Some inodes are made of chunks.
 pub const INCOMPAT_CHUNKED: u32 = 0x04;
+/// Some data lie on further devices. Those that have a place in the one space of block addresses are served.
+pub const INCOMPAT_DEVICES: u32 = 0x08;
+
+/// Bytes of an entry in the table of devices.
+pub const DEVICE_SLOT: usize = 128;
+
+/// Offsets in an entry of the table of devices. A tag of 64 bytes comes first.
+pub mod device {
+    pub const TAG_SIZE: usize = 64;
+    pub const BLOCKS: usize = 64;
+    /// The device's first block in the space of block addresses that begins with the image itself.
+    pub const MAPPED_BLOCK: usize = 68;
+}
 
 /// Offsets in an inode; the first four are common to both forms.
 pub mod inode {

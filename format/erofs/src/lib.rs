@@ -8,7 +8,10 @@
 //! by them, and what does not fit is an [`Error`], never a panic. Checked is what is read; nothing walks the
 //! whole image, so a tree with a cycle is possible, and callers that descend must bound their depth.
 //!
-//! Absent: compressed inodes (an error names them), several devices, blocks other than 4 KiB, long xattr
+//! Of several devices, those are served whose blocks have a place in the one space of block addresses, behind the
+//! image's own: the caller hands over all of that space.
+//!
+//! Absent: compressed inodes (an error names them), devices without such a place, blocks other than 4 KiB, long xattr
 //! prefixes.
 #![no_std]
 #![forbid(unsafe_code)]
@@ -74,6 +77,8 @@ impl core::error::Error for Error {}
 #[derive(Clone, Copy, Debug)]
 pub struct Image<'a> {
     bytes: &'a [u8],
+    /// Bytes of the address space that file contents may lie in: those at hand, or more.
+    len: u64,
     /// Byte offset of nid 0.
     meta: u64,
     /// Byte offset of shared xattr 0.
@@ -106,6 +111,7 @@ impl<'a> Image<'a> {
         }
         Ok(Self {
             bytes,
+            len: bytes.len() as u64,
             meta: u64::from(u32_of(superblock::META_BLOCK)) * BLOCK,
             shared_xattrs: u64::from(u32_of(superblock::XATTR_BLOCK)) * BLOCK,
             root: u64::from(u16_at(sb, superblock::ROOT_NID).unwrap_or(0)),
@@ -113,6 +119,15 @@ impl<'a> Image<'a> {
             build_time: (u64_of(superblock::BUILD_TIME), u32_of(superblock::BUILD_TIME_NSEC)),
             has_checksum: u32_of(superblock::FEATURE_COMPAT) & layout::COMPAT_CHECKSUM != 0,
         })
+    }
+
+    /// As [`Image::open`], of the metadata alone: file contents lie in an address space of `len` bytes, of which only
+    /// the first are at hand. Extents can be asked for everywhere; bytes that are not at hand read as a hole's.
+    ///
+    /// # Errors
+    /// As [`Image::open`].
+    pub fn open_metadata(bytes: &'a [u8], len: u64) -> Result<Self, Error> {
+        Ok(Self { len: len.max(bytes.len() as u64), ..Self::open(bytes)? })
     }
 
     /// Compares the superblock's checksum, where the image has one. It covers block 0 only, so it guards
@@ -145,6 +160,11 @@ impl<'a> Image<'a> {
     #[must_use]
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
+    }
+
+    /// Whether file contents may lie there.
+    fn has_data(&self, offset: u64, len: u64) -> bool {
+        offset.checked_add(len).is_some_and(|end| end <= self.len)
     }
 
     /// `len` bytes from `offset`, if the image has them.

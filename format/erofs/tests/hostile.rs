@@ -144,7 +144,7 @@ fn what_is_not_served_is_named() {
     };
     assert_eq!(with(1024, 0), Some(husk_erofs::Error::NotErofs));
     assert_eq!(with(1024 + 12, 9), Some(husk_erofs::Error::BlockBits(9)));
-    assert_eq!(with(1024 + 80, 8), Some(husk_erofs::Error::Features(8)));
+    assert_eq!(with(1024 + 80, 64), Some(husk_erofs::Error::Features(64)));
     assert_eq!(with(36 * 32, 1 | (1 << 1)), Some(husk_erofs::Error::Compressed(36)));
     assert_eq!(with(36 * 32, 1 | (3 << 1)), Some(husk_erofs::Error::Compressed(36)));
 }

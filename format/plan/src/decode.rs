@@ -21,24 +21,48 @@ pub struct Plan<'a> {
 
 /// What is left to read.
 #[derive(Clone, Debug)]
-struct Reader<'a>(&'a [u8]);
+pub(crate) struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
+    /// What follows `magic` in bytes whose checksum fits.
+    pub(crate) fn checked(bytes: &'a [u8], magic: &[u8]) -> Result<Self, Damaged> {
+        let (body, sum) = bytes.split_last_chunk().ok_or(Damaged)?;
+        let mut hash = Fnv::new();
+        hash.add(body);
+        if hash.0 != u64::from_le_bytes(*sum) {
+            return Err(Damaged);
+        }
+        body.strip_prefix(magic).map(Reader).ok_or(Damaged)
+    }
+
+    pub(crate) fn end(&self) -> Result<(), Damaged> {
+        if self.0.is_empty() { Ok(()) } else { Err(Damaged) }
+    }
+
+    pub(crate) fn inputs(&mut self) -> Result<Inputs<'a>, Damaged> {
+        let left = self.u32()?;
+        let inputs = Inputs { left, reader: self.clone() };
+        for _ in 0..left {
+            self.input()?;
+        }
+        Ok(inputs)
+    }
+
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Damaged> {
         let (bytes, rest) = self.0.split_first_chunk().ok_or(Damaged)?;
         self.0 = rest;
         Ok(*bytes)
     }
 
-    fn u32(&mut self) -> Result<u32, Damaged> {
+    pub(crate) fn u32(&mut self) -> Result<u32, Damaged> {
         self.array().map(u32::from_le_bytes)
     }
 
-    fn u64(&mut self) -> Result<u64, Damaged> {
+    pub(crate) fn u64(&mut self) -> Result<u64, Damaged> {
         self.array().map(u64::from_le_bytes)
     }
 
-    fn string(&mut self) -> Result<&'a CStr, Damaged> {
+    pub(crate) fn string(&mut self) -> Result<&'a CStr, Damaged> {
         let len = usize::try_from(self.u32()?).map_err(|_| Damaged)?.checked_add(1).ok_or(Damaged)?;
         let (bytes, rest) = self.0.split_at_checked(len).ok_or(Damaged)?;
         self.0 = rest;
@@ -100,13 +124,7 @@ impl<'a> Plan<'a> {
     /// # Errors
     /// [`Damaged`]: pack again.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, Damaged> {
-        let (body, sum) = bytes.split_last_chunk().ok_or(Damaged)?;
-        let mut hash = Fnv::new();
-        hash.add(body);
-        if hash.0 != u64::from_le_bytes(*sum) {
-            return Err(Damaged);
-        }
-        let mut reader = Reader(body.strip_prefix(MAGIC).ok_or(Damaged)?);
+        let mut reader = Reader::checked(bytes, MAGIC)?;
         let uid = reader.u32()?;
         let image_size = reader.u64()?;
         let requested = reader.string()?;
@@ -120,14 +138,8 @@ impl<'a> Plan<'a> {
         for _ in 0..left {
             reader.string()?;
         }
-        let left = reader.u32()?;
-        let inputs = Inputs { left, reader: reader.clone() };
-        for _ in 0..left {
-            reader.input()?;
-        }
-        if !reader.0.is_empty() {
-            return Err(Damaged);
-        }
+        let inputs = reader.inputs()?;
+        reader.end()?;
         Ok(Self {
             uid,
             requested,

@@ -30,9 +30,15 @@ pub fn encode<'a, W: Iterator<Item = &'a [u8]> + Clone>(
     for with in request.with.clone() {
         string(with, &mut put);
     }
+    put_inputs(inputs, &mut put);
+    let sum = hash.0.to_le_bytes();
+    out(&sum);
+}
+
+pub(crate) fn put_inputs(inputs: &[Input<'_>], put: &mut impl FnMut(&[u8])) {
     put(&(inputs.len() as u32).to_le_bytes());
     for input in inputs {
-        string(input.path.to_bytes(), &mut put);
+        string(input.path.to_bytes(), put);
         put(&[u8::from(input.stamp.is_some())]);
         if let Some(stamp) = input.stamp {
             put(&stamp.device.to_le_bytes());
@@ -42,12 +48,10 @@ pub fn encode<'a, W: Iterator<Item = &'a [u8]> + Clone>(
             put(&stamp.ctime_ns.to_le_bytes());
         }
     }
-    let sum = hash.0.to_le_bytes();
-    out(&sum);
 }
 
 /// Length, bytes, and a zero, so that the reader can hand the string to the kernel as it lies.
-fn string(bytes: &[u8], put: &mut impl FnMut(&[u8])) {
+pub(crate) fn string(bytes: &[u8], put: &mut impl FnMut(&[u8])) {
     put(&(bytes.len() as u32).to_le_bytes());
     put(bytes);
     put(&[0]);

@@ -20,10 +20,12 @@ extern crate std;
 
 mod decode;
 mod encode;
+mod image;
 mod request;
 
 pub use decode::{Inputs, Plan, With};
 pub use encode::encode;
+pub use image::{Files, Groups, IMAGE_SIZE_MAX, ImagePlan, ImageRequest, ImageStart, Texts, encode_image};
 pub use request::{Request, chooses_by_directory};
 
 use core::ffi::CStr;
@@ -93,6 +95,15 @@ impl Fnv {
         for &byte in bytes {
             self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }
+    }
+
+    /// As hexadecimal digits.
+    fn hex(&self) -> [u8; FILE_NAME_LEN] {
+        let mut name = [0; FILE_NAME_LEN];
+        for (at, digit) in name.iter_mut().enumerate() {
+            *digit = b"0123456789abcdef"[(self.0 >> (60 - 4 * at)) as usize & 15];
+        }
+        name
     }
 }
 

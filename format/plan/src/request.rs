@@ -43,10 +43,6 @@ impl<'a, W: Iterator<Item = &'a [u8]> + Clone> Request<'a, W> {
         field(self.version);
         field(&self.uid.to_le_bytes());
         self.with.clone().for_each(field);
-        let mut name = [0; FILE_NAME_LEN];
-        for (at, digit) in name.iter_mut().enumerate() {
-            *digit = b"0123456789abcdef"[(hash.0 >> (60 - 4 * at)) as usize & 15];
-        }
-        name
+        hash.hex()
     }
 }

@@ -112,3 +112,64 @@ proptest! {
         }
     }
 }
+
+fn image_request() -> ImageRequest<'static> {
+    ImageRequest {
+        image: b"alpine:3",
+        user: b"web",
+        directory: b"",
+        data: b"/data",
+        home: b"/home/me",
+        uid: 1000,
+    }
+}
+
+fn image_plan() -> Vec<u8> {
+    let stamp = Stamp { device: device(8, 1), ino: 7, size: 9, mtime_ns: -3, ctime_ns: i64::MAX };
+    let start = ImageStart {
+        files: &[(b"/store/roots/a.erofs", 4096), (b"/store/layers/b.erofs", 8192)],
+        entrypoint: &[b"/entry", b"-x"],
+        cmd: &[b""],
+        env: &[b"A=b"],
+        cwd: b"/srv",
+        uid: 33,
+        gid: 44,
+        groups: &[55, 66],
+        stop_signal: 15,
+    };
+    let mut bytes = Vec::new();
+    let inputs = [Input { path: c"/store/references/alpine", stamp: Some(stamp) }];
+    encode_image(&image_request(), &start, &inputs, |piece| bytes.extend_from_slice(piece));
+    bytes
+}
+
+#[test]
+fn an_image_plan_is_read_as_written() {
+    let bytes = image_plan();
+    let plan = ImagePlan::decode(&bytes).unwrap();
+    assert!(plan.answers(&image_request()));
+    for other in [
+        ImageRequest { image: b"alpine:4", ..image_request() },
+        ImageRequest { user: b"", ..image_request() },
+        ImageRequest { data: b"", ..image_request() },
+        ImageRequest { uid: 0, ..image_request() },
+    ] {
+        assert!(!plan.answers(&other));
+        assert_ne!(other.file_name(), image_request().file_name());
+    }
+    assert!(plan.files.eq([(c"/store/roots/a.erofs", 4096), (c"/store/layers/b.erofs", 8192)]));
+    assert!(plan.entrypoint.eq([c"/entry", c"-x"]) && plan.cmd.eq([c""]) && plan.env.eq([c"A=b"]));
+    assert!(plan.groups.eq([55, 66]) && plan.inputs.count() == 1);
+    assert_eq!((plan.cwd, plan.uid, plan.gid, plan.stop_signal), (c"/srv", 33, 44, 15));
+}
+
+#[test]
+fn a_damaged_image_plan_is_none() {
+    let bytes = image_plan();
+    for at in 0..bytes.len() {
+        assert!(ImagePlan::decode(&bytes[..at]).is_err());
+        let mut changed = bytes.clone();
+        changed[at] ^= 0x40;
+        assert!(ImagePlan::decode(&changed).is_err());
+    }
+}

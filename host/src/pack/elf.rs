@@ -1,5 +1,6 @@
 //! What packing must know of an ELF file: who loads it, and which libraries it asks for.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
@@ -7,11 +8,11 @@ use std::path::{Path, PathBuf};
 
 use object::elf::{
     DT_FLAGS_1, DT_NEEDED, DT_RPATH, DT_RUNPATH, DT_SONAME, DT_STRSZ, DT_STRTAB, EM_X86_64, ET_DYN, ET_EXEC,
-    FileHeader64, PT_LOAD,
+    FileHeader64, PT_LOAD, SHT_DYNSYM,
 };
 use object::read::StringTable;
-use object::read::elf::{Dyn, FileHeader, ProgramHeader};
-use object::{Endianness, ReadCache};
+use object::read::elf::{Dyn, FileHeader, ProgramHeader, Sym};
+use object::{Endianness, ReadCache, ReadRef};
 
 use super::error::PackError;
 
@@ -20,25 +21,27 @@ const DF_1_NODEFLIB: u64 = 0x800;
 
 /// An ELF file's demands on the dynamic linker.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Elf {
+pub(crate) struct Elf {
     /// The program interpreter; none for a static program and for most libraries.
-    pub(super) interpreter: Option<PathBuf>,
-    pub(super) needed: Vec<String>,
-    pub(super) soname: Option<String>,
+    pub(crate) interpreter: Option<PathBuf>,
+    pub(crate) needed: Vec<String>,
+    pub(crate) soname: Option<String>,
     /// DT_RPATH and DT_RUNPATH, not yet split or expanded.
-    pub(super) rpath: Option<String>,
-    pub(super) runpath: Option<String>,
-    pub(super) no_default_directories: bool,
+    pub(crate) rpath: Option<String>,
+    pub(crate) runpath: Option<String>,
+    pub(crate) no_default_directories: bool,
+    /// The functions and variables that it takes from other files.
+    pub(crate) imports: HashSet<String>,
 }
 
 /// Whether a file that begins with these bytes is an ELF file.
-pub(super) fn is_elf(head: &[u8]) -> bool {
+pub(crate) fn is_elf(head: &[u8]) -> bool {
     head.starts_with(b"\x7fELF")
 }
 
 impl Elf {
     /// Reads the headers and the dynamic section.
-    pub(super) fn read(path: &Path) -> Result<Self, PackError> {
+    pub(crate) fn read(path: &Path) -> Result<Self, PackError> {
         let file = File::open(path).map_err(PackError::io(path))?;
         let data = ReadCache::new(file);
         parse(&data).map_err(|refusal| match refusal {
@@ -46,6 +49,11 @@ impl Elf {
             Refusal::Corrupt(why) => PackError::CorruptElf { path: path.to_path_buf(), why },
         })
     }
+}
+
+/// The same of a file in memory; `None` where it is not for this machine, or damaged.
+pub(crate) fn of_bytes(bytes: &[u8]) -> Option<Elf> {
+    parse(bytes).ok()
 }
 
 enum Refusal {
@@ -59,8 +67,7 @@ impl From<object::read::Error> for Refusal {
     }
 }
 
-fn parse(data: &ReadCache<File>) -> Result<Elf, Refusal> {
-    use object::ReadRef;
+fn parse<'d>(data: impl ReadRef<'d>) -> Result<Elf, Refusal> {
     let ident = data.read_bytes_at(0, 20).map_err(|()| Refusal::Corrupt("it is cut off".into()))?;
     match (ident[4], ident[5]) {
         (2, 1) => {}
@@ -124,5 +131,18 @@ fn parse(data: &ReadCache<File>) -> Result<Elf, Refusal> {
             }
         }
     }
+    elf.imports = imports(header, endian, data).unwrap_or_default();
     Ok(elf)
+}
+
+/// The undefined symbols of the dynamic symbol table. A file without section headers shows none.
+fn imports<'d>(
+    header: &FileHeader64<Endianness>,
+    endian: Endianness,
+    data: impl ReadRef<'d>,
+) -> object::read::Result<HashSet<String>> {
+    let symbols = header.sections(endian, data)?.symbols(endian, data, SHT_DYNSYM)?;
+    let undefined = symbols.iter().filter(|symbol| symbol.is_undefined(endian));
+    let name = |symbol: &object::elf::Sym64<Endianness>| symbol.name(endian, symbols.strings()).ok();
+    Ok(undefined.filter_map(name).map(|name| String::from_utf8_lossy(name).into_owned()).collect())
 }

@@ -30,8 +30,11 @@ struct User {
     home: String,
 }
 
+/// Which of the names of the host's accounts are to be known in the guest.
+pub(super) type Choose<'a> = &'a dyn for<'n> Fn(&[&'n str]) -> Vec<&'n str>;
+
 /// Adds what is not there yet.
-pub(super) fn add(root: &mut Root) -> Result<(), PackError> {
+pub(super) fn add(root: &mut Root, choose: Choose<'_>) -> Result<(), PackError> {
     for path in TOP_LINKS {
         if fs::symlink_metadata(path).is_ok_and(|stat| stat.is_symlink()) {
             root.bring(Path::new(path))?;
@@ -52,6 +55,8 @@ pub(super) fn add(root: &mut Root) -> Result<(), PackError> {
     if user.gid != 0 {
         group += &format!("{}:x:{}:\n", user.name, user.gid);
     }
+    passwd += &accounts("/etc/passwd", &passwd, choose);
+    group += &accounts("/etc/group", &group, choose);
     passwd += "nobody:x:65534:65534:nobody:/nonexistent:/bin/false\n";
     group += "nogroup:x:65534:\n";
     root.make_file("/etc/passwd", passwd.into())?;
@@ -66,6 +71,23 @@ pub(super) fn add(root: &mut Root) -> Result<(), PackError> {
         root.bring(Path::new("/etc/localtime"))?;
     }
     Ok(())
+}
+
+/// Lines of the host's file for accounts of the system: those that are the same everywhere (ids below 100, which a
+/// distribution gives out once and for all), and those that are chosen.
+fn accounts(file: &str, already: &str, choose: Choose<'_>) -> String {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let name = |line: &'_ str| -> usize { line.find(':').unwrap_or(line.len()) };
+    let id = |line: &str| line.split(':').nth(2).and_then(|id| id.parse::<u32>().ok());
+    let known = |line: &str| already.lines().any(|other| other[..name(other)] == line[..name(line)]);
+    let own: Vec<&str> = text
+        .lines()
+        .filter(|line| id(line).is_some_and(|id| (1..1000).contains(&id)) && !known(line))
+        .collect();
+    let names: Vec<&str> = own.iter().map(|line| &line[..name(line)]).collect();
+    let chosen = choose(&names);
+    let is_wanted = |line: &str| id(line).is_some_and(|id| id < 100) || chosen.contains(&&line[..name(line)]);
+    own.iter().filter(|line| is_wanted(line)).map(|line| format!("{line}\n")).collect()
 }
 
 /// A directory with the host's owner and permissions where the host has it, else made.

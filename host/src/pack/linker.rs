@@ -29,6 +29,26 @@ struct Object {
     loader: Option<usize>,
 }
 
+impl Object {
+    /// Whether it belongs to the C or C++ runtime (or SELinux's, which system tools link), which every program has: what that could do says nothing of a program.
+    fn is_runtime(&self) -> bool {
+        const NAMES: [&str; 10] = [
+            "libc.",
+            "libm.",
+            "libdl.",
+            "libpthread.",
+            "librt.",
+            "libutil.",
+            "libgcc_s.",
+            "libstdc++.",
+            "libselinux.",
+            "ld-",
+        ];
+        let soname = self.elf.soname.as_deref().unwrap_or_default();
+        NAMES.iter().any(|name| soname.starts_with(name))
+    }
+}
+
 /// A program with the libraries found for it so far.
 #[derive(Clone)]
 pub(super) struct Loaded {
@@ -42,6 +62,29 @@ impl Loaded {
     /// Whether the program is linked by glibc's linker.
     pub(super) fn is_glibc(&self) -> bool {
         !self.is_musl && self.objects[0].elf.interpreter.is_some()
+    }
+
+    /// Whether no linker comes with the program.
+    pub(super) fn is_static(&self) -> bool {
+        self.objects[0].elf.interpreter.is_none()
+    }
+
+    /// Whether the program, or a library of it that is not the C library's own, takes one of these symbols.
+    pub(super) fn imports(&self, symbols: &[&str]) -> bool {
+        let takes = |object: &Object| symbols.iter().any(|symbol| object.elf.imports.contains(*symbol));
+        self.objects.iter().filter(|object| !object.is_runtime()).any(takes)
+    }
+
+    /// The program and its libraries without those of the C runtime: where they lie.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        let files = self.objects.iter().filter(|object| !object.is_runtime());
+        files.filter_map(|object| fs::canonicalize(&object.path).ok()).collect()
+    }
+
+    /// Those of `files` that open libraries by name.
+    pub(super) fn openers(&self) -> Vec<PathBuf> {
+        let opens = |object: &&Object| !object.is_runtime() && object.elf.imports.contains("dlopen");
+        self.objects.iter().filter(opens).map(|object| object.path.clone()).collect()
     }
 
     /// Whether a library whose name begins so is among those found.

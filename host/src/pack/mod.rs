@@ -14,7 +14,7 @@ mod ask;
 mod cache;
 mod cache_file;
 mod debian;
-mod elf;
+pub(crate) mod elf;
 mod error;
 mod etc;
 mod linker;

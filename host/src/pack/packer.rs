@@ -1,18 +1,19 @@
 //! Gathers a program's closure into a root.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use husk_plan::Stamp;
 
 use super::PackRequest;
 use super::ask::Asker;
 use super::cache_file::CACHE_FILE;
-use super::debian;
+use super::debian::Debian;
 use super::elf::is_elf;
 use super::error::PackError;
 use super::etc;
@@ -32,6 +33,16 @@ const GLIBC_OPENS: [&str; 3] = ["libnss_files.so.2", "libnss_dns.so.2", "libgcc_
 const MANAGERS: [(&str, &str, &str); 2] =
     [("pyenv", ".python-version", "PYENV_ROOT"), ("rbenv", ".ruby-version", "RBENV_ROOT")];
 
+/// What the plan compares of the files that are brought now.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Watching {
+    Files,
+    /// There are many: the directories that they lie in.
+    Directories,
+    /// They belong to packages, whose list is watched.
+    Nothing,
+}
+
 /// A root that grows, and what it was made from.
 pub(super) struct Packer<'r> {
     pub(super) request: &'r PackRequest,
@@ -41,29 +52,39 @@ pub(super) struct Packer<'r> {
     pub(super) inputs: BTreeMap<PathBuf, Option<Stamp>>,
     pub(super) asker: Asker,
     linker: Linker,
-    /// Whether what is brought now is one of many files.
-    many: bool,
+    watching: Watching,
     /// Programs that were added, without symbolic links.
     programs: HashSet<PathBuf>,
     /// The names of all ELF files in the trees that were added.
     siblings: HashSet<OsString>,
     has_glibc: bool,
+    /// What is installed, once somebody asked.
+    debian: Option<Rc<Debian>>,
+    /// Debian packages that were added, with their users.
+    packages: BTreeSet<String>,
 }
 
 impl<'r> Packer<'r> {
     pub(super) fn new(request: &'r PackRequest) -> Self {
-        Self {
+        let mut packer = Self {
             request,
             root: Root::new(),
             notes: Vec::new(),
             inputs: BTreeMap::new(),
             asker: Asker::new(&request.path),
             linker: Linker::new(&request.library_path.to_string_lossy()),
-            many: false,
+            watching: Watching::Files,
             programs: HashSet::new(),
             siblings: HashSet::new(),
             has_glibc: false,
+            debian: None,
+            packages: BTreeSet::new(),
+        };
+        // Another version of the packer may pack something else.
+        if let Ok(own) = std::env::current_exe() {
+            packer.watch(&own);
         }
+        packer
     }
 
     /// Remembers a file's state, or its absence.
@@ -76,9 +97,10 @@ impl<'r> Packer<'r> {
     /// Brings a file or a directory without its contents.
     pub(super) fn bring(&mut self, path: &Path) -> Result<Brought, PackError> {
         let brought = self.root.bring(path)?;
-        match path.parent().filter(|_| self.many) {
-            Some(parent) => self.watch(parent),
-            None => self.watch(path),
+        match (self.watching, path.parent()) {
+            (Watching::Directories, Some(parent)) => self.watch(parent),
+            (Watching::Nothing, _) => {}
+            _ => self.watch(path),
         }
         Ok(brought)
     }
@@ -101,9 +123,13 @@ impl<'r> Packer<'r> {
 
     /// Does something that brings many files, for which their directories are watched instead.
     pub(super) fn many<T>(&mut self, act: impl FnOnce(&mut Self) -> T) -> T {
-        let before = std::mem::replace(&mut self.many, true);
+        self.watching(self.watching.max(Watching::Directories), act)
+    }
+
+    fn watching<T>(&mut self, watching: Watching, act: impl FnOnce(&mut Self) -> T) -> T {
+        let before = std::mem::replace(&mut self.watching, watching);
         let result = act(self);
-        self.many = before;
+        self.watching = before;
         result
     }
 
@@ -112,9 +138,77 @@ impl<'r> Packer<'r> {
         let program = self.resolve_shim(found).unwrap_or_else(|| found.to_path_buf());
         self.watch(found);
         let real = self.add_program(&program)?;
+        if program != found
+            && let Some(name) = found.to_str()
+        {
+            // By its bare name the program is found where the shim was: Python looks for itself so.
+            self.root.make_link(name, &program)?;
+        }
+        self.add_asked(&real);
         // A path with ".." means something else where directories above it are links.
         let is_plain = |part| matches!(part, std::path::Component::Normal(_) | std::path::Component::RootDir);
         Ok(if program.components().all(is_plain) { program.components().collect() } else { real })
+    }
+
+    /// Adds what a program that was asked for needs beyond what every program of its kind does. What goes wrong with that
+    /// is noted: the program itself is there.
+    fn add_asked(&mut self, real: &Path) {
+        let outcome = match self.linker.load(real) {
+            Ok(mut loaded) => match self.linker.link(&mut loaded) {
+                Ok(_) => runtime::add_asked(self, real, &loaded),
+                Err(error) => Err(error),
+            },
+            // A script is asked for with its package, too.
+            Err(_) => {
+                self.many(|packer| packer.add_packages_of(&[real.to_path_buf()]));
+                Ok(())
+            }
+        };
+        if let Err(error) = outcome {
+            self.note(error.to_string());
+        }
+    }
+
+    fn debian(&mut self) -> Rc<Debian> {
+        self.watch(&Debian::status_file());
+        self.debian.get_or_insert_with(|| Rc::new(Debian::read())).clone()
+    }
+
+    /// Adds the Debian packages that own these files, and those that they depend on.
+    pub(super) fn add_packages_of(&mut self, files: &[PathBuf]) {
+        let debian = self.debian();
+        self.add_packages(&debian, &debian.closure(files));
+    }
+
+    fn add_packages(&mut self, debian: &Debian, names: &[String]) {
+        for name in names.iter().filter(|name| self.packages.insert((*name).clone())).collect::<Vec<_>>() {
+            self.add_package(debian, name);
+        }
+    }
+
+    /// Adds a package's files, and the libraries of the ELF files among them.
+    fn add_package(&mut self, debian: &Debian, name: &str) {
+        for file in debian.files(name).unwrap_or_default() {
+            if file.starts_with("/etc") {
+                // Configuration is changed without the package manager.
+                self.watch(&file);
+            }
+            self.watching(Watching::Nothing, |packer| match packer.bring(&file) {
+                Ok(brought) if is_elf(&brought.head) => packer.add_found_elf(&brought.real, None),
+                // What the user has deleted, or may not read, is not there for the guest either.
+                _ => {}
+            });
+        }
+    }
+
+    /// Adds a library that a program of the host may open by its name, if there is such a library.
+    pub(super) fn add_opened(&mut self, name: &str, loaded: &Loaded) {
+        if !loaded.has(name)
+            && let Some(library) = self.linker.default_library(name)
+        {
+            self.bring_if_there(&library);
+            self.add_plugin(loaded, &library);
+        }
     }
 
     /// Adds an executable with all it needs; its path without symbolic links.
@@ -169,6 +263,7 @@ impl<'r> Packer<'r> {
         }
         self.add_program_at(path, depth + 1)?;
         if path.file_name() != Some(OsStr::new("env")) {
+            self.add_asked(&fs::canonicalize(path).map_err(PackError::io(path))?);
             return Ok(());
         }
         let is_program = |word: &&[u8]| !word.starts_with(b"-") && !word.contains(&b'=');
@@ -176,7 +271,8 @@ impl<'r> Packer<'r> {
         let found = search::program(OsStr::from_bytes(name), &self.request.path, &self.request.directory)
             .map_err(|_| missing(name))?;
         let program = self.resolve_shim(&found).unwrap_or_else(|| found.clone());
-        self.add_program_at(&program, depth + 1)?;
+        let real = self.add_program_at(&program, depth + 1)?;
+        self.add_asked(&real);
         // env searches the guest's PATH, which need not have the directory where it was found here.
         let name = String::from_utf8_lossy(name);
         let standard = ["/usr/local/bin", "/usr/bin", "/bin"].map(|dir| Path::new(dir).join(name.as_ref()));
@@ -270,7 +366,7 @@ impl<'r> Packer<'r> {
             return Ok(());
         }
         let (mut all, mut elves, mut links) = (Vec::new(), Vec::new(), Vec::new());
-        let many = self.many;
+        let many = self.watching != Watching::Files;
         let top = self.root.bring_tree(
             path,
             skip,
@@ -284,7 +380,9 @@ impl<'r> Packer<'r> {
             },
             &mut |link| links.push(link.to_path_buf()),
         )?;
-        self.watch(path);
+        if self.watching != Watching::Nothing {
+            self.watch(path);
+        }
         all.iter().for_each(|file| self.watch(file));
         self.siblings.extend(elves.iter().filter_map(|elf| elf.file_name().map(OsStr::to_os_string)));
         self.many(|packer| {
@@ -346,16 +444,13 @@ impl<'r> Packer<'r> {
         if with.as_bytes().contains(&b'/') {
             return self.add_with_path(&self.request.directory.join(with));
         }
-        if let Some(package) = debian::package(&self.asker, with) {
-            if let Some(list) = &package.list {
-                self.watch(list);
-            }
-            return self.many(|packer| {
-                for file in &package.files {
-                    packer.add_package_file(file);
-                }
-                Ok(())
-            });
+        let debian = self.debian();
+        if let Some(package) = debian.named(with) {
+            let files = debian.files(&package).unwrap_or_default();
+            self.many(|packer| files.iter().for_each(|file| packer.add_package_file(file)));
+            self.packages.insert(package.clone());
+            self.add_packages(&debian, &debian.dependencies(&package));
+            return Ok(());
         }
         let found = search::program(with, &self.request.path, &self.request.directory)
             .map_err(|_| PackError::UnknownWith(with.to_string_lossy().into_owned()))?;
@@ -409,7 +504,8 @@ impl<'r> Packer<'r> {
 
     /// Adds what every root has.
     pub(super) fn finish(&mut self) -> Result<(), PackError> {
-        etc::add(&mut self.root)?;
+        let packages: Vec<_> = self.packages.iter().cloned().collect();
+        etc::add(&mut self.root, &|names| Debian::accounts(&packages, names))?;
         if self.has_glibc && Path::new(CACHE_FILE).exists() {
             let cache = self.linker.cache.filtered(|path| self.root.has_file(path));
             self.root.make_file(CACHE_FILE, cache)?;

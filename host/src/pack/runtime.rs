@@ -3,6 +3,7 @@
 //! A runtime is asked where its library lies (see [`super::ask`]); where it may not be asked, a note says so
 //! and `--with` can name the tree. Left out of library trees: Python's own test suite and its static library.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -73,6 +74,7 @@ const TOOLS: &[&str] = &[
     "install",
     "join",
     "kill",
+    "ldconfig",
     "less",
     "link",
     "ln",
@@ -246,20 +248,25 @@ const LIBRARY_FILES: &[(&str, &[&str])] = &[
     ("libmagic.so", &["/usr/share/misc/magic.mgc", "/etc/magic"]),
 ];
 
+/// Adds those of the files and directories that there are. A directory that cannot be read whole is noted.
+fn add_if_there(packer: &mut Packer<'_>, files: &[&str], loaded: &Loaded) {
+    for file in files {
+        let path = Path::new(file);
+        if !path.is_dir() {
+            packer.bring_if_there(path);
+        } else if let Err(error) = packer.add_tree(path, Some(loaded), &|_| false) {
+            packer.note(error.to_string());
+        }
+    }
+}
+
 /// Adds what the libraries of a program read.
 pub(super) fn add_for_libraries(packer: &mut Packer<'_>, loaded: &Loaded) {
     for (prefix, files) in LIBRARY_FILES {
         if !loaded.has(prefix) {
             continue;
         }
-        for file in *files {
-            let path = Path::new(file);
-            if !path.is_dir() {
-                packer.bring_if_there(path);
-            } else if let Err(error) = packer.add_tree(path, Some(loaded), &|_| false) {
-                packer.note(error.to_string());
-            }
-        }
+        add_if_there(packer, files, loaded);
     }
     if loaded.has("libtinfo") || loaded.has("libncurses") {
         for dir in ["/etc/terminfo", "/lib/terminfo", "/usr/share/terminfo"] {
@@ -268,6 +275,84 @@ pub(super) fn add_for_libraries(packer: &mut Packer<'_>, loaded: &Loaded) {
             }
         }
     }
+}
+
+/// What a C program calls to run others by name or by the shell.
+const RUNS_OTHERS: &[&str] = &[
+    "system",
+    "popen",
+    "wordexp",
+    "execl",
+    "execle",
+    "execlp",
+    "execv",
+    "execve",
+    "execvp",
+    "execvpe",
+    "posix_spawn",
+    "posix_spawnp",
+];
+
+/// Files that the C library reads for its callers.
+const READ_FOR_CALLERS: &[(&[&str], &[&str])] = &[
+    (&["iconv_open"], &["/usr/lib/x86_64-linux-gnu/gconv", "/usr/lib64/gconv", "/usr/lib/gconv"]),
+    (
+        &["localtime", "localtime_r", "mktime", "tzset", "timelocal", "__tz_convert"],
+        &["/usr/share/zoneinfo", "/etc/timezone"],
+    ),
+    (
+        &["getaddrinfo", "getservbyname", "getservbyport", "getprotobyname", "getservbyname_r"],
+        &["/etc/services", "/etc/protocols", "/etc/gai.conf"],
+    ),
+    (&["setlocale", "newlocale"], &["/usr/lib/locale/locale-archive"]),
+];
+
+/// The largest file that is searched for names of libraries.
+const SEARCHED_MAX: u64 = 256 << 20;
+
+/// Adds what a program that was asked for shows of its needs: by its imports, by the names of libraries in it, and by
+/// what its Debian package and those of its libraries depend on.
+pub(super) fn add_asked(packer: &mut Packer<'_>, real: &Path, loaded: &Loaded) -> Result<(), PackError> {
+    packer.many(|packer| {
+        let runs_others = loaded.imports(RUNS_OTHERS) || loaded.is_static() && contains(real, b"/bin/sh\0");
+        if runs_others {
+            add_tools(packer, TOOLS)?;
+        }
+        for (symbols, files) in READ_FOR_CALLERS {
+            if !loaded.imports(symbols) {
+                continue;
+            }
+            add_if_there(packer, files, loaded);
+        }
+        for opener in loaded.openers() {
+            for name in library_names(&opener) {
+                packer.add_opened(&name, loaded);
+            }
+        }
+        packer.add_packages_of(&loaded.files());
+        Ok(())
+    })
+}
+
+fn read_bounded(path: &Path) -> Vec<u8> {
+    let fits = fs::metadata(path).is_ok_and(|stat| stat.len() <= SEARCHED_MAX);
+    fits.then(|| fs::read(path).ok()).flatten().unwrap_or_default()
+}
+
+fn contains(path: &Path, text: &[u8]) -> bool {
+    read_bounded(path).windows(text.len()).any(|window| window == text)
+}
+
+/// The strings in a file that are names of shared libraries, as "libz.so.1".
+fn library_names(path: &Path) -> BTreeSet<String> {
+    let bytes = read_bounded(path);
+    let is_of_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-_.".contains(byte);
+    bytes
+        .split(|byte| *byte == 0)
+        .filter(|text| text.len() < 64 && text.starts_with(b"lib") && text.iter().all(is_of_name))
+        .filter_map(|text| String::from_utf8(text.to_vec()).ok())
+        .filter(|text| text.ends_with(".so") || text.contains(".so."))
+        .collect()
 }
 
 /// Adds what an ELF program needs by its name. `path` is as it was found, `real` without symbolic links.
@@ -313,6 +398,9 @@ pub(super) fn add_package_of_script(packer: &mut Packer<'_>, script: &Path) -> R
 
 /// Adds system tools that the host has.
 fn add_tools(packer: &mut Packer<'_>, tools: &[&str]) -> Result<(), PackError> {
+    if tools.contains(&"date") {
+        packer.add_tree(Path::new("/usr/share/zoneinfo"), None, &|_| false)?;
+    }
     for tool in tools {
         let Some(path) = Packer::system_tool(tool) else { continue };
         if let Err(error) = packer.add_program(&path) {

@@ -2,6 +2,7 @@
 
 use crate::file::table::FdTable;
 use crate::mem::Space;
+use crate::syscall::trace;
 use crate::task::cred::Cred;
 use crate::task::sched::{self, Entity, Group};
 use crate::task::{Task, exec, process};
@@ -9,6 +10,7 @@ use crate::{fs, tty};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use husk_abi::boot::{FLAG_CONTAINER, FLAG_TEST_FAULT, FLAG_TEST_PANIC};
 use husk_machine::thread::Thread;
 use husk_machine::{cpu, report, start};
 use linux_raw_sys::general::AT_FDCWD;
@@ -24,28 +26,35 @@ pub(crate) fn boot() {
     let boot = start::boot();
     let group = Group::boot();
     let thread = Thread::new().expect("memory for the first kernel stack");
-    let cred = Cred::new(boot.uid, boot.gid);
+    let groups = &boot.groups[..(boot.group_count as usize).min(boot.groups.len())];
+    let cred = Cred::new(boot.uid, boot.gid).with_groups(groups);
     let entity = Entity::new(Some(thread), Some(group.clone()));
     let space = Space::new(Some(group)).expect("memory for the first address space");
     let task = process::init_task(cred, entity, space);
     task.set_files(FdTable::new());
-    sched::start(task);
+    sched::start_first(task);
 }
 
 /// Ends the guest before it has begun.
 fn fail(code: i32, what: core::fmt::Arguments<'_>) -> ! {
     report::print(format_args!("husk: {what}\n"));
+    crate::record::finish(code);
     cpu::exit_guest(code)
 }
 
 /// First kernel code of process 1's task: files, then the program.
 pub(crate) fn init(t: &Arc<Task>) {
     let boot = start::boot();
+    if let Err(why) = trace::init() {
+        fail(125, format_args!("trace: {why}"));
+    }
     fs::proc::register();
     fs::sys::register();
     tty::register();
     if let Err(error) = fs::init_root(start::root_image()) {
-        fail(125, format_args!("the root image cannot be read: {error}"));
+        let name = strings(boot.root_name).into_iter().next().unwrap_or_default();
+        let name = String::from_utf8_lossy(&name).into_owned();
+        fail(125, format_args!("run: {name}: the root image cannot be read: {error}"));
     }
     t.set_fs(fs::FsContext::new());
     t.fs().set_umask(boot.umask);
@@ -55,13 +64,31 @@ pub(crate) fn init(t: &Arc<Task>) {
     let env = strings(boot.env);
     let cwd = strings(boot.cwd).into_iter().next().unwrap_or_default();
     let name = String::from_utf8_lossy(&program).into_owned();
+    let is_container = boot.flags & FLAG_CONTAINER != 0;
+    if is_container {
+        let hostname = strings(boot.hostname).into_iter().next().unwrap_or_default();
+        fs::container::prepare(t, &hostname, &cwd);
+    }
     if !cwd.is_empty()
         && let Err(error) = fs::walk::lookup(t, AT_FDCWD, &cwd, true).map(|path| t.fs().set_cwd(path))
     {
         let cwd = String::from_utf8_lossy(&cwd).into_owned();
         fail(125, format_args!("cannot enter the working directory {cwd}: {error:?}"));
     }
-    let loaded = fs::open_exec(t, &program).and_then(|file| exec::execve(t, file, &program, args, &env));
+    if boot.flags & FLAG_TEST_PANIC != 0 {
+        panic!("as the test asked for");
+    }
+    if boot.flags & FLAG_TEST_FAULT != 0 {
+        report::fault();
+    }
+    let (program, found) = if is_container && !program.contains(&b'/') {
+        fs::container::search(t, &program, &env)
+    } else {
+        let found = fs::open_exec(t, &program);
+        (program, found)
+    };
+    trace::started(&program, &args, env.len());
+    let loaded = found.and_then(|file| exec::execve(t, file, &program, args, &env));
     if let Err(error) = loaded {
         let code = if error == crate::errno::Errno::ENOENT { 127 } else { 126 };
         fail(code, format_args!("{name}: cannot be executed: {error:?}"));

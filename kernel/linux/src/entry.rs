@@ -1,12 +1,14 @@
 //! The personality's entries: what the machine calls on system calls, faults and kicks, and the way out.
 
 use crate::boot;
-use crate::errno::SysResult;
-use crate::mem::Bad;
+use crate::errno::{Errno, SysResult};
+use crate::mem::{Bad, remote, user};
+use crate::record;
 use crate::signal::{self, Action};
+use crate::snapshot;
 use crate::syscall::site::{self, Mended};
-use crate::syscall::{seccomp, table, trace};
-use crate::task::{self, Task, clone, exit, sched};
+use crate::syscall::{profile, seccomp, table, trace};
+use crate::task::{self, Task, clone, exit, ptrace, sched};
 use alloc::sync::Arc;
 use husk_machine::personality::Personality;
 use husk_machine::trap::{self, Trap};
@@ -19,6 +21,10 @@ pub struct Linux;
 impl Personality for Linux {
     fn boot(&self) {
         boot::boot();
+    }
+
+    fn restored(&self) {
+        snapshot::restore::begin();
     }
 
     fn syscall(&self) {
@@ -38,6 +44,7 @@ impl Personality for Linux {
     }
 
     fn trap(&self, trap: Trap) {
+        let trap = as_hardware_says(trap);
         if mend(trap) {
             return way_out();
         }
@@ -74,13 +81,11 @@ fn serve() {
     loop {
         let (number, args) = context::call();
         let result = if trace::enabled() {
-            let line = trace::describe(&t, number, &args);
-            let result = dispatch(&t, number, &args);
-            trace::print(&line, result);
-            result
+            trace::traced(&t, number, &args, || dispatch(&t, number, &args))
         } else {
             dispatch(&t, number, &args)
         };
+        let result = if t.trace.is_traced() { leave_traced(&t, result) } else { result };
         match signal::finish_call(&t, result) {
             Action::Return => return,
             Action::Restart => {}
@@ -89,15 +94,66 @@ fn serve() {
     }
 }
 
-/// Makes one call, if the task's seccomp filters let it.
+/// Makes one call, if the task's tracer and seccomp filters let it.
 fn dispatch(t: &Arc<Task>, number: u64, args: &[usize; 6]) -> SysResult {
+    if t.trace.is_traced() {
+        return dispatch_traced(t);
+    }
     if t.seccomp.borrow().is_on()
         && let Some(result) = seccomp::verdict(t, number, args)
     {
         return result;
     }
+    make(t, number, args)
+}
+
+/// Makes a call that nothing stands against, unless the guest's profile does.
+fn make(t: &Arc<Task>, number: u64, args: &[usize; 6]) -> SysResult {
     // Linux takes the number for an int.
-    table::dispatch(t, u64::from(number as u32), args)
+    let number = u64::from(number as u32);
+    if record::enabled() {
+        record::call(number);
+    }
+    if profile::is_strict()
+        && let Some(result) = profile::verdict(t, number)
+    {
+        return result;
+    }
+    table::dispatch(t, number, args)
+}
+
+/// As `dispatch`, for a task whose tracer may stop it before, and change the call.
+fn dispatch_traced(t: &Arc<Task>) -> SysResult {
+    if t.trace.wants_syscalls() {
+        // What the tracer finds as the result.
+        context::set_result(-i64::from(Errno::ENOSYS.0) as u64);
+        ptrace::syscall_stop(t, ptrace::Kind::SyscallEnter);
+    }
+    let (number, args) = context::call();
+    if t.seccomp.borrow().is_on()
+        && let Some(result) = seccomp::verdict(t, number, &args)
+    {
+        return result;
+    }
+    // Both stops may have changed it; -1 takes the call away, and what is in RAX is its result.
+    let (number, args) = context::call();
+    if (number as i32) < 0 {
+        return Ok(context::regs().rax as usize);
+    }
+    make(t, number, &args)
+}
+
+/// The end of a call of a traced task: the result as its tracer leaves it.
+fn leave_traced(t: &Arc<Task>, result: SysResult) -> SysResult {
+    ptrace::step_over_call(t);
+    if !t.trace.wants_syscalls() || exit::must_end(t).is_some() {
+        return result;
+    }
+    let word = signal::encode(result);
+    context::set_result(word);
+    ptrace::syscall_stop(t, ptrace::Kind::SyscallExit);
+    let left = context::regs().rax;
+    if left == word { result } else { Ok(left as usize) }
 }
 
 /// The way out to the application, short where nobody asked for work.
@@ -113,7 +169,9 @@ fn work_off() {
     loop {
         {
             let t = task::current();
+            remote::run_errands(&t);
             if let Some(status) = exit::must_end(&t) {
+                ptrace::report_exit(&t, status);
                 exit::finish(&t, status);
                 drop(t);
                 sched::exit_current();
@@ -125,12 +183,27 @@ fn work_off() {
         // A stop is slept through in `deliver`, so whose turn it is is asked after it.
         sched::before_return();
         let t = task::current();
-        if exit::must_end(&t).is_none() && !signal::interrupts(&t) {
+        if exit::must_end(&t).is_none() && !signal::interrupts(&t) && t.errands.borrow().is_empty() {
             break;
         }
     }
     sched::cover_waiters();
     cpu::take_work();
+    if husk_machine::host::has_signals() {
+        // They came since they were last looked for, and their request for work has just been taken.
+        cpu::request_work();
+    }
+}
+
+/// Software KVM answers `int n` with an invalid opcode, hardware with a protection fault that names the vector.
+fn as_hardware_says(trap: Trap) -> Trap {
+    const INT: u8 = 0xcd;
+    let mut code = [0; 2];
+    let at = context::regs().rip as usize;
+    if trap.vector != trap::INVALID_OPCODE || user::copy_in(at, &mut code).is_err() || code[0] != INT {
+        return trap;
+    }
+    Trap { vector: trap::GENERAL_PROTECTION, error: u64::from(code[1]) << 3 | 2, ..trap }
 }
 
 /// What a page fault wanted.

@@ -15,6 +15,7 @@ pub mod ipc;
 pub mod load;
 pub mod mem;
 pub mod net;
+pub mod record;
 pub mod signal;
 pub mod syscall;
 pub mod task;
@@ -24,4 +25,5 @@ pub mod uts;
 
 mod boot;
 mod entry;
+mod snapshot;
 pub use entry::Linux;

@@ -16,6 +16,7 @@ mod paging;
 pub mod pod;
 pub mod span;
 pub mod user;
+pub mod vdso;
 
 pub mod personality;
 pub mod report;
@@ -27,6 +28,6 @@ mod hosted;
 mod image;
 
 #[cfg(not(husk_image))]
-pub use hosted::{clock, cpu, frames, host, patch, random, space, start, thread};
+pub use hosted::{clock, control, cpu, frames, host, patch, random, space, start, thread};
 #[cfg(husk_image)]
-pub use image::{clock, cpu, frames, host, patch, random, space, start, thread};
+pub use image::{clock, control, cpu, frames, host, patch, random, space, start, thread};

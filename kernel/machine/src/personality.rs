@@ -6,6 +6,8 @@ use crate::trap::Trap;
 pub trait Personality: Sync {
     /// Once, on vCPU 0: makes process 1 and queues its task.
     fn boot(&self);
+    /// Once, on vCPU 0 of a restored guest, which was parked when it was saved: brings back what lies outside of the arena.
+    fn restored(&self);
     /// The current task made a system call: number and arguments are in `context`.
     fn syscall(&self);
     /// As `syscall`, for a call that came by a trap: its site may be worth patching.

@@ -1,10 +1,11 @@
-//! What the kernel says on the guest's stderr on its own account: panics and traces.
+//! What the kernel says on the own account: panics on the guest's stderr, and traces.
 
 #[cfg(husk_image)]
 mod image {
     use crate::image::{cpu, gate, start::boot};
     use core::fmt::{self, Write};
     use core::sync::atomic::{AtomicBool, Ordering};
+    use husk_abi::boot::FLAG_TERMINAL;
 
     /// Formats into a fixed buffer and writes when it is full: no memory is needed.
     struct Console {
@@ -22,13 +23,26 @@ mod image {
     impl Write for Console {
         fn write_str(&mut self, text: &str) -> fmt::Result {
             for byte in text.bytes() {
-                if self.len == self.buffer.len() {
+                if self.len + 1 >= self.buffer.len() {
                     self.flush();
+                }
+                if byte == b'\n' && boot().flags & FLAG_TERMINAL != 0 {
+                    // Nobody else returns the carriage of a terminal in raw mode.
+                    self.buffer[self.len] = b'\r';
+                    self.len += 1;
                 }
                 self.buffer[self.len] = byte;
                 self.len += 1;
             }
             Ok(())
+        }
+    }
+
+    /// Writes text to where traces go.
+    pub fn trace(text: &str) {
+        match boot().trace_fd {
+            2 => print(format_args!("{text}")),
+            fd => gate::write_all(fd, text.as_bytes()),
         }
     }
 
@@ -55,6 +69,12 @@ mod image {
         }
     }
 
+    /// Reads from an address that is none, for the test of what a fault of the kernel says.
+    pub fn fault() {
+        // SAFETY: none, which is the point: page 0 is never mapped, and the guest ends here.
+        unsafe { core::arch::asm!("mov {0}, [{0}]", inout(reg) 8_usize => _, options(nostack)) };
+    }
+
     static PANICKING: AtomicBool = AtomicBool::new(false);
 
     /// Ends the guest with status 125 and says why. `regs` describes where, when a trap of the kernel is the reason.
@@ -76,7 +96,17 @@ mod image {
 }
 
 #[cfg(husk_image)]
-pub use image::{panic, print};
+pub use image::{fault, panic, print, trace};
+
+/// Writes text to where traces go.
+#[cfg(not(husk_image))]
+pub fn trace(text: &str) {
+    std::eprint!("{text}");
+}
+
+/// A unit test's process is not brought down.
+#[cfg(not(husk_image))]
+pub fn fault() {}
 
 /// Prints on stderr.
 #[cfg(not(husk_image))]

@@ -12,6 +12,9 @@ pub const X87_ERROR: u64 = 16;
 pub const ALIGNMENT_CHECK: u64 = 17;
 pub const SIMD_ERROR: u64 = 19;
 
+/// RFLAGS: a debug exception after each instruction.
+pub const TRAP_FLAG: u64 = 0x100;
+
 /// Error-code bits of a page fault.
 pub const PF_PRESENT: u64 = 1;
 pub const PF_WRITE: u64 = 2;

@@ -5,17 +5,19 @@
 
 use crate::host;
 use crate::memory::Memory;
-use crate::seal::POLLS_MAX;
 use crate::vcpu::{Guest, Vcpu};
 use core::fmt::{self, Write};
 use husk_abi::boot::Boot;
-use husk_abi::gate::{Call, Number};
+use husk_abi::gate::{Call, Number, TRACE, WISH};
+use husk_tender::confine::POLLS_MAX;
 use linux_raw_sys::errno;
 use linux_raw_sys::general as raw;
 use syscalls::Sysno;
 
 /// The control socket as the guest names it.
 const CONTROL: u64 = 3;
+/// Where its record goes.
+const RECORD: u64 = husk_abi::record::KVM_DESCRIPTOR as u64;
 /// Most bytes of one madvise call: what the filter lets pass.
 const DISCARD_MAX: usize = 1 << 30;
 
@@ -82,7 +84,15 @@ impl Guest {
     fn transfer(&self, number: Sysno, call: &Call) -> i64 {
         let fd = match (number, call.c) {
             (Sysno::write, 1 | 2) | (Sysno::read, 0) => call.c as i32,
+            (Sysno::write, RECORD) => match self.record {
+                Some(fd) => fd,
+                None => return error(errno::EBADF),
+            },
             (_, CONTROL) => match self.control {
+                Some(fd) => fd,
+                None => return error(errno::EBADF),
+            },
+            (Sysno::write, TRACE | WISH) => match if call.c == TRACE { self.trace } else { self.wish } {
                 Some(fd) => fd,
                 None => return error(errno::EBADF),
             },

@@ -18,6 +18,7 @@ pub use vcpu::supported_cpuid;
 
 use calls::Clock;
 use core::fmt;
+use husk_abi::boot::Boot;
 use husk_tender::config::{self, Config};
 use memory::{Image, Memory};
 use syscalls::{Errno, Sysno};
@@ -27,8 +28,6 @@ use syscalls::{Errno, Sysno};
 pub struct Machine<'a> {
     /// The read-only part of the kernel image.
     pub text: &'a [u8],
-    /// Control socket: the guest's descriptor 3.
-    pub control: Option<i32>,
     /// What `supported_cpuid` gave earlier on this host; asked again when absent, which takes KVM a third of a millisecond
     /// where CPUID itself leaves to a hypervisor.
     pub cpuid: Option<&'a Cpuid>,
@@ -49,12 +48,17 @@ pub enum Error {
     Config(&'static str),
 }
 
+/// What a host error means.
+fn text(errno: Errno) -> &'static str {
+    errno.description().or(errno.name()).unwrap_or("unknown error")
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoKvm(errno) => write!(out, "/dev/kvm: {errno}"),
+            Self::NoKvm(errno) => write!(out, "/dev/kvm: {}", text(*errno)),
             Self::KvmTooOld(what) => write!(out, "this KVM has no {what}"),
-            Self::Host(what, errno) => write!(out, "{what}: {errno}"),
+            Self::Host(what, errno) => write!(out, "{what}: {}", text(*errno)),
             Self::KernelImage => write!(out, "the kernel image is damaged or of another version"),
             Self::Config(what) => write!(out, "{what}"),
         }
@@ -69,6 +73,21 @@ fn open_kvm() -> Result<i32, Error> {
     // SAFETY: the path is a C string.
     let result = unsafe { host::call(Sysno::openat, [AT_FDCWD as usize, path, flags, 0, 0, 0]) };
     result.map(|fd| fd as i32).map_err(Error::NoKvm)
+}
+
+/// Whether this host's KVM can run guests, found out by making a machine and letting it go.
+pub fn check() -> Result<(), Error> {
+    let kvm = open_kvm()?;
+    let made = vcpu::check_extensions(kvm).and_then(|()| {
+        // SAFETY: machine type 0, no pointer.
+        let vm = unsafe { host::ioctl(kvm, kvm::CREATE_VM, 0) };
+        vm.map_err(|errno| Error::Host("KVM_CREATE_VM", errno))
+    });
+    for fd in made.into_iter().chain([kvm as usize]) {
+        // SAFETY: the descriptors were made above, and nobody else knows them.
+        let _ = unsafe { host::call(Sysno::close, [fd, 0, 0, 0, 0, 0]) };
+    }
+    made.map(|_| ())
 }
 
 /// Runs a guest to its end: the process exits with the guest's code, or 125 when the guest's kernel breaks down. Returns
@@ -92,9 +111,8 @@ fn start(config: &Config<'_>, machine: &Machine<'_>) -> Result<core::convert::In
     let vm = unsafe { host::ioctl(kvm, kvm::CREATE_VM, 0) }
         .map_err(|errno| Error::Host("KVM_CREATE_VM", errno))? as i32;
 
-    let root = (config.root_len > 0).then_some((config.root_fd, config.root_len as usize));
     let arena_len = (config.memory as usize).next_multiple_of(memory::LARGE_PAGE);
-    let mut memory = Memory::new(&image, arena_len, root, cpus)?;
+    let mut memory = Memory::new(&image, arena_len, config.root(), config.root_len as usize, cpus)?;
     let (all, len) = memory.all();
     let region =
         kvm::MemoryRegion { slot: 0, flags: 0, guest_physical: 0, len: len as u64, host: all as u64 };
@@ -110,17 +128,33 @@ fn start(config: &Config<'_>, machine: &Machine<'_>) -> Result<core::convert::In
             &asked
         }
     };
-    let vcpus = vcpu::create(kvm, vm, cpuid, &image.header, &memory, cpus)?;
+    let first = if config.snapshot.is_some() { image.header.restore } else { image.header.start };
+    let vcpus = vcpu::create(kvm, vm, cpuid, &image.header, first, &memory, cpus)?;
     let mut clock = Clock::default();
-    let written = config::write_boot(memory.boot(), config, |boot| {
+    let mut complete = |boot: &mut Boot| {
         boot.tender = husk_abi::boot::TENDER_KVM;
         boot.arena_len = arena_len as u64;
         boot.arena_fd = -1;
         boot.root_fd = -1;
+        boot.record_fd = config.record_fd.map_or(-1, |_| husk_abi::record::KVM_DESCRIPTOR as i32);
+        if config.trace_fd.is_some() {
+            boot.trace_fd = husk_abi::gate::TRACE as i32;
+        }
+        if config.wish_fd.is_some() {
+            boot.wish_fd = husk_abi::gate::WISH as i32;
+        }
         boot.xsave_mask = vcpu::xsave_mask(cpuid);
         clock = Clock::from_boot(boot);
-    });
+    };
+    let written = config::write_boot(memory.boot(), config, &mut complete);
     written.map_err(|_| Error::Config("arguments and environment do not fit into the boot block"))?;
-    memory.close_boot()?;
-    vcpu::enter(vcpus, memory, clock, machine.control)
+    let used = memory.close_boot()?;
+    if let Some(snapshot) = &config.snapshot {
+        memory.restore(snapshot)?;
+        config::renew_boot(memory.boot(), config, |boot| {
+            complete(boot);
+            boot.arena_used = used;
+        });
+    }
+    vcpu::enter(vcpus, memory, clock, config)
 }

@@ -11,6 +11,8 @@ use husk_abi::boot::{Boot, KERNEL_MAGIC, KernelHeader};
 use husk_abi::layout::{self, PAGE_SIZE};
 use husk_abi::paging::{ADDRESS, bit};
 use husk_abi::vcpu::ROOT_TABLE;
+use husk_tender::config::RootFile;
+use husk_tender::config::{Damaged, Snapshot};
 use linux_raw_sys::general as raw;
 use syscalls::Sysno;
 
@@ -77,10 +79,18 @@ pub(crate) struct Memory {
     pub(crate) root_table: u64,
     private: usize,
     boot: usize,
+    /// Pages may be those of a snapshot.
+    restored: bool,
 }
 
-fn map_host(at: usize, len: usize, protection: u32, flags: u32, fd: i32) -> Result<usize, Error> {
-    let args = [at, len, protection as usize, flags as usize, fd as usize, 0];
+fn map_host(
+    at: usize,
+    len: usize,
+    protection: u32,
+    flags: u32,
+    (fd, offset): (i32, usize),
+) -> Result<usize, Error> {
+    let args = [at, len, protection as usize, flags as usize, fd as usize, offset];
     // SAFETY: a new mapping where the host finds room, or inside of one that was made for it.
     unsafe { host::call(Sysno::mmap, args) }.map_err(|errno| Error::Host("mmap", errno))
 }
@@ -90,7 +100,8 @@ impl Memory {
     pub(crate) fn new(
         image: &Image<'_>,
         arena_len: usize,
-        root: Option<(i32, usize)>,
+        root: impl Iterator<Item = RootFile>,
+        root_len: usize,
         cpus: usize,
     ) -> Result<Self, Error> {
         let fits =
@@ -98,7 +109,6 @@ impl Memory {
         if !fits {
             return Err(Error::Config("guest memory is not between 8 MiB and 256 GiB"));
         }
-        let (root_fd, root_len) = root.unwrap_or((-1, 0));
         if root_len > layout::ROOT_MAX {
             return Err(Error::Config("the root image is too large"));
         }
@@ -106,15 +116,19 @@ impl Memory {
         // and milliseconds on a busy host.
         let room = arena_len + root_len.next_multiple_of(LARGE_PAGE);
         let nothing = raw::MAP_PRIVATE | raw::MAP_ANONYMOUS | raw::MAP_NORESERVE;
-        let arena =
-            map_host(0, room + GUARD + LARGE_PAGE, raw::PROT_NONE, nothing, -1)?.next_multiple_of(LARGE_PAGE);
+        let arena = map_host(0, room + GUARD + LARGE_PAGE, raw::PROT_NONE, nothing, (-1, 0))?
+            .next_multiple_of(LARGE_PAGE);
         let writable = (raw::PROT_READ | raw::PROT_WRITE) as usize;
         // SAFETY: inside the mapping just made.
         unsafe { host::call(Sysno::mprotect, [arena, arena_len, writable, 0, 0, 0]) }
             .map_err(|errno| Error::Host("mprotect of guest memory", errno))?;
-        if root_len > 0 {
+        for file in root {
+            let (start, len) = (file.start as usize, file.len as usize);
+            if start > root_len || len > root_len - start {
+                return Err(Error::Config("the files of the root image are longer than it"));
+            }
             let flags = raw::MAP_PRIVATE | raw::MAP_NORESERVE | raw::MAP_FIXED;
-            map_host(arena + arena_len, root_len, raw::PROT_READ, flags, root_fd)?;
+            map_host(arena + arena_len + start, len, raw::PROT_READ, flags, (file.fd, file.offset as usize))?;
         }
         let advise = |len: usize, advice: u32| {
             // SAFETY: inside the arena. Advice is only advice: without it everything is slower and right.
@@ -133,6 +147,7 @@ impl Memory {
             root_table: 0,
             private: 0,
             boot: 0,
+            restored: false,
         };
         memory.root_table = memory.take(1)?;
         debug_assert!(memory.root_table == ROOT_TABLE);
@@ -260,10 +275,12 @@ impl Memory {
     }
 
     /// Maps the boot block, whose text has been written, and says in it how much of the arena is used.
-    pub(crate) fn close_boot(&mut self) -> Result<(), Error> {
+    /// Gives the latter.
+    pub(crate) fn close_boot(&mut self) -> Result<u64, Error> {
         let end = {
             let boot = self.boot_header();
-            let texts = [boot.program, boot.args, boot.env, boot.cwd, boot.hostname, boot.cpu_model];
+            let texts =
+                [boot.program, boot.args, boot.env, boot.cwd, boot.hostname, boot.root_files, boot.cpu_model];
             texts
                 .iter()
                 .map(|text| text.offset as usize + text.len as usize)
@@ -273,12 +290,39 @@ impl Memory {
         let start = self.take(pages)?;
         self.map_run(layout::BOOT, start, pages, READ | bit::NO_EXECUTE)?;
         self.boot_header().arena_used = self.used as u64;
-        Ok(())
+        Ok(self.used as u64)
     }
 
     fn boot_header(&mut self) -> &mut Boot {
         // SAFETY: page-aligned, and written as a `Boot` before this is called; plain integers.
         unsafe { &mut *((self.arena + self.boot) as *mut Boot) }
+    }
+
+    /// Puts the memory of a parked guest over what is laid out, which is laid out alike. Long stretches are the file's own
+    /// pages, brought in when they are touched.
+    pub(crate) fn restore(&mut self, snapshot: &Snapshot) -> Result<(), Error> {
+        // Below this a copy costs less than a mapping and its faults.
+        const LONG: usize = 32 * PAGE_SIZE;
+        /// Linux allows 65,530 mappings of a process.
+        const MAPPINGS_MAX: usize = 32_000;
+        let mut mappings = 0;
+        self.restored = true;
+        let arena = self.arena;
+        let read = snapshot.for_each_arena_extent(self.arena_len as u64, |extent, len| {
+            let at = arena + extent.place as usize;
+            if len >= LONG && mappings < MAPPINGS_MAX {
+                mappings += 1;
+                let flags = raw::MAP_PRIVATE | raw::MAP_NORESERVE | raw::MAP_FIXED;
+                let protection = (raw::PROT_READ | raw::PROT_WRITE) as usize;
+                let args =
+                    [at, len, protection, flags as usize, snapshot.fd as usize, extent.offset as usize];
+                // SAFETY: inside the arena, which no vCPU uses yet.
+                return unsafe { host::call(Sysno::mmap, args) }.map(|_| ()).map_err(|_| Damaged);
+            }
+            // SAFETY: as above.
+            snapshot.read_extent(extent, unsafe { core::slice::from_raw_parts_mut(at as *mut u8, len) })
+        });
+        read.map_err(|Damaged| Error::Config("the snapshot cannot be read"))
     }
 
     /// A vCPU's part of `layout::PRIVATE` in the tender's memory.
@@ -319,7 +363,9 @@ impl Memory {
     pub(crate) fn pages(&self, guest_physical: u64, len: u64) -> Option<(usize, usize)> {
         let (start, len) = (usize::try_from(guest_physical).ok()?, usize::try_from(len).ok()?);
         let whole = start.is_multiple_of(PAGE_SIZE) && len.is_multiple_of(PAGE_SIZE) && len > 0;
-        let inside = start >= self.used && start <= self.arena_len && len <= self.arena_len - start;
+        // A page of a snapshot would come back as it was saved.
+        let inside =
+            !self.restored && start >= self.used && start <= self.arena_len && len <= self.arena_len - start;
         (whole && inside).then(|| (self.arena + start, len))
     }
 }

@@ -1,6 +1,6 @@
 //! Sealing: after it, the tender's threads can make the calls of `TABLE` and no others.
 //!
-//! The boundary is the filter; the rest (Landlock, capabilities, limits, closed descriptors) is a second wall behind it.
+//! The boundary is the filter; the rest (`husk_tender::confine`) is a second wall behind it.
 //! The filter's first load is the instruction pointer: Linux then gives up at once on computing which calls are always
 //! allowed, which takes longer than the installation itself; and it confines calls to two known instructions.
 
@@ -8,8 +8,7 @@ use crate::Error;
 use crate::host;
 use crate::kvm;
 use linux_raw_sys::general as raw;
-use linux_raw_sys::prctl;
-use syscalls::{Errno, Sysno};
+use syscalls::Sysno;
 
 /// What the arguments of a call must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +37,11 @@ const fn row(call: Sysno, rule: Rule, purpose: &'static str) -> Row {
 pub const TABLE: &[Row] = &[
     row(Sysno::ioctl, Rule::Run, "enter the guest"),
     row(Sysno::read, Rule::Any, "the guest's input, the control socket, and a vCPU's kick"),
-    row(Sysno::write, Rule::Any, "the guest's output, the control socket, and another vCPU's kick"),
+    row(
+        Sysno::write,
+        Rule::Any,
+        "the guest's output, its record, the control socket, and another vCPU's kick",
+    ),
     row(Sysno::ppoll, Rule::Any, "an idle vCPU sleeps"),
     row(Sysno::madvise, Rule::Discard, "give guest memory back"),
     row(Sysno::rt_sigreturn, Rule::Any, "return from the handler of ticks and kicks"),
@@ -164,99 +167,6 @@ impl Filter {
     }
 }
 
-fn prctl(option: u32, value: usize) -> Result<usize, Errno> {
-    // SAFETY: the options used here take no pointer.
-    unsafe { host::call(Sysno::prctl, [option as usize, value, 0, 0, 0, 0]) }
-}
-
-/// Landlock's handled accesses of ABI 1, which every kernel with Landlock knows; the filter stops the rest.
-const LANDLOCK_ACCESS: u64 = (1 << 13) - 1;
-
-fn landlock() -> Result<(), Error> {
-    let attributes = LANDLOCK_ACCESS;
-    let pointer = &raw const attributes as usize;
-    // SAFETY: the kernel reads 8 bytes of attributes.
-    let ruleset = match unsafe { host::call(Sysno::landlock_create_ruleset, [pointer, 8, 0, 0, 0, 0]) } {
-        Ok(ruleset) => ruleset,
-        // A kernel without Landlock: the filter alone holds.
-        Err(Errno::ENOSYS | Errno::EOPNOTSUPP) => return Ok(()),
-        Err(errno) => return Err(Error::Host("landlock_create_ruleset", errno)),
-    };
-    // SAFETY: takes no pointer. The descriptor goes with all others in `close_others`.
-    unsafe { host::call(Sysno::landlock_restrict_self, [ruleset, 0, 0, 0, 0, 0]) }
-        .map_err(|errno| Error::Host("landlock_restrict_self", errno))?;
-    Ok(())
-}
-
-fn drop_capabilities() -> Result<(), Error> {
-    const VERSION_3: u32 = 0x2008_0522;
-    let header = [VERSION_3, 0];
-    let none = [0_u32; 6];
-    let args = [header.as_ptr() as usize, none.as_ptr() as usize, 0, 0, 0, 0];
-    // SAFETY: the kernel reads a header of 8 bytes and data of 24.
-    unsafe { host::call(Sysno::capset, args) }.map_err(|errno| Error::Host("capset", errno))?;
-    Ok(())
-}
-
-fn limit(resource: u32, value: u64) -> Result<(), Error> {
-    let limit = [value; 2];
-    // SAFETY: the kernel reads 16 bytes.
-    unsafe { host::call(Sysno::setrlimit, [resource as usize, limit.as_ptr() as usize, 0, 0, 0, 0]) }
-        .map_err(|errno| Error::Host("setrlimit", errno))?;
-    Ok(())
-}
-
-/// An unprivileged identity for guests that root starts.
-const NOBODY: usize = 65534;
-
-fn drop_identity() -> Result<(), Error> {
-    let call = |name, number, args| {
-        // SAFETY: numbers only.
-        unsafe { host::call(number, args) }.map_err(|errno| Error::Host(name, errno))
-    };
-    if call("geteuid", Sysno::geteuid, [0; 6])? == 0 {
-        call("setgroups", Sysno::setgroups, [0; 6])?;
-        call("setresgid", Sysno::setresgid, [NOBODY, NOBODY, NOBODY, 0, 0, 0])?;
-        call("setresuid", Sysno::setresuid, [NOBODY, NOBODY, NOBODY, 0, 0, 0])?;
-    }
-    Ok(())
-}
-
-/// Closes every descriptor that is not in `keep`.
-fn close_others(keep: &mut [i32]) -> Result<(), Error> {
-    keep.sort_unstable();
-    let mut from = 0;
-    let close = |from: usize, to: usize| {
-        // SAFETY: the descriptors belong to nobody any more.
-        unsafe { host::call(Sysno::close_range, [from, to, 0, 0, 0, 0]) }
-            .map_err(|errno| Error::Host("close_range", errno))
-    };
-    for fd in keep.iter().filter_map(|fd| usize::try_from(*fd).ok()) {
-        if fd > from {
-            close(from, fd - 1)?;
-        }
-        from = fd + 1;
-    }
-    close(from, u32::MAX as usize)?;
-    Ok(())
-}
-
-/// Entries of the tender's ppoll(2) calls.
-pub(crate) const POLLS_MAX: u64 = 5;
-
-/// The part that threads inherit, before they are made. `keep`: descriptors that stay open.
-pub(crate) fn confine(keep: &mut [i32]) -> Result<(), Error> {
-    prctl(prctl::PR_SET_NO_NEW_PRIVS, 1).map_err(|errno| Error::Host("no_new_privs", errno))?;
-    landlock()?;
-    drop_identity()?;
-    drop_capabilities()?;
-    close_others(keep)?;
-    // ppoll(2) takes no more entries than this; a number below it that is free cannot be filled through the filter.
-    limit(raw::RLIMIT_NOFILE, POLLS_MAX)?;
-    limit(raw::RLIMIT_CORE, 0)?;
-    limit(raw::RLIMIT_MEMLOCK, 0)
-}
-
 /// Installs the filter on all threads of the process. Nothing but `host::sealed` works afterwards.
 pub(crate) fn seal(arena: (usize, usize)) -> Result<(), Error> {
     const SET_MODE_FILTER: usize = 1;
@@ -280,6 +190,7 @@ pub(crate) fn seal(arena: (usize, usize)) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use husk_tender::confine;
 
     /// What the filter answers, by an interpreter of the instructions it uses.
     fn run(filter: &Filter, data: &[u8; 64]) -> u32 {
@@ -356,13 +267,23 @@ mod tests {
         assert_eq!(ask(madvise, [start, 4096, 14], CALL), KILL);
     }
 
+    /// What comes before the filter.
+    fn confine() -> Result<(), confine::Failed> {
+        // SAFETY: numbers only.
+        unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+        confine::deny_files()?;
+        confine::drop_identity(1)?;
+        confine::drop_capabilities()?;
+        confine::close_others(&mut [0, 1, 2])
+    }
+
     /// Seals a child, which then makes one call from the right instruction, and ends by itself if it still can.
     fn sealed_child_calls(number: usize, arguments: [usize; 5]) -> i32 {
         // SAFETY: the child makes system calls only; the parent waits for it.
         unsafe {
             let pid = libc::fork();
             if pid == 0 {
-                if confine(&mut [0, 1, 2]).is_err() || seal(ARENA).is_err() {
+                if confine().is_err() || seal(ARENA).is_err() {
                     libc::_exit(9);
                 }
                 host::sealed_number(number, arguments);
@@ -410,7 +331,7 @@ mod tests {
         let status = unsafe {
             let pid = libc::fork();
             if pid == 0 {
-                if confine(&mut [0, 1, 2]).is_err() || seal(ARENA).is_err() {
+                if confine().is_err() || seal(ARENA).is_err() {
                     libc::_exit(9);
                 }
                 libc::syscall(libc::SYS_exit_group, 0);

@@ -13,7 +13,8 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use husk_abi::boot::KernelHeader;
 use husk_abi::layout::{self, PRIVATE_PER_CPU};
 use husk_abi::vcpu::{self, Upcall, selector};
-use husk_tender::config::FORWARDED;
+use husk_tender::config::{Config, FORWARDED, SIZE};
+use husk_tender::confine;
 use linux_raw_sys::general as raw;
 use syscalls::{Errno, Sysno};
 
@@ -31,6 +32,10 @@ pub(crate) struct Guest {
     pub(crate) memory: Memory,
     pub(crate) clock: Clock,
     pub(crate) control: Option<i32>,
+    /// Where the guest's record goes.
+    pub(crate) record: Option<i32>,
+    pub(crate) trace: Option<i32>,
+    pub(crate) wish: Option<i32>,
     pub(crate) vcpus: Vcpus,
     /// Threads that are ready to be sealed.
     ready: AtomicU32,
@@ -64,6 +69,8 @@ pub(crate) struct Vcpu {
     wakeful: AtomicU32,
     /// Host signals that arrived: bit n is signal n + 1.
     signals: AtomicU64,
+    /// The size of the terminal that came with SIGWINCH, as in `Upcall`.
+    window: AtomicU64,
     /// The vCPU's part of PRIVATE in the tender's memory.
     private: usize,
     stacks: usize,
@@ -82,6 +89,7 @@ const NO_VCPU: Vcpu = Vcpu {
     kicked: AtomicU32::new(0),
     wakeful: AtomicU32::new(0),
     signals: AtomicU64::new(0),
+    window: AtomicU64::new(0),
     private: 0,
     stacks: 0,
 };
@@ -187,6 +195,7 @@ pub(crate) fn create(
     vm: i32,
     cpuid: &Cpuid,
     header: &KernelHeader,
+    first: u64,
     memory: &Memory,
     count: usize,
 ) -> Result<Vcpus, Error> {
@@ -220,7 +229,7 @@ pub(crate) fn create(
         let mut xcrs = Xcrs { count: 1, ..Xcrs::default() };
         xcrs.entries[0] = Xcr { index: 0, reserved: 0, value: u64::from(xsave_mask(cpuid)) };
         vcpu_ioctl(fd, kvm::SET_XCRS, &raw const xcrs as usize, "KVM_SET_XCRS")?;
-        let start = if index == 0 { header.start } else { header.start_cpu };
+        let start = if index == 0 { first } else { header.start_cpu };
         // SAFETY: the page that KVM shares with this vCPU, which has not run.
         unsafe {
             (*run).valid_regs = kvm::SYNC_REGS | kvm::SYNC_EVENTS;
@@ -244,6 +253,7 @@ pub(crate) fn create(
             kicked: AtomicU32::new(0),
             wakeful: AtomicU32::new(0),
             signals: AtomicU64::new(0),
+            window: AtomicU64::new(0),
             private: memory.private(index),
             stacks: stacks + index * (SIGNAL_STACK + THREAD_STACK),
         };
@@ -264,17 +274,25 @@ pub(crate) fn enter(
     vcpus: Vcpus,
     memory: Memory,
     clock: Clock,
-    control: Option<i32>,
+    config: &Config<'_>,
 ) -> Result<Infallible, Error> {
-    let guest = Guest { memory, clock, control, vcpus, ready: AtomicU32::new(0) };
-    let mut keep = [-1; 4 + 3 * layout::CPUS_MAX];
-    keep[..4].copy_from_slice(&[0, 1, 2, control.unwrap_or(-1)]);
-    for (vcpu, slots) in guest.vcpus.iter().zip(keep[4..].chunks_exact_mut(3)) {
+    let control = (config.control_fd >= 0).then_some(config.control_fd);
+    let (trace, wish, record) = (config.trace_fd, config.wish_fd, config.record_fd);
+    let guest = Guest { memory, clock, control, record, trace, wish, vcpus, ready: AtomicU32::new(0) };
+    let mut keep = [-1; 7 + 3 * layout::CPUS_MAX];
+    let named = [control, trace, wish, record].map(|fd| fd.unwrap_or(-1));
+    keep[..3].copy_from_slice(&[0, 1, 2]);
+    keep[3..7].copy_from_slice(&named);
+    for (vcpu, slots) in guest.vcpus.iter().zip(keep[7..].chunks_exact_mut(3)) {
         slots.copy_from_slice(&[vcpu.fd, vcpu.pipe[0], vcpu.pipe[1]]);
     }
     install_handlers()?;
-    seal::confine(&mut keep)?;
+    confine::confine(config, &mut keep).map_err(|(what, errno)| Error::Host(what, errno))?;
     guest.vcpus[0].prepare_thread(&[])?;
+    if let Some(fd) = guest.control {
+        husk_tender::host::announce_input(fd, husk_abi::control::SIGNAL)
+            .map_err(|errno| Error::Host("fcntl of the control socket", errno))?;
+    }
     // From here on there is no way back: other threads hold on to `guest`.
     match guest.start_threads().and_then(|()| seal::seal(guest.memory.arena())) {
         Ok(()) => guest.vcpus[0].drive(&guest),
@@ -343,7 +361,7 @@ fn install_handlers() -> Result<(), Error> {
         unsafe { host::call(Sysno::rt_sigaction, [signal as usize, &raw const action as usize, 0, 8, 0, 0]) }
             .map_err(|errno| Error::Host("rt_sigaction", errno))
     };
-    for signal in FORWARDED.into_iter().chain([TICK, KICK]) {
+    for signal in FORWARDED.into_iter().chain([TICK, KICK, SIZE, husk_abi::control::SIGNAL]) {
         action(signal, handler)?;
     }
     // A closed pipe is an error of a write, which the guest gets.
@@ -351,7 +369,7 @@ fn install_handlers() -> Result<(), Error> {
 }
 
 /// Makes the next entry of this thread's vCPU return at once. Runs on the thread's signal stack, and nothing else does.
-extern "C" fn on_signal(signal: u32) {
+extern "C" fn on_signal(signal: u32, info: *const u64) {
     let stack: usize;
     // SAFETY: reads a register.
     unsafe { core::arch::asm!("mov {}, rsp", out(reg) stack, options(nomem, nostack, preserves_flags)) };
@@ -359,6 +377,11 @@ extern "C" fn on_signal(signal: u32) {
     let vcpu = unsafe { &**((stack & !(SIGNAL_STACK - 1)) as *const *const Vcpu) };
     if signal != TICK && signal != KICK {
         vcpu.signals.fetch_or(1 << (signal - 1), Ordering::Relaxed);
+        if signal == SIZE {
+            // SAFETY: the host's siginfo, of which the value is the fourth word of 64 bits.
+            let old = vcpu.window.swap(unsafe { *info.add(3) }, Ordering::Relaxed);
+            vcpu.window.fetch_or(old & husk_abi::boot::CONTINUE_MARK, Ordering::Relaxed);
+        }
     }
     // SAFETY: the page is mapped for the life of the process; the field is atomic.
     unsafe { (*vcpu.run).immediate_exit.store(1, Ordering::SeqCst) };
@@ -444,6 +467,13 @@ impl Vcpu {
         let signals = self.signals.swap(0, Ordering::Relaxed);
         if signals != 0 {
             self.wakeful.store(1, Ordering::Relaxed);
+            let window = self.window.swap(0, Ordering::Relaxed);
+            let upcall = self.private + vcpu::UPCALL;
+            if window != 0 {
+                // SAFETY: as below.
+                unsafe { &*((upcall + core::mem::offset_of!(Upcall, window)) as *const AtomicU64) }
+                    .store(window, Ordering::SeqCst);
+            }
             // SAFETY: an aligned word of the vCPU's own upcall block, which guest and tender access atomically.
             unsafe { &*((self.private + vcpu::UPCALL) as *const AtomicU64) }
                 .fetch_or(signals, Ordering::SeqCst);
@@ -467,6 +497,17 @@ impl Vcpu {
         memory.raise(self.kick_word());
     }
 
+    /// An application has accessed an I/O port. KVM has yet to finish the instruction, which it does before it looks at
+    /// `immediate_exit`; then the kernel is told.
+    fn refuse_port(&self) {
+        let word =
+            (self.private + vcpu::UPCALL + core::mem::offset_of!(Upcall, port_fault)) as *const AtomicU64;
+        // SAFETY: an aligned word of the vCPU's own private area, which the kernel accesses atomically.
+        unsafe { (*word).store(1, Ordering::SeqCst) };
+        // SAFETY: the run page after an exit; only this thread uses it.
+        unsafe { (*self.run).immediate_exit.store(1, Ordering::SeqCst) };
+    }
+
     /// Enters the guest, over and over.
     fn drive(&self, guest: &Guest) -> ! {
         loop {
@@ -487,6 +528,10 @@ impl Vcpu {
                     // SAFETY: the meaning of the words for this exit reason.
                     let io = unsafe { (*self.run).exit.io };
                     if io.port != husk_abi::gate::PORT || io.direction != exit::IO_OUT {
+                        if self.registers().rip < layout::GUEST_END as u64 {
+                            self.refuse_port();
+                            continue;
+                        }
                         guest.crash(self, format_args!("access to I/O port {:#x}", io.port));
                     }
                     guest.serve(self, self.registers().rdi);

@@ -294,7 +294,7 @@ fn wrong_configurations_are_named() {
     let mut damaged = kernel_text().to_vec();
     damaged[0] = 0;
     let guest = config(&[vec![]], None);
-    let machine = Machine { text: &damaged, control: None, cpuid: None };
+    let machine = Machine { text: &damaged, cpuid: None };
     assert_eq!(run(&guest, &machine), Error::KernelImage);
     let machine = Machine { text: kernel_text(), ..machine };
     assert!(matches!(run(&Config { cpus: 0, ..guest }, &machine), Error::Config(_)));

@@ -74,10 +74,51 @@ pub fn open_read(path: &CStr) -> HostResult<i32> {
         .map(|fd| fd as i32)
 }
 
+/// Makes a file, or empties it, for writing.
+pub fn create(path: &CStr) -> HostResult<i32> {
+    let flags = raw::O_WRONLY | raw::O_CREAT | raw::O_TRUNC | raw::O_CLOEXEC;
+    // SAFETY: the path is a C string.
+    unsafe { syscall!(Sysno::openat, raw::AT_FDCWD, path.as_ptr(), flags, 0o666) }.map(|fd| fd as i32)
+}
+
 /// Reads up to `out.len()` bytes.
 pub fn read(fd: i32, out: &mut [u8]) -> HostResult<usize> {
     // SAFETY: the buffer is writable.
     unsafe { syscall!(Sysno::read, fd, out.as_mut_ptr(), out.len()) }
+}
+
+/// Reads up to `out.len()` bytes from `offset` on.
+pub fn read_at(fd: i32, out: &mut [u8], offset: u64) -> HostResult<usize> {
+    // SAFETY: the buffer is writable.
+    unsafe { syscall!(Sysno::pread64, fd, out.as_mut_ptr(), out.len(), offset) }
+}
+
+/// Makes a descriptor send `signal` to the calling thread when it has input.
+pub fn announce_input(fd: i32, signal: u32) -> HostResult<()> {
+    // SAFETY: no pointers but to the owner, a local of the layout of `struct f_owner_ex`.
+    unsafe {
+        let tid = syscall!(Sysno::gettid)?;
+        let owner = [raw::F_OWNER_TID, tid as u32];
+        syscall!(Sysno::fcntl, fd, raw::F_SETOWN_EX, owner.as_ptr())?;
+        syscall!(Sysno::fcntl, fd, raw::F_SETSIG, signal)?;
+        syscall!(Sysno::fcntl, fd, raw::F_SETFL, raw::O_RDWR | raw::FASYNC)?;
+    }
+    Ok(())
+}
+
+/// Closes every descriptor that is not in `keep`; -1 stands for none.
+pub fn close_others(keep: &mut [i32]) -> HostResult<()> {
+    keep.sort_unstable();
+    let mut from = 0;
+    for fd in keep.iter().filter_map(|fd| usize::try_from(*fd).ok()) {
+        if fd > from {
+            // SAFETY: the descriptors belong to nobody any more.
+            unsafe { syscall!(Sysno::close_range, from, fd - 1, 0) }?;
+        }
+        from = from.max(fd + 1);
+    }
+    // SAFETY: as above.
+    unsafe { syscall!(Sysno::close_range, from, u32::MAX, 0) }.map(|_| ())
 }
 
 pub fn close(fd: i32) {

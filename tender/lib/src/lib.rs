@@ -6,5 +6,7 @@
 pub mod bpf;
 pub mod clock;
 pub mod config;
+pub mod confine;
 pub mod gate;
 pub mod host;
+pub mod probe;

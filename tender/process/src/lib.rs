@@ -6,16 +6,17 @@
 
 pub mod table;
 
-use husk_abi::boot::{Boot, FLAG_FORK, KERNEL_MAGIC, KernelHeader, TENDER_PROCESS};
+use husk_abi::boot::{Boot, FLAG_FORK, KERNEL_MAGIC, KernelHeader, ROOT_FILES_MAX, TENDER_PROCESS};
 use husk_abi::gate::entry;
 use husk_abi::layout::{
     ARENA, ARENA_MAX, BOOT, BOOT_LEN, CPUS_MAX, GATE, GATE_LEN, KERNEL, PAGE_SIZE, PRIVATE, PRIVATE_PER_CPU,
     ROOT, ROOT_MAX,
 };
-use husk_tender::bpf::{Descriptor, Filter};
-use husk_tender::config::{self, Config, FORWARDED};
+use husk_tender::bpf::{Descriptor, Filter, Row};
+use husk_tender::config::{self, Config, Damaged, FORWARDED, SIZE};
+use husk_tender::confine;
 use husk_tender::host::{self, HostErrno};
-use linux_raw_sys::{general as raw, prctl as raw_prctl};
+use linux_raw_sys::general as raw;
 use syscalls::Sysno;
 
 /// Why a guest could not be made: what was tried, and the host's error.
@@ -41,7 +42,7 @@ fn header() -> &'static KernelHeader {
 /// Becomes the guest. Returns only when that fails; then the process must end.
 pub fn run(config: &Config<'_>) -> Failure {
     match prepare(config) {
-        Ok(()) => enter(),
+        Ok(()) => enter(config),
         Err(failure) => failure,
     }
 }
@@ -60,12 +61,13 @@ fn prepare(config: &Config<'_>) -> Result<(), Failure> {
         core::ptr::copy_nonoverlapping(code.as_ptr(), GATE as *mut u8, code.len());
         tried("protect the gate", host::protect(GATE, GATE_LEN, raw::PROT_READ | raw::PROT_EXEC))?;
     }
-    if config.root_len > 0 {
-        assert!(config.root_len as usize <= ROOT_MAX, "root image too big");
-        let (len, flags) = (config.root_len as usize, raw::MAP_PRIVATE | raw::MAP_FIXED_NOREPLACE);
+    for file in config.root() {
+        let (start, len) = (file.start as usize, file.len as usize);
+        assert!(start <= ROOT_MAX && len <= ROOT_MAX - start, "root image too big");
+        let flags = raw::MAP_PRIVATE | raw::MAP_FIXED_NOREPLACE;
         // SAFETY: the range is the root image's by the layout of the address space.
         tried("map the root image", unsafe {
-            host::map(ROOT, len, raw::PROT_READ, flags, config.root_fd, 0)
+            host::map(ROOT + start, len, raw::PROT_READ, flags, file.fd, file.offset as usize)
         })?;
     }
     // SAFETY: no pointers.
@@ -74,6 +76,10 @@ fn prepare(config: &Config<'_>) -> Result<(), Failure> {
     // SAFETY: the boot block was just mapped, and nothing else refers to it.
     let block = unsafe { core::slice::from_raw_parts_mut(BOOT as *mut u8, BOOT_LEN) };
     let written = config::write_boot(block, config, |boot: &mut Boot| {
+        if let Some(snapshot) = &config.snapshot {
+            boot.snapshot_fd = snapshot.fd;
+            boot.snapshot_processes = snapshot.header.processes;
+        }
         boot.tender = TENDER_PROCESS;
         boot.arena_len = arena_len as u64;
         boot.arena_used = data_pages as u64;
@@ -106,6 +112,15 @@ fn map_arena(config: &Config<'_>, fd: i32, len: usize) -> Result<(), Failure> {
     tried("map kernel data", unsafe {
         host::map(at, data_len, protection, flags | raw::MAP_FIXED_NOREPLACE, fd, 0)
     })?;
+    if let Some(snapshot) = &config.snapshot {
+        let read = snapshot.for_each_arena_extent(len as u64, |extent, count| {
+            // SAFETY: inside the arena, which was just mapped and to which nothing refers yet.
+            let pages =
+                unsafe { core::slice::from_raw_parts_mut((ARENA as u64 + extent.place) as *mut u8, count) };
+            snapshot.read_extent(extent, pages)
+        });
+        return tried("read the snapshot", read.map_err(|Damaged| HostErrno::EIO));
+    }
     let data = &config.kernel.data[..initial];
     // SAFETY: just mapped, as long as the data at least.
     unsafe { core::ptr::copy_nonoverlapping(data.as_ptr(), at as *mut u8, data.len()) };
@@ -126,7 +141,7 @@ fn take_signals() -> Result<(), Failure> {
     tried("set the signal stack", done)?;
     let handler = header().host_signal as usize;
     let flags = u64::from(raw::SA_SIGINFO | raw::SA_ONSTACK | raw::SA_NODEFER) | u64::from(raw::SA_RESTORER);
-    for signal in TRAPS.into_iter().chain(FORWARDED) {
+    for signal in TRAPS.into_iter().chain(FORWARDED).chain([SIZE, husk_abi::control::SIGNAL]) {
         // SAFETY: the kernel's handler, and the gate's way back from it.
         tried("take a signal", unsafe {
             host::signal_action(signal, handler, flags, GATE + entry::SIGRETURN)
@@ -140,44 +155,58 @@ fn take_signals() -> Result<(), Failure> {
     }
 }
 
-/// An unprivileged identity for guests that root starts.
-const NOBODY: usize = 65534;
-
+/// Gives up all that the guest needs no more, and installs the filter.
 fn seal(config: &Config<'_>, arena_fd: i32) -> Result<(), Failure> {
-    // SAFETY: calls on numbers only; descriptors above 2 that are closed belong to nobody any more.
-    unsafe {
-        let (low, high) = (arena_fd.min(config.root_fd) as usize, arena_fd.max(config.root_fd) as usize);
-        for (first, last) in
-            [(3, low.wrapping_sub(1)), (low + 1, high.wrapping_sub(1)), (high + 1, u32::MAX as usize)]
-        {
-            if first <= last && last != usize::MAX {
-                tried("close descriptors", host::call(Sysno::close_range, [first, last, 0, 0, 0, 0]))?;
-            }
-        }
-        if host::call(Sysno::geteuid, [0; 6]) == Ok(0) {
-            tried("drop groups", host::call(Sysno::setgroups, [0; 6]))?;
-            tried("drop the group", host::call(Sysno::setresgid, [NOBODY, NOBODY, NOBODY, 0, 0, 0]))?;
-            tried("drop the user", host::call(Sysno::setresuid, [NOBODY, NOBODY, NOBODY, 0, 0, 0]))?;
-        }
+    let trace_fd = config.trace_fd.unwrap_or(-1);
+    let wish_fd = config.wish_fd.unwrap_or(-1);
+    let record_fd = config.record_fd.unwrap_or(-1);
+    let snapshot_fd = config.snapshot.map_or(-1, |snapshot| snapshot.fd);
+    let (root_first, root_last) = config.root_fds();
+    let mut keep = [-1; 9 + ROOT_FILES_MAX];
+    keep[..9].copy_from_slice(&[
+        0,
+        1,
+        2,
+        arena_fd,
+        trace_fd,
+        wish_fd,
+        record_fd,
+        config.control_fd,
+        snapshot_fd,
+    ]);
+    for (slot, fd) in keep[9..].iter_mut().zip(root_first..=root_last) {
+        *slot = fd;
+    }
+    confine::confine(config, &mut keep).map_err(|(what, error)| Failure { what, error })?;
+    if config.control_fd >= 0 {
+        let done = host::announce_input(config.control_fd, husk_abi::control::SIGNAL);
+        tried("listen to the control socket", done)?;
     }
     let may_fork = config.flags & FLAG_FORK != 0;
-    if may_fork {
-        // This is process 1 of its namespace, so all of the guest ends with it when the `husk` that waits is killed. A
-        // change of identity would undo it, hence here.
-        let args = [raw_prctl::PR_SET_PDEATHSIG as usize, raw::SIGKILL as usize, 0, 0, 0, 0];
-        // SAFETY: numbers only.
-        tried("tie the guest to its parent", unsafe { host::call(Sysno::prctl, args) })?;
-    }
-    let rows = table::ROWS.iter().chain(if may_fork { table::FORK_ROWS } else { &[] });
+    let only = |when: bool, rows: &'static [Row]| if when { rows } else { &[] };
+    let rows = table::ROWS
+        .iter()
+        .chain(only(may_fork, table::FORK_ROWS))
+        .chain(only(trace_fd > 2, table::TRACE_ROWS))
+        .chain(only(wish_fd > 2, table::WISH_ROWS))
+        .chain(only(record_fd > 2, table::RECORD_ROWS))
+        .chain(only(config.control_fd >= 0, table::CONTROL_ROWS))
+        .chain(only(snapshot_fd >= 0, table::SNAPSHOT_ROWS));
+    let same = |fd: i32| (fd as u32, fd as u32);
     let mut filter = Filter::of_rows(rows, |descriptor| match descriptor {
-        Descriptor::Arena => arena_fd as u32,
-        Descriptor::Root => config.root_fd as u32,
+        Descriptor::Arena => same(arena_fd),
+        Descriptor::Root => (root_first as u32, root_last as u32),
+        Descriptor::Record => same(record_fd),
+        Descriptor::Trace => same(trace_fd),
+        Descriptor::Wish => same(wish_fd),
+        Descriptor::Control => same(config.control_fd),
+        Descriptor::Snapshot => same(snapshot_fd),
     });
     tried("install the filter", filter.install())
 }
 
-fn enter() -> ! {
-    let start = header().start as usize;
+fn enter(config: &Config<'_>) -> ! {
+    let start = if config.snapshot.is_some() { header().restore } else { header().start } as usize;
     // SAFETY: the kernel's first instruction; it takes a stack of its own.
     unsafe { core::arch::asm!("jmp {}", in(reg) start, options(noreturn)) }
 }

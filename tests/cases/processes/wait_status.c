@@ -18,10 +18,15 @@ int main(void) {
         waitpid(pid, &status, 0);
         say("signal %d of %d", WIFSIGNALED(status) ? WTERMSIG(status) : -1, signals[i]);
     }
+    // A stop that comes before anybody waited for the continuation replaces it, so the child stops again when told.
+    int p[2];
+    MUST(pipe(p));
     pid_t pid = MUST(fork());
     if (!pid) {
         setpgid(0, 0);
         raise(SIGSTOP);
+        char c;
+        MUST(read(p[0], &c, 1));
         raise(SIGTSTP);
         _exit(5);
     }
@@ -32,6 +37,7 @@ int main(void) {
     kill(pid, SIGCONT);
     IS(waitpid(pid, &status, WCONTINUED) == pid);
     say_status("child", status);
+    MUST(write(p[1], "x", 1));
     IS(waitpid(pid, &status, WUNTRACED) == pid);
     say_status("child", status);
     kill(pid, SIGKILL);

@@ -1,23 +1,30 @@
-//! The command line of `husk run`.
+//! The command line of `husk run` and `husk trace`, by the tables of `husk_options`.
 
 use core::ffi::CStr;
+use husk_options::{Id, Opt};
 
 /// Most `--env` and `--with` options.
-pub(crate) const LIST_MAX: usize = 64;
+pub(crate) const LIST_MAX: usize = 256;
 
-/// A list of strings from options that may be given several times.
-#[derive(Clone, Copy)]
+/// A list of strings from options that may be given several times. Its place is zeros that no page backs before they
+/// are written: a start touches few pages.
 pub(crate) struct List {
-    items: [*const u8; LIST_MAX],
+    items: &'static mut [*const u8; LIST_MAX],
     len: usize,
 }
 
+static mut PLACES: [[*const u8; LIST_MAX]; 2] = [[core::ptr::null(); LIST_MAX]; 2];
+
 impl List {
-    const fn new() -> Self {
-        Self { items: [core::ptr::null(); LIST_MAX], len: 0 }
+    /// # Safety
+    /// Called once for each of the two places, by the only thread.
+    unsafe fn new(place: usize) -> Self {
+        let places = &raw mut PLACES;
+        // SAFETY: promised by the caller.
+        Self { items: unsafe { &mut (*places)[place] }, len: 0 }
     }
 
-    fn push(&mut self, item: &CStr) -> Result<(), Problem> {
+    pub(crate) fn push(&mut self, item: &CStr) -> Result<(), Problem> {
         *self.items.get_mut(self.len).ok_or(Problem::TooMany)? = item.as_ptr().cast();
         self.len += 1;
         Ok(())
@@ -36,7 +43,14 @@ pub(crate) enum Tender {
     Process,
 }
 
-/// What `husk run` was asked for.
+/// How the kernel is asked to fail, so that a test sees what the user is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    Panic,
+    Access,
+}
+
+/// What `husk run` or `husk trace` was asked for.
 pub(crate) struct Options {
     pub(crate) tender: Tender,
     pub(crate) rootfs: Option<&'static CStr>,
@@ -44,14 +58,78 @@ pub(crate) struct Options {
     pub(crate) cpus: Option<u32>,
     pub(crate) env: List,
     pub(crate) with: List,
+    pub(crate) name: Option<&'static CStr>,
     pub(crate) workdir: Option<&'static CStr>,
-    pub(crate) user: Option<(u32, u32)>,
+    /// As given: names are an image's to resolve.
+    pub(crate) user: Option<&'static CStr>,
+    /// User and group where `user` says none.
+    pub(crate) ids: (u32, u32),
+    pub(crate) entrypoint: Option<&'static CStr>,
+    /// The program is an image, whatever else has that name.
+    pub(crate) image: bool,
     pub(crate) terminal: bool,
     pub(crate) may_fork: bool,
     pub(crate) trace: bool,
     pub(crate) patch: bool,
-    /// Index of the program among the process's arguments.
-    pub(crate) program: usize,
+    /// Whether the environment of this process is the guest's too.
+    pub(crate) inherit_env: bool,
+    /// The guest's arguments, its name for itself first.
+    pub(crate) args: &'static [*const u8],
+    /// The boot block's `strict` and `allowed`.
+    pub(crate) strict: u32,
+    pub(crate) allowed: [u64; 8],
+    /// Where the guest writes its record, and whether its changes belong to it.
+    pub(crate) record: Option<i32>,
+    pub(crate) export: bool,
+    pub(crate) fault: Option<Fault>,
+    /// Of `husk trace`.
+    pub(crate) output: Option<&'static CStr>,
+    pub(crate) expression: Option<&'static CStr>,
+    pub(crate) count: bool,
+    pub(crate) spent: bool,
+    pub(crate) string_size: Option<u32>,
+    /// The user asks how it is used.
+    pub(crate) help: bool,
+}
+
+impl Options {
+    /// # Safety
+    /// Called once, by the only thread.
+    pub(crate) unsafe fn new() -> Self {
+        // SAFETY: promised by the caller.
+        let (env, with) = unsafe { (List::new(0), List::new(1)) };
+        Self {
+            tender: Tender::Default,
+            rootfs: None,
+            memory: None,
+            cpus: None,
+            env,
+            with,
+            name: None,
+            workdir: None,
+            user: None,
+            ids: (0, 0),
+            entrypoint: None,
+            image: false,
+            terminal: false,
+            may_fork: true,
+            trace: false,
+            patch: true,
+            inherit_env: true,
+            args: &[],
+            strict: 0,
+            allowed: [0; 8],
+            record: None,
+            export: false,
+            fault: None,
+            output: None,
+            expression: None,
+            count: false,
+            spent: false,
+            string_size: None,
+            help: false,
+        }
+    }
 }
 
 /// Why a command line is refused.
@@ -59,6 +137,7 @@ pub(crate) struct Options {
 pub(crate) enum Problem {
     Unknown,
     NoValue,
+    Surplus,
     BadValue,
     TooMany,
     NoProgram,
@@ -69,6 +148,7 @@ impl Problem {
         match self {
             Self::Unknown => "unknown option",
             Self::NoValue => "the option needs a value",
+            Self::Surplus => "the option takes no value",
             Self::BadValue => "the value is not understood",
             Self::TooMany => "the option was given too often",
             Self::NoProgram => "no program was named",
@@ -98,8 +178,15 @@ fn size(text: &[u8]) -> Option<u64> {
     number(digits)?.checked_mul(1 << shift).filter(|bytes| *bytes > 0)
 }
 
+/// Whether a guest may be called so.
+pub(crate) fn is_name(text: &[u8]) -> bool {
+    text.len() <= 64
+        && text.first().is_some_and(u8::is_ascii_alphanumeric)
+        && text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(byte))
+}
+
 /// UID or UID:GID.
-fn user(text: &[u8]) -> Option<(u32, u32)> {
+pub(crate) fn user(text: &[u8]) -> Option<(u32, u32)> {
     let mut parts = text.splitn(2, |byte| *byte == b':');
     let uid = u32::try_from(number(parts.next()?)?).ok()?;
     let gid = match parts.next() {
@@ -109,27 +196,18 @@ fn user(text: &[u8]) -> Option<(u32, u32)> {
     Some((uid, gid))
 }
 
-/// Parses `args` from index `at` on. The error names the argument it is about.
-pub(crate) fn parse(args: &'static [*const u8], mut at: usize) -> Result<Options, (Problem, &'static CStr)> {
-    let mut options = Options {
-        tender: Tender::Default,
-        rootfs: None,
-        memory: None,
-        cpus: None,
-        env: List::new(),
-        with: List::new(),
-        workdir: None,
-        user: None,
-        terminal: false,
-        may_fork: true,
-        trace: false,
-        patch: true,
-        program: 0,
-    };
+/// Parses `args` from index `at` on by the options of `tables`. The error names the argument it is about.
+pub(crate) fn parse(
+    args: &'static [*const u8],
+    mut at: usize,
+    tables: &[&'static [Opt]],
+) -> Result<Options, (Problem, &'static CStr)> {
+    // SAFETY: this process parses one command line.
+    let mut options = unsafe { Options::new() };
     // SAFETY: the host gives C strings.
     let get = |at: usize| args.get(at).map(|arg| unsafe { CStr::from_ptr(arg.cast()) });
     loop {
-        let argument = get(at).ok_or((Problem::NoProgram, c"husk run"))?;
+        let argument = get(at).ok_or((Problem::NoProgram, c"PROGRAM"))?;
         let bytes = argument.to_bytes();
         if bytes == b"--" {
             at += 1;
@@ -139,76 +217,106 @@ pub(crate) fn parse(args: &'static [*const u8], mut at: usize) -> Result<Options
             break;
         }
         at += 1;
-        match bytes {
-            b"-t" | b"--tty" => options.terminal = true,
-            b"-i" | b"--interactive" => {}
-            b"-it" | b"-ti" => options.terminal = true,
-            b"--no-fork" => options.may_fork = false,
-            b"--trace" => options.trace = true,
-            b"--no-patch" => options.patch = false,
-            _ => {
-                // --name VALUE or --name=VALUE
-                let split = bytes.iter().position(|byte| *byte == b'=');
-                let (name, value) = match split {
-                    Some(split) => {
-                        let value = &argument.to_bytes_with_nul()[split + 1..];
-                        (&bytes[..split], CStr::from_bytes_with_nul(value).ok())
-                    }
-                    None => {
-                        at += 1;
-                        (bytes, get(at - 1))
-                    }
-                };
-                let known: &[&[u8]] = &[
-                    b"--tender",
-                    b"--rootfs",
-                    b"--memory",
-                    b"-m",
-                    b"--cpus",
-                    b"--env",
-                    b"-e",
-                    b"--with",
-                    b"--workdir",
-                    b"-w",
-                    b"--user",
-                    b"-u",
-                ];
-                if !known.contains(&name) {
-                    return Err((Problem::Unknown, argument));
+        if matches!(bytes, b"-h" | b"--help") {
+            options.help = true;
+            return Ok(options);
+        }
+        let refused = |problem| (problem, argument);
+        if bytes.starts_with(b"--") {
+            // --name, --name VALUE or --name=VALUE
+            let split = bytes.iter().position(|byte| *byte == b'=');
+            let name = &bytes[..split.unwrap_or(bytes.len())];
+            let option = husk_options::find(tables, name).ok_or(refused(Problem::Unknown))?;
+            let attached = split
+                .and_then(|split| CStr::from_bytes_with_nul(&argument.to_bytes_with_nul()[split + 1..]).ok());
+            let value = match (option.value, attached) {
+                (None, None) => c"",
+                (None, Some(_)) => return Err(refused(Problem::Surplus)),
+                (Some(_), Some(value)) => value,
+                (Some(_), None) => {
+                    at += 1;
+                    get(at - 1).ok_or(refused(Problem::NoValue))?
                 }
-                let value = value.ok_or((Problem::NoValue, argument))?;
-                apply(&mut options, name, value).map_err(|problem| (problem, argument))?;
+            };
+            apply(&mut options, option.id, value).map_err(refused)?;
+            continue;
+        }
+        // -x, -xy, -x VALUE or -xVALUE
+        for (index, letter) in bytes.iter().enumerate().skip(1) {
+            let name = [b'-', *letter];
+            let option = husk_options::find(tables, &name).ok_or(refused(Problem::Unknown))?;
+            if option.value.is_none() {
+                apply(&mut options, option.id, c"").map_err(refused)?;
+                continue;
             }
+            let rest = &argument.to_bytes_with_nul()[index + 1..];
+            let value = match CStr::from_bytes_with_nul(rest) {
+                Ok(attached) if !attached.is_empty() => attached,
+                _ => {
+                    at += 1;
+                    get(at - 1).ok_or(refused(Problem::NoValue))?
+                }
+            };
+            apply(&mut options, option.id, value).map_err(refused)?;
+            break;
         }
     }
     if get(at).is_none() {
-        return Err((Problem::NoProgram, c"husk run"));
+        return Err((Problem::NoProgram, c"PROGRAM"));
     }
-    options.program = at;
+    options.args = &args[at..];
     Ok(options)
 }
 
-fn apply(options: &mut Options, name: &[u8], value: &'static CStr) -> Result<(), Problem> {
+pub(crate) fn apply(options: &mut Options, id: Id, value: &'static CStr) -> Result<(), Problem> {
     let bytes = value.to_bytes();
-    match name {
-        b"--tender" => {
+    match id {
+        Id::Tender => {
             options.tender = match bytes {
                 b"kvm" => Tender::Kvm,
                 b"process" => Tender::Process,
                 _ => return Err(Problem::BadValue),
             }
         }
-        b"--rootfs" => options.rootfs = Some(value),
-        b"--memory" | b"-m" => options.memory = Some(size(bytes).ok_or(Problem::BadValue)?),
-        b"--cpus" => {
+        Id::Rootfs => options.rootfs = Some(value),
+        Id::Record => {
+            options.record =
+                Some(number(bytes).filter(|fd| (3..1 << 16).contains(fd)).ok_or(Problem::BadValue)? as i32)
+        }
+        Id::Export => options.export = true,
+        Id::NoInheritEnv => options.inherit_env = false,
+        Id::Memory => options.memory = Some(size(bytes).ok_or(Problem::BadValue)?),
+        Id::Cpus => {
             let cpus = number(bytes).filter(|cpus| (1..=64).contains(cpus)).ok_or(Problem::BadValue)?;
             options.cpus = Some(cpus as u32);
         }
-        b"--env" | b"-e" => options.env.push(value)?,
-        b"--with" => options.with.push(value)?,
-        b"--workdir" | b"-w" => options.workdir = Some(value),
-        b"--user" | b"-u" => options.user = Some(user(bytes).ok_or(Problem::BadValue)?),
-        _ => return Err(Problem::Unknown),
+        Id::Env => options.env.push(value)?,
+        Id::With => options.with.push(value)?,
+        Id::Name => options.name = Some(is_name(bytes).then_some(value).ok_or(Problem::BadValue)?),
+        Id::Workdir => options.workdir = Some(value),
+        Id::User => options.user = Some(value),
+        Id::Entrypoint => options.entrypoint = Some(value),
+        Id::Image => options.image = true,
+        Id::Interactive | Id::Follow => {}
+        Id::Terminal => options.terminal = true,
+        Id::NoFork => options.may_fork = false,
+        Id::Trace => options.trace = true,
+        Id::NoPatch => options.patch = false,
+        Id::Test => {
+            options.fault = Some(match bytes {
+                b"panic" => Fault::Panic,
+                b"fault" => Fault::Access,
+                _ => return Err(Problem::BadValue),
+            })
+        }
+        Id::Output => options.output = Some(value),
+        Id::Expression => options.expression = Some(value),
+        Id::Count => options.count = true,
+        Id::Spent => options.spent = true,
+        Id::StringSize => {
+            let size = number(bytes).filter(|size| *size <= 1 << 16).ok_or(Problem::BadValue)?;
+            options.string_size = Some(size as u32);
+        }
     }
     Ok(())
 }

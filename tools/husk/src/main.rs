@@ -2,11 +2,19 @@
 #![no_std]
 #![no_main]
 
+mod app;
 mod args;
 mod cli;
+mod control;
+mod cpuid;
+mod image;
+mod info;
+mod path;
+mod restore;
 mod root;
 mod run;
 mod start;
+mod terminal;
 
 husk_freestanding::memory_functions!();
 

@@ -1,6 +1,8 @@
 //! The root image of a guest: found by its plan in the user's cache, or packed by `husk-pack`, which then leaves a plan.
 
 use crate::args::Options;
+use crate::image::{self, Container};
+use crate::path::PathBuffer;
 use crate::start::Process;
 use crate::{cli, run};
 use core::ffi::CStr;
@@ -12,64 +14,41 @@ use syscalls::{Errno, Sysno};
 /// An open root image and the program in it.
 pub(crate) struct Root {
     pub(crate) fd: i32,
+    /// Where it begins in its file.
+    pub(crate) offset: u64,
     pub(crate) len: u64,
+    /// Bytes of each file, where there are several: their descriptors follow on `fd`.
+    pub(crate) files: &'static [u64],
     pub(crate) program: &'static CStr,
+    /// Where the image is.
+    pub(crate) path: &'static CStr,
+    /// How the program is started, where the root is a container image's.
+    pub(crate) container: Option<Container>,
 }
 
 const PATH_MAX: usize = 4096;
 
-/// A path that is put together.
-#[derive(Clone, Copy)]
-struct PathBuffer {
-    bytes: [u8; PATH_MAX],
-    len: usize,
-}
-
-impl PathBuffer {
-    const fn new() -> Self {
-        Self { bytes: [0; PATH_MAX], len: 0 }
-    }
-
-    /// Adds `part`; what does not fit makes the path one that does not exist.
-    fn push(&mut self, part: &[u8]) {
-        let room = (PATH_MAX - 1 - self.len).min(part.len());
-        self.bytes[self.len..self.len + room].copy_from_slice(&part[..room]);
-        self.len += room;
-        self.bytes[self.len] = 0;
-    }
-
-    fn of(parts: &[&[u8]]) -> Self {
-        let mut path = Self::new();
-        parts.iter().for_each(|part| path.push(part));
-        path
-    }
-
-    fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
-    }
-
-    fn as_c_str(&self) -> &CStr {
-        CStr::from_bytes_until_nul(&self.bytes).unwrap_or(c"")
-    }
-}
-
 /// What outlives this module's functions: the fast path has no heap.
 struct Kept {
     program: PathBuffer,
+    image: PathBuffer,
     plan: [u8; SIZE_MAX],
 }
 
-static mut KEPT: Kept = Kept { program: PathBuffer::new(), plan: [0; SIZE_MAX] };
+static mut KEPT: Kept = Kept { program: PathBuffer::new(), image: PathBuffer::new(), plan: [0; SIZE_MAX] };
 
 /// Finds or packs what the options ask for.
 pub(crate) fn open(process: &Process, options: &Options) -> Root {
     // SAFETY: the host gives C strings.
-    let named = unsafe { CStr::from_ptr(process.args[options.program].cast()) };
+    let named = unsafe { CStr::from_ptr(options.args[0].cast()) };
+    if image::is_meant(process, options, named) {
+        return image::open(process, options, named);
+    }
     let kept_at = &raw mut KEPT;
     // SAFETY: called once, by the only thread.
     let kept = unsafe { &mut *kept_at };
     if let Some(path) = options.rootfs {
-        return open_rootfs(process, path, named, &mut kept.program);
+        return open_rootfs(process, path, named, kept);
     }
     if let Some(root) = find_packed(process, options, named, kept) {
         return root;
@@ -84,15 +63,20 @@ pub(crate) fn open(process: &Process, options: &Options) -> Root {
         count += 2;
     }
     arguments[count] = named.as_ptr().cast();
-    let len = pack(process, &mut arguments, &mut kept.plan);
+    let len = run_for_output(process, b"husk-pack", &mut arguments, &mut kept.plan);
     let mut lines = kept.plan[..len].split(|byte| *byte == b'\n');
-    let image = PathBuffer::of(&[lines.next().unwrap_or_default()]);
+    kept.image = PathBuffer::of(&[lines.next().unwrap_or_default()]);
     kept.program = PathBuffer::of(&[lines.next().unwrap_or_default()]);
-    open_image(image.as_c_str(), kept.program.as_c_str())
+    open_image(kept.image.as_c_str(), kept.program.as_c_str())
 }
 
 /// `--rootfs`: an image, or a directory that becomes one.
-fn open_rootfs(process: &Process, path: &CStr, named: &'static CStr, buffer: &mut PathBuffer) -> Root {
+fn open_rootfs(
+    process: &Process,
+    path: &'static CStr,
+    named: &'static CStr,
+    kept: &'static mut Kept,
+) -> Root {
     let is_directory = host::stat(path).is_ok_and(|stat| stat.st_mode & raw::S_IFMT == raw::S_IFDIR);
     if !is_directory {
         return open_image(path, named);
@@ -100,15 +84,17 @@ fn open_rootfs(process: &Process, path: &CStr, named: &'static CStr, buffer: &mu
     let mut arguments = [core::ptr::null::<u8>(); 4];
     arguments[1] = c"--rootfs".as_ptr().cast();
     arguments[2] = path.as_ptr().cast();
-    let len = pack(process, &mut arguments, &mut buffer.bytes);
-    let line = buffer.bytes[..len].split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let image = PathBuffer::of(&[line]);
-    open_image(image.as_c_str(), named)
+    let len = run_for_output(process, b"husk-pack", &mut arguments, &mut kept.plan);
+    let line = kept.plan[..len].split(|byte| *byte == b'\n').next().unwrap_or_default();
+    kept.image = PathBuffer::of(&[line]);
+    open_image(kept.image.as_c_str(), named)
 }
 
-fn open_image(path: &CStr, program: &'static CStr) -> Root {
+fn open_image(path: &'static CStr, program: &'static CStr) -> Root {
     match host::open_read(path).and_then(|fd| host::stat_fd(fd).map(|stat| (fd, stat))) {
-        Ok((fd, stat)) => Root { fd, len: stat.st_size as u64, program },
+        Ok((fd, stat)) => {
+            Root { fd, offset: 0, len: stat.st_size as u64, files: &[], program, path, container: None }
+        }
         Err(error) => {
             let name = error.name().unwrap_or("error").as_bytes();
             run::say(&[b"run: ", path.to_bytes(), b": the root image cannot be opened: ", name]);
@@ -117,11 +103,16 @@ fn open_image(path: &CStr, program: &'static CStr) -> Root {
     }
 }
 
-/// Runs `husk-pack` and returns how much it wrote to its stdout. Ends as it ended when it failed.
-fn pack(process: &Process, arguments: &mut [*const u8], out: &mut [u8]) -> usize {
+/// Runs a program beside this one and returns how much it wrote to its stdout. Ends as it ended when it failed.
+pub(crate) fn run_for_output(
+    process: &Process,
+    name: &[u8],
+    arguments: &mut [*const u8],
+    out: &mut [u8],
+) -> usize {
     let mut buffer = [0; PATH_MAX];
-    let Some(path) = cli::beside(b"husk-pack", &mut buffer) else {
-        run::say(&[b"run: the program husk-pack is not beside this one"]);
+    let Some(path) = cli::beside(name, &mut buffer) else {
+        run::say(&[b"run: the program ", name, b" is not beside this one"]);
         host::exit(125)
     };
     arguments[0] = path.as_ptr().cast();
@@ -164,7 +155,7 @@ fn is_executable(path: &CStr) -> bool {
     allowed.is_ok() && host::stat(path).is_ok_and(|stat| stat.st_mode & raw::S_IFMT == raw::S_IFREG)
 }
 
-fn working_directory() -> PathBuffer {
+pub(crate) fn working_directory() -> PathBuffer {
     let mut path = PathBuffer::new();
     // SAFETY: the buffer has room for the given length.
     let done = unsafe { host::call(Sysno::getcwd, [path.bytes.as_mut_ptr() as usize, PATH_MAX, 0, 0, 0, 0]) };
@@ -173,7 +164,7 @@ fn working_directory() -> PathBuffer {
 }
 
 /// The absolute path that `husk-pack` would find for a program.
-fn find(process: &Process, named: &[u8], directory: &PathBuffer) -> Option<PathBuffer> {
+pub(crate) fn find(process: &Process, named: &[u8], directory: &PathBuffer) -> Option<PathBuffer> {
     if named.starts_with(b"/") {
         return Some(PathBuffer::of(&[named]));
     }
@@ -188,7 +179,7 @@ fn find(process: &Process, named: &[u8], directory: &PathBuffer) -> Option<PathB
 }
 
 /// The stamp of a file, following links; `None` when there is no such file.
-fn stamp(path: &CStr) -> Result<Option<Stamp>, Errno> {
+pub(crate) fn stamp(path: &CStr) -> Result<Option<Stamp>, Errno> {
     // SAFETY: all-zero is a valid `statx`, which the call overwrites; the path is a C string.
     let stat = unsafe {
         let mut stat: raw::statx = core::mem::zeroed();
@@ -209,6 +200,11 @@ fn stamp(path: &CStr) -> Result<Option<Stamp>, Errno> {
         mtime_ns: nanoseconds(stat.stx_mtime),
         ctime_ns: nanoseconds(stat.stx_ctime),
     }))
+}
+
+/// Where a plan lies in the user's cache.
+pub(crate) fn cached(process: &Process, name: &[u8; FILE_NAME_LEN]) -> PathBuffer {
+    in_cache(process, &[b"run/", name])
 }
 
 /// The image of a request that was packed before, if nothing it was made from has changed.
@@ -232,12 +228,7 @@ fn find_packed(process: &Process, options: &Options, named: &CStr, kept: &'stati
         version: if chooses { variable(b"PYENV_VERSION") } else { b"" },
     };
     let name: [u8; FILE_NAME_LEN] = request.file_name();
-    let cache = variable(b"XDG_CACHE_HOME");
-    let path = if cache.starts_with(b"/") {
-        PathBuffer::of(&[cache, b"/husk/run/", &name])
-    } else {
-        PathBuffer::of(&[variable(b"HOME"), b"/.cache/husk/run/", &name])
-    };
+    let path = cached(process, &name);
     let fd = host::open_read(path.as_c_str()).ok()?;
     let mut len = 0;
     while let Ok(count @ 1..) = host::read(fd, &mut kept.plan[len..]) {
@@ -251,7 +242,27 @@ fn find_packed(process: &Process, options: &Options, named: &CStr, kept: &'stati
     }
     let fd = host::open_read(plan.image()).ok()?;
     let len = host::stat_fd(fd).ok()?.st_size as u64;
-    (len == plan.image_size()).then_some(Root { fd, len, program: plan.program() })
+    (len == plan.image_size()).then_some(Root {
+        fd,
+        offset: 0,
+        len,
+        files: &[],
+        program: plan.program(),
+        path: plan.image(),
+        container: None,
+    })
+}
+
+/// A path in the user's cache, from its parts.
+pub(crate) fn in_cache(process: &Process, parts: &[&[u8]]) -> PathBuffer {
+    let variable = |name: &[u8]| process.variable(name).map_or(&b""[..], CStr::to_bytes);
+    let cache = variable(b"XDG_CACHE_HOME");
+    let [first, second] = [parts.first(), parts.get(1)].map(|part| part.map_or(&b""[..], |part| *part));
+    if cache.starts_with(b"/") {
+        PathBuffer::of(&[cache, b"/husk/", first, second])
+    } else {
+        PathBuffer::of(&[variable(b"HOME"), b"/.cache/husk/", first, second])
+    }
 }
 
 /// The host's name.

@@ -18,7 +18,17 @@ global_asm!(
 
 global_asm!(
     ".pushsection .husk_kernel,\"ax\",@progbits",
+    concat!("# kernel ", env!("HUSK_KERNEL_CONTENT")),
     concat!(".incbin \"", env!("OUT_DIR"), "/kernel.text\""),
+    ".popsection",
+    // The note that makes this an application, where `husk build` has filled it in: see `husk_app`.
+    ".pushsection .note.husk,\"a\",@note",
+    ".balign 4",
+    ".long 8, {descriptor}, {note_type}",
+    ".ascii \"Husk\\0\\0\\0\\0\"",
+    ".globl husk_note",
+    "husk_note:",
+    ".skip {descriptor}",
     ".popsection",
     ".pushsection .rodata.kernel_data,\"a\",@progbits",
     ".balign 64",
@@ -28,11 +38,20 @@ global_asm!(
     ".globl husk_kernel_data_end",
     "husk_kernel_data_end:",
     ".popsection",
+    descriptor = const husk_app::DESCRIPTOR_LEN,
+    note_type = const husk_app::NOTE_TYPE,
 );
 
 unsafe extern "C" {
     static husk_kernel_data: u8;
     static husk_kernel_data_end: u8;
+    static husk_note: [u8; husk_app::DESCRIPTOR_LEN];
+}
+
+/// The descriptor of this executable's note.
+pub(crate) fn note() -> [u8; husk_app::DESCRIPTOR_LEN] {
+    // SAFETY: the bytes behind the label; volatile, because they change after the compiler has seen them.
+    unsafe { (&raw const husk_note).read_volatile() }
 }
 
 /// The kernel's read-only part, where the host mapped it.
@@ -53,6 +72,9 @@ pub(crate) fn kernel_data() -> &'static [u8] {
         core::slice::from_raw_parts(begin, end as usize - begin as usize)
     }
 }
+
+/// SHA-256 of the kernel image: what a snapshot and its restore must have in common.
+pub(crate) const KERNEL_ID: [u8; 32] = *include_bytes!(concat!(env!("OUT_DIR"), "/kernel.id"));
 
 /// Arguments, environment and auxiliary vector of this process.
 #[derive(Clone, Copy)]

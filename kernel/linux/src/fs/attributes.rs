@@ -1,6 +1,6 @@
 //! Changes of an inode's attributes: mode, owner, times, size, and who may make them.
 
-use super::inode::{Node, WRITE};
+use super::inode::{Attributes, Inode, Node, WRITE};
 use super::{Path, notify};
 use crate::errno::Errno;
 use crate::file::regular::within_size_limit;
@@ -19,6 +19,14 @@ pub enum NewTime {
     At(i64),
 }
 
+/// What a generated file is is made anew at each look, so a change must be kept by what it stands for: EPERM where nothing
+/// does.
+fn check_kept(inode: &Inode, new: &Attributes) -> Result<(), Errno> {
+    let kept =
+        !matches!(inode.node, Node::Pseudo(_)) || crate::tty::devpts::keep_attributes(inode.rdev(), new);
+    if kept { Ok(()) } else { Err(Errno::EPERM) }
+}
+
 /// chmod(2). `mode` is permissions.
 pub fn set_mode(path: &Path, cred: &Cred, mode: u32) -> Result<(), Errno> {
     path.mount.check_writable()?;
@@ -26,8 +34,7 @@ pub fn set_mode(path: &Path, cred: &Cred, mode: u32) -> Result<(), Errno> {
     if inode.is_symlink() {
         return Err(Errno::EOPNOTSUPP);
     }
-    // What a generated file is is made anew at each look, so nothing could keep the change.
-    if !inode.owned_by(cred) || matches!(inode.node, Node::Pseudo(_)) {
+    if !inode.owned_by(cred) {
         return Err(Errno::EPERM);
     }
     let mut attributes = inode.attributes.borrow_mut();
@@ -35,7 +42,9 @@ pub fn set_mode(path: &Path, cred: &Cred, mode: u32) -> Result<(), Errno> {
     if mode & S_ISGID != 0 && !cred.in_group(attributes.gid) && !cred.capable(CAP_FSETID) {
         mode &= !S_ISGID;
     }
-    attributes.mode = attributes.mode & S_IFMT | mode;
+    let new = Attributes { mode: attributes.mode & S_IFMT | mode, ..*attributes };
+    check_kept(inode, &new)?;
+    attributes.mode = new.mode;
     attributes.ctime = realtime_ns() as i64;
     drop(attributes);
     notify::event(&path.entry, IN_ATTRIB);
@@ -53,8 +62,12 @@ pub fn set_owner(path: &Path, cred: &Cred, uid: Option<Uid>, gid: Option<Gid>) -
     let allowed = uid_allowed && gid_allowed || cred.capable(CAP_CHOWN);
     let changes =
         uid.is_some_and(|uid| uid != attributes.uid) || gid.is_some_and(|gid| gid != attributes.gid);
-    if !allowed || changes && matches!(inode.node, Node::Pseudo(_)) {
+    if !allowed {
         return Err(Errno::EPERM);
+    }
+    if changes {
+        let (uid, gid) = (uid.unwrap_or(attributes.uid), gid.unwrap_or(attributes.gid));
+        check_kept(inode, &Attributes { uid, gid, ..*attributes })?;
     }
     attributes.uid = uid.unwrap_or(attributes.uid);
     attributes.gid = gid.unwrap_or(attributes.gid);

@@ -199,6 +199,12 @@ impl Contents {
         self.data.borrow().size
     }
 
+    /// Whether these may be other bytes than the image's.
+    pub fn is_changed(&self) -> bool {
+        let data = self.data.borrow();
+        !data.runs.is_empty() || data.size != data.image.size() || data.valid != data.size
+    }
+
     /// The size in bytes and how many pages there are for it, holes not counted.
     pub fn size_and_pages(&self) -> (u64, u64) {
         let data = self.data.borrow();

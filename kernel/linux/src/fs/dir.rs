@@ -208,6 +208,11 @@ impl Directory {
         }
     }
 
+    /// The entries that are in the table: all, or while `count` is `None` those that were looked up.
+    pub(super) fn entries(&self) -> Vec<Arc<Entry>> {
+        self.table.borrow().slots.iter().filter_map(|slot| slot.entry.clone()).collect()
+    }
+
     /// Empties the table of a directory that nobody can reach any more.
     pub(super) fn take_all(&self) -> Vec<Arc<Entry>> {
         let table = self.table.take();

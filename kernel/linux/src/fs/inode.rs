@@ -329,6 +329,13 @@ impl Inode {
         Some(look(self.extra.borrow_mut().get_or_insert_default().xattrs.insert(xattrs)))
     }
 
+    /// Whether these may be other extended attributes than the root image's.
+    pub(super) fn xattrs_changed(&self) -> bool {
+        let extra = self.extra.borrow();
+        let Some(Extra { xattrs: Some(xattrs), .. }) = extra.as_deref() else { return false };
+        *xattrs != self.fs.image_xattrs(self.ino).unwrap_or_default()
+    }
+
     /// Changes the extended attributes.
     pub(super) fn change_xattrs<R>(&self, change: impl FnOnce(&mut Xattrs) -> R) -> R {
         let mut extra = self.extra.borrow_mut();

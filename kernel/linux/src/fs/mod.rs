@@ -8,10 +8,12 @@
 
 pub mod attach;
 pub mod attributes;
+pub mod container;
 pub mod contents;
 pub mod devfs;
 pub mod dir;
 pub mod entry;
+pub(crate) mod export;
 pub mod image;
 pub mod inode;
 pub mod mount;

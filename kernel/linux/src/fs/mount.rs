@@ -92,6 +92,16 @@ impl FileSystem {
         Some(xattrs.map(|xattr| (full_name(&xattr), xattr.value.to_vec())).collect())
     }
 
+    /// The root image below.
+    pub(super) fn image(&self) -> Option<RootImage> {
+        self.image
+    }
+
+    /// Whether there is a root image below.
+    pub fn has_image(&self) -> bool {
+        self.image.is_some()
+    }
+
     pub(super) fn new_ino(&self) -> u64 {
         let mut space = self.space.borrow_mut();
         space.last_ino += 1;

@@ -5,9 +5,11 @@ use super::walk::{Found, Last, Walk};
 use super::{Entry, Path, contents, notify, tree};
 use crate::errno::Errno;
 use crate::file::{OPENED_TO_RUN, OpenFile};
+use crate::record;
 use crate::task::Task;
 use alloc::format;
 use alloc::sync::Arc;
+use husk_abi::record::{USE_EXECUTED, USE_OPENED};
 use linux_raw_sys::general::{
     AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, F_SEAL_SHRINK, IN_MODIFY, IN_OPEN, MS_NODEV, MS_NOEXEC,
     O_ACCMODE, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_LARGEFILE, O_NOATIME, O_NOCTTY, O_NOFOLLOW, O_PATH,
@@ -174,6 +176,7 @@ pub fn open_path(t: &Arc<Task>, path: Path, flags: u32, created: bool) -> Result
         inode.written();
     }
     let object = inode.open_object(flags)?;
+    record::used(&path.entry, USE_OPENED);
     notify::event(&path.entry, IN_OPEN);
     if truncated {
         notify::event(&path.entry, IN_MODIFY);
@@ -222,5 +225,6 @@ fn open_exec_path(t: &Arc<Task>, path: Path) -> Result<Arc<OpenFile>, Errno> {
     inode.permission(&t.cred(), EXECUTE)?;
     inode.check_not_written()?;
     let object = inode.open_object(O_RDONLY)?;
+    record::used(&path.entry, USE_EXECUTED);
     Ok(OpenFile::new(object, O_RDONLY | O_LARGEFILE | OPENED_TO_RUN, Some(path)))
 }

@@ -167,6 +167,37 @@ impl Directory for Fixed {
     }
 }
 
+/// A directory with fixed names that are made when somebody first looks: most guests never do.
+pub struct Later {
+    make: fn() -> Fixed,
+    made: KCell<Option<Arc<Fixed>>>,
+}
+
+impl Later {
+    pub fn new(make: fn() -> Fixed) -> Self {
+        Self { make, made: KCell::new(None) }
+    }
+
+    fn made(&self) -> Arc<Fixed> {
+        if let Some(made) = &*self.made.borrow() {
+            return made.clone();
+        }
+        let made = Arc::new((self.make)());
+        drop(self.made.replace(Some(made.clone())));
+        made
+    }
+}
+
+impl Directory for Later {
+    fn lookup(&self, name: &[u8]) -> Option<Item> {
+        self.made().lookup(name)
+    }
+
+    fn list(&self) -> Vec<(Cow<'static, [u8]>, u32)> {
+        self.made().list()
+    }
+}
+
 /// A kind of generated file system that mount(2) knows.
 #[derive(Clone, Copy)]
 pub struct Kind {

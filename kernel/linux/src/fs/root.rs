@@ -16,7 +16,7 @@ use linux_raw_sys::general::{
     S_IFREG, TMPFS_MAGIC,
 };
 
-fn attributes(mode: u32) -> Attributes {
+pub(super) fn attributes(mode: u32) -> Attributes {
     let now = realtime_ns() as i64;
     let nlink = if mode & S_IFDIR == S_IFDIR { 2 } else { 1 };
     Attributes { mode, nlink, atime: now, mtime: now, ctime: now, btime: now, ..Attributes::default() }
@@ -44,7 +44,9 @@ pub fn init_root(image: &'static [u8]) -> Result<(), husk_erofs::Error> {
     let quiet = MS_NOSUID | MS_NODEV;
     mount_tmpfs(&root, "dev", 0o755, MS_NOSUID);
     fill_dev();
-    for (name, mode) in [("tmp", 0o1777), ("run", 0o755)] {
+    // An export is of all that the guest changes, there too.
+    let exported = husk_machine::start::boot().flags & husk_abi::boot::FLAG_EXPORT != 0;
+    for (name, mode) in [("tmp", 0o1777), ("run", 0o755)].into_iter().filter(|_| !exported) {
         // What the image has there stays visible; the root file system is writable too.
         if directory(&root, name, mode).inode().directory().is_some_and(dir::Directory::is_empty) {
             mount_tmpfs(&root, name, mode, quiet);
@@ -68,7 +70,7 @@ fn over(image: RootImage) -> Arc<Mount> {
 }
 
 /// The directory `name` in `parent`, made if it is missing.
-fn directory(parent: &Path, name: &str, mode: u32) -> Path {
+pub(super) fn directory(parent: &Path, name: &str, mode: u32) -> Path {
     let entry =
         walk::look_up(&parent.entry, name.as_bytes()).ok().filter(|entry| entry.inode().is_directory());
     let entry = entry.unwrap_or_else(|| {
@@ -78,7 +80,7 @@ fn directory(parent: &Path, name: &str, mode: u32) -> Path {
 }
 
 /// Puts a new inode under `name` in `parent`, in place of what was there.
-fn put(parent: &Path, name: &str, attributes: Attributes, node: Node) -> Arc<Entry> {
+pub(super) fn put(parent: &Path, name: &str, attributes: Attributes, node: Node) -> Arc<Entry> {
     let inode = Inode::new(&parent.entry.inode().fs, attributes, node);
     let entry = Entry::linked(&parent.entry, name.as_bytes(), inode);
     if let Some(directory) = parent.inode().directory() {

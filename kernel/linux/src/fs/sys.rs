@@ -1,7 +1,7 @@
 //! /sys, as far as programs read it: CPUs, memory, network interfaces, devices by number.
 
 use super::proc::cpu;
-use super::pseudo::{self, Directory, Fixed, Item, Kind};
+use super::pseudo::{self, Directory, Fixed, Item, Kind, Later};
 use crate::net::interface::{self, Interface};
 use crate::tty::pty;
 use alloc::borrow::Cow;
@@ -20,6 +20,10 @@ pub fn register() {
 }
 
 fn root() -> Item {
+    Item::directory(0o755, Later::new(top))
+}
+
+fn top() -> Fixed {
     let devices = Fixed::new()
         .with(
             "system",
@@ -44,7 +48,7 @@ fn root() -> Item {
     let dev = Fixed::new()
         .with("block", directory(Fixed::new()))
         .with("char", Item::directory(0o755, CharacterDevices));
-    let top = Fixed::new()
+    Fixed::new()
         .with("devices", directory(devices))
         .with("class", directory(class))
         .with("dev", directory(dev))
@@ -55,8 +59,7 @@ fn root() -> Item {
         .with("firmware", directory(Fixed::new()))
         .with("hypervisor", directory(Fixed::new()))
         .with("module", directory(Fixed::new()))
-        .with("power", directory(Fixed::new()));
-    directory(top)
+        .with("power", directory(Fixed::new()))
 }
 
 fn directory(entries: Fixed) -> Item {

@@ -8,12 +8,14 @@ use super::inode::{EXECUTE, Node};
 use super::{Entry, Path, pseudo};
 use crate::errno::Errno;
 use crate::file::OpenFile;
+use crate::record;
 use crate::task::Task;
 use crate::task::cred::Cred;
 use alloc::borrow::Cow;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
+use husk_abi::record::USE_FOUND;
 use linux_raw_sys::general::{
     AT_FDCWD, MS_NOSYMFOLLOW, RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS,
     RESOLVE_NO_XDEV,
@@ -213,7 +215,7 @@ impl<'a> Walk<'a> {
 
     /// The entry of the last component (a `Last::Name`) in the directory reached; mounts and links are not followed.
     pub fn look_up_last(&self) -> Result<Arc<Entry>, Errno> {
-        look_up(&self.at.entry, self.last_name())
+        look_up(&self.at.entry, self.last_name()).inspect(|entry| record::used(entry, USE_FOUND))
     }
 
     /// Follows the symbolic link at the last component: the walk goes on with `to_parent`, unless the link leads to
@@ -230,7 +232,7 @@ impl<'a> Walk<'a> {
             b".." => return self.up().map(|()| None),
             _ => {}
         }
-        let child = look_up(&self.at.entry, self.last_name())?;
+        let child = self.look_up_last()?;
         if follow && child.inode().is_symlink() {
             return self.follow(&child);
         }
@@ -357,7 +359,8 @@ fn ahead(
     let range = next_component(text, from)?;
     let (end, name) = (range.end, &text[range]);
     let last = text[end..].iter().all(|byte| *byte == b'/');
-    if depth == 0 || last || matches!(name, b"." | b"..") {
+    // A record wants to see each step.
+    if depth == 0 || last || matches!(name, b"." | b"..") || record::enabled() {
         return None;
     }
     let directory = entry.inode().directory()?;

@@ -191,8 +191,15 @@ impl Image {
                     // Room for the whole image at once; the segments then replace it.
                     let area = Area::anonymous(0, Name::None);
                     let len = high - low + align - PAGE_SIZE;
-                    let request =
-                        Request { fixed: false, no_replace: false, address: 0, len, area, low: false };
+                    let request = Request {
+                        fixed: false,
+                        no_replace: false,
+                        address: 0,
+                        len,
+                        area,
+                        low: false,
+                        no_reserve: false,
+                    };
                     let base = space.map(request)?;
                     space.unmap(base, len)?;
                     base
@@ -249,6 +256,7 @@ impl Image {
             len,
             area,
             low: false,
+            no_reserve: false,
         };
         let mapped_end = if segment.file_len == 0 { start } else { file_end.next_multiple_of(PAGE_SIZE) };
         if mapped_end > start {

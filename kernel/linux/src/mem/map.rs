@@ -11,6 +11,14 @@ use core::ops::Range;
 use husk_abi::layout::PAGE_SIZE;
 use husk_machine::page::Pages;
 
+/// `Area::flags`: MADV_DONTFORK, a forked child does not get it.
+pub const DONT_FORK: u32 = 1;
+/// `Area::flags`: MADV_WIPEONFORK, a forked child gets zeros.
+pub const WIPE_ON_FORK: u32 = 2;
+pub const FORK_FLAGS: u32 = DONT_FORK | WIPE_ON_FORK;
+/// `Area::flags`: MAP_GROWSDOWN.
+pub const GROWS_DOWN: u32 = 4;
+
 /// What lies behind an area.
 #[derive(Clone)]
 pub enum Backing {
@@ -33,9 +41,11 @@ pub struct Area {
     pub may: u32,
     /// Writes are seen by others.
     pub shared: bool,
+    /// It could be written or read at some time, and so may hold more than zeros.
+    pub touched: bool,
     /// File pages are brought in by faults; until then nothing is mapped.
     pub lazy: bool,
-    /// MAP_GROWSDOWN, MAP_LOCKED and the like, for /proc/PID/smaps.
+    /// See the constants.
     pub flags: u32,
     pub name: Name,
     pub backing: Backing,
@@ -77,6 +87,7 @@ impl Area {
             && self.protection == next.protection
             && self.may == next.may
             && self.shared == next.shared
+            && self.touched == next.touched
             && self.lazy == next.lazy
             && self.flags == next.flags
             && self.name == next.name
@@ -96,6 +107,11 @@ impl Map {
     pub fn find(&self, address: usize) -> Option<(usize, &Area)> {
         let (start, area) = self.areas.range(..=address).next_back()?;
         (address < area.end).then_some((*start, area))
+    }
+
+    /// The first area that begins at or above `address`.
+    pub fn first_from(&self, address: usize) -> Option<(usize, &Area)> {
+        self.areas.range(address..).next().map(|(start, area)| (*start, area))
     }
 
     /// Areas that touch `range`, in order.
@@ -224,6 +240,7 @@ mod tests {
             protection,
             may: 7,
             shared: false,
+            touched: protection != 0,
             lazy: false,
             flags: 0,
             name: Name::None,

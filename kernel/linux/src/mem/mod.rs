@@ -4,6 +4,8 @@
 //! process tender that acts on the host process that asks, so a space is changed only by its own tasks.
 
 pub mod map;
+pub mod remote;
+mod save;
 pub mod user;
 
 use crate::errno::Errno;
@@ -64,6 +66,8 @@ pub struct Space {
     machine: space::Handle,
     /// Call sites that were seen to trap, and what became of them.
     pub(crate) sites: KCell<crate::syscall::site::Sites>,
+    /// A forked child that has yet to look at what it was not to get.
+    unsettled: KCell<bool>,
 }
 
 /// Why an access cannot be mended.
@@ -90,6 +94,8 @@ pub struct Request {
     pub area: Area,
     /// MAP_32BIT.
     pub low: bool,
+    /// MAP_NORESERVE: may be more than there is memory for.
+    pub no_reserve: bool,
 }
 
 fn page_up(len: usize) -> Option<usize> {
@@ -108,6 +114,7 @@ impl Area {
             protection,
             may: PROT_READ | PROT_WRITE | PROT_EXEC,
             shared: false,
+            touched: false,
             lazy: false,
             flags: 0,
             name,
@@ -129,6 +136,7 @@ impl Space {
             group,
             machine,
             sites: KCell::default(),
+            unsettled: KCell::default(),
         }))
     }
 
@@ -153,6 +161,9 @@ impl Space {
             group: Some(group),
             machine: self.machine.fork().map_err(|_| Errno::ENOMEM)?,
             sites: KCell::new(self.sites.borrow().clone()),
+            unsettled: KCell::new(
+                self.map.borrow().iter().any(|(_, area)| area.flags & map::FORK_FLAGS != 0),
+            ),
         }))
     }
 
@@ -217,8 +228,19 @@ impl Space {
         if (self.total() as u64).saturating_add(len as u64) > limit {
             return Err(Errno::ENOMEM);
         }
+        let data_limit = task::current().rlimit(linux_raw_sys::general::RLIMIT_DATA).rlim_cur;
+        let is_data =
+            |area: &Area| !area.shared && area.protection & PROT_WRITE != 0 && area.name != Name::Stack;
+        if data_limit != u64::MAX && is_data(&request.area) {
+            let map = self.map.borrow();
+            let data: usize =
+                map.iter().filter(|(_, area)| is_data(area)).map(|(start, area)| area.end - start).sum();
+            if (data as u64).saturating_add(len as u64) > data_limit {
+                return Err(Errno::ENOMEM);
+            }
+        }
         let private_writable = !request.area.shared && request.area.protection & PROT_WRITE != 0;
-        if private_writable && len as u64 > start::boot().memory {
+        if private_writable && !request.no_reserve && len as u64 > start::boot().memory {
             return Err(Errno::ENOMEM);
         }
         let address = if request.fixed || request.no_replace {
@@ -242,6 +264,7 @@ impl Space {
         };
         let range = address..address + len;
         request.area.end = range.end;
+        request.area.touched |= request.area.protection != 0;
         let replaced = self.map.borrow_mut().remove(range.clone());
         self.forget(range.clone());
         let done = self.establish(address, &mut request.area);
@@ -384,15 +407,28 @@ impl Space {
         if !(GUEST_START..=GUEST_END).contains(&start) || len > GUEST_END - start {
             return Err(Errno::ENOMEM);
         }
-        let range = start..start + len;
-        if !self.covers(range.clone()) {
-            return Err(Errno::ENOMEM);
+        // Area by area: what lies before a hole, or before an area that may not have it, is changed.
+        let mut end = start;
+        let mut refusal = Ok(());
+        for (begin, area) in self.map.borrow().overlapping(start..start + len) {
+            if begin > end {
+                break;
+            }
+            if protection & !area.may != 0 {
+                refusal = Err(Errno::EACCES);
+                break;
+            }
+            end = area.end.min(start + len);
+        }
+        if end < start + len && refusal.is_ok() {
+            refusal = Err(Errno::ENOMEM);
+        }
+        let range = start..end;
+        if range.is_empty() {
+            return refusal;
         }
         let parts: Vec<(usize, usize, bool, bool)> = {
             let map = self.map.borrow();
-            if map.overlapping(range.clone()).any(|(_, area)| protection & !area.may != 0) {
-                return Err(Errno::EACCES);
-            }
             map.overlapping(range.clone())
                 .map(|(start, area)| {
                     let file = matches!(area.backing, Backing::File { .. });
@@ -412,8 +448,74 @@ impl Space {
                 done => done?,
             }
         }
-        self.map.borrow_mut().change(range, |area| area.protection = protection);
+        self.map.borrow_mut().change(range, |area| {
+            area.protection = protection;
+            area.touched |= protection != 0;
+        });
+        refusal
+    }
+
+    /// Sets and clears `flags` of areas: what a forked child gets of them. EINVAL where an area does not take them, as
+    /// `takes` says; ENOMEM for a hole.
+    pub fn mark(
+        &self,
+        start: usize,
+        len: usize,
+        set: u32,
+        clear: u32,
+        takes: fn(&Area) -> bool,
+    ) -> Result<(), Errno> {
+        let range = start..start + len;
+        if range.is_empty() {
+            return Ok(());
+        }
+        if self.map.borrow().overlapping(range.clone()).any(|(_, area)| !takes(area)) {
+            return Err(Errno::EINVAL);
+        }
+        let covered = self.covers(range.clone());
+        self.map.borrow_mut().change(range, |area| area.flags = area.flags & !clear | set);
+        if covered { Ok(()) } else { Err(Errno::ENOMEM) }
+    }
+
+    /// First act of a forked child in its copy: takes away what its parent does not share with children.
+    pub fn settle_after_fork(&self) -> Result<(), Errno> {
+        if !self.unsettled.replace(false) {
+            return Ok(());
+        }
+        let marked: Vec<(usize, usize, u32)> = {
+            let map = self.map.borrow();
+            let marked = map.iter().filter(|(_, area)| area.flags & map::FORK_FLAGS != 0);
+            marked.map(|(start, area)| (start, area.end - start, area.flags)).collect()
+        };
+        for (start, len, flags) in marked {
+            if flags & map::DONT_FORK != 0 {
+                self.unmap(start, len)?;
+            } else {
+                self.discard(start, len)?;
+            }
+        }
         Ok(())
+    }
+
+    /// madvise(2)'s MADV_REMOVE: pages of shared memory become holes.
+    pub fn punch(&self, start: usize, len: usize) -> Result<(), Errno> {
+        let range = start..start + len;
+        let parts: Vec<(usize, usize, Area)> = {
+            let map = self.map.borrow();
+            let parts = map.overlapping(range.clone());
+            parts.map(|(start, area)| (start, area.end, area.clone())).collect()
+        };
+        for (begin, end, area) in parts {
+            if !area.shared {
+                return Err(Errno::EINVAL);
+            }
+            if area.may & PROT_WRITE == 0 || area.protection & PROT_WRITE == 0 {
+                return Err(Errno::EACCES);
+            }
+            let (from, to) = (begin.max(range.start), end.min(range.end));
+            user::fill(from, to - from, 0)?;
+        }
+        if self.covers(range) { Ok(()) } else { Err(Errno::ENOMEM) }
     }
 
     /// madvise(2)'s MADV_DONTNEED.
@@ -429,6 +531,10 @@ impl Space {
             .collect();
         for (start, end) in parts {
             self.sites.borrow_mut().forget(start..end);
+            if start::boot().snapshot_fd >= 0 {
+                self.discard_restored(start, end)?;
+                continue;
+            }
             match host(space::discard(start, end - start)) {
                 Err(Errno::ENOMEM) => {}
                 done => done?,
@@ -481,6 +587,7 @@ impl Space {
             len,
             area,
             low: false,
+            no_reserve: false,
         };
         if fixed.is_none() && !keep {
             if new_len <= old_len {
@@ -521,7 +628,7 @@ impl Space {
                 host(space::map_anonymous(old, kept, area.protection))?;
             }
         }
-        if !keep {
+        if !keep && old_len > 0 {
             let gone = self.map.borrow_mut().remove(old..old + old_len);
             self.forget(old..old + old_len);
             host(space::unmap(old, old_len))?;
@@ -555,8 +662,15 @@ impl Space {
                 return layout.brk;
             }
             let area = Area::anonymous(PROT_READ | PROT_WRITE, Name::Heap);
-            let request =
-                Request { fixed: true, no_replace: true, address: old, len: new - old, area, low: false };
+            let request = Request {
+                fixed: true,
+                no_replace: true,
+                address: old,
+                len: new - old,
+                area,
+                low: false,
+                no_reserve: false,
+            };
             if self.map(request).is_err() {
                 return layout.brk;
             }
@@ -567,9 +681,42 @@ impl Space {
         wanted
     }
 
+    /// Lets an area with MAP_GROWSDOWN reach down to `address`, unless something else is near or the limit of stacks is
+    /// passed.
+    fn grow_down(&self, address: usize) -> Option<(usize, Area)> {
+        /// Room that Linux leaves below a stack (stack_guard_gap).
+        const GUARD: usize = 256 * PAGE_SIZE;
+        let page = address & !(PAGE_SIZE - 1);
+        let (start, area) =
+            self.map.borrow().first_from(address).map(|(start, area)| (start, area.clone()))?;
+        let limit = task::current().rlimit(linux_raw_sys::general::RLIMIT_STACK).rlim_cur;
+        if area.flags & map::GROWS_DOWN == 0
+            || (area.end - page) as u64 > limit
+            || page < GUEST_START + GUARD
+            || !self.map.borrow().is_free(page - GUARD..start)
+        {
+            return None;
+        }
+        let request = Request {
+            fixed: true,
+            no_replace: true,
+            address: page,
+            len: start - page,
+            area,
+            low: false,
+            no_reserve: false,
+        };
+        self.map(request).ok()?;
+        self.area_at(address)
+    }
+
     /// Tries to make an access possible.
     pub fn mend(&self, address: usize, access: Access) -> Result<(), Bad> {
-        let (start, area) = self.area_at(address).ok_or(Bad::Unmapped)?;
+        let (start, area) = match self.area_at(address) {
+            Some(found) => found,
+            // What it grew by is mapped now: the access is made anew, and allowed or not.
+            None => return self.grow_down(address).map(|_| ()).ok_or(Bad::Unmapped),
+        };
         let needed = match access {
             Access::Read => PROT_READ | PROT_EXEC | PROT_WRITE,
             Access::Write => PROT_WRITE,

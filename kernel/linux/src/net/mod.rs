@@ -25,6 +25,8 @@ use crate::task::wait::{WaitEnd, WaitLimit, WaitQueue, wait_event};
 use crate::task::{self, Task};
 use crate::time::monotonic_ns;
 use addr::Address;
+use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
@@ -415,6 +417,10 @@ impl File for Socket {
             block_size: 4096,
             ..Stat::default()
         })
+    }
+
+    fn link(&self) -> String {
+        format!("socket:[{}]", self.common().ino)
     }
 
     fn release(&self, _of: &OpenFile) {

@@ -4,7 +4,7 @@ use super::action::effect_of;
 use super::frame::{self, Parts};
 use super::{AltStack, Effect, SIG_DFL, SIG_IGN, SigAction, SigInfo, SigSet, bit, fault, job, set_mask};
 use crate::errno::{Errno, SysResult};
-use crate::task::{Task, exit};
+use crate::task::{Task, exit, ptrace};
 use alloc::sync::Arc;
 use husk_machine::context;
 use linux_raw_sys::general as raw;
@@ -62,8 +62,11 @@ pub fn deliver(t: &Arc<Task>, result: Option<SysResult>) -> Action {
         if let Some(status) = exit::must_end(t) {
             return Action::Exit(status);
         }
-        if t.process().stopped.get() && !super::killed(t) {
-            job::stay_stopped(t);
+        if t.trace.is_due() {
+            ptrace::interrupt_stop(t);
+            continue;
+        }
+        if t.process().stopped.get() && !super::killed(t) && job::stay_stopped(t) {
             continue;
         }
         let Some(info) = take_next(t) else {
@@ -79,9 +82,11 @@ pub fn deliver(t: &Arc<Task>, result: Option<SysResult>) -> Action {
             }
             continue;
         };
+        crate::syscall::trace::signal(t, &info);
         if info.signo == raw::SIGKILL {
             return Action::Exit(raw::SIGKILL as i32);
         }
+        let Some(info) = ptrace::signal_stop(t, info) else { continue };
         let action = t.handlers.borrow().get(info.signo);
         match action.handler {
             SIG_IGN => {}
@@ -107,7 +112,8 @@ pub fn deliver(t: &Arc<Task>, result: Option<SysResult>) -> Action {
     }
 }
 
-fn encode(result: SysResult) -> u64 {
+/// A result as RAX has it.
+pub fn encode(result: SysResult) -> u64 {
     match result {
         Ok(value) => value as u64,
         Err(Errno(number)) => -i64::from(number) as u64,

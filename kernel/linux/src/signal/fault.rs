@@ -12,6 +12,8 @@ use linux_raw_sys::general as raw;
 // Exceptions without a name in `trap`.
 const SEGMENT_NOT_PRESENT: u64 = 11;
 const STACK_SEGMENT: u64 = 12;
+/// The end of what Linux gives to programs (TASK_SIZE_MAX).
+const LINUX_TASK_END: u64 = 0x7fff_ffff_f000;
 
 /// The current task's program caused an exception: sends the signal, which it takes even if it blocks or ignores it. For
 /// page faults `bad` says why.
@@ -19,7 +21,9 @@ pub fn fault(t: &Arc<Task>, trap: Trap, bad: Bad) {
     {
         let mut state = t.signals.state.borrow_mut();
         state.last_fault[0] = trap.vector;
-        state.last_fault[1] = trap.error;
+        // Of addresses that are never a program's, Linux shows nothing but that they are forbidden (x86's fault.c).
+        let hidden = trap.vector == trap::PAGE_FAULT && trap.address >= LINUX_TASK_END;
+        state.last_fault[1] = trap.error | if hidden { trap::PF_PRESENT } else { 0 };
         if trap.vector == trap::PAGE_FAULT {
             state.last_fault[2] = trap.address;
         }

@@ -8,7 +8,7 @@ use super::send::{handlers_of, send_to_group, send_to_process};
 use super::{SIG_IGN, killed};
 use crate::task::process::{self, JobReport, Process};
 use crate::task::wait::{WaitLimit, wait_event};
-use crate::task::{Pid, Task, sched};
+use crate::task::{Pid, Task, ptrace, sched};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use linux_raw_sys::general as raw;
@@ -73,10 +73,20 @@ pub(super) fn begin_stop(t: &Arc<Task>, signo: u32) {
     }
 }
 
-/// Joins the stop of the process and waits until it ends.
-pub(super) fn stay_stopped(t: &Arc<Task>) {
+/// Joins the stop of the process and waits until it ends. False: it has joined before, and its tracer let it go on.
+pub(super) fn stay_stopped(t: &Arc<Task>) -> bool {
     let process = t.process().clone();
-    while process.stopped.get() && !killed(t) {
+    if t.trace.is_traced() {
+        if t.signals.state.borrow().in_stop {
+            return false;
+        }
+        let signo = process.signals.state.borrow().stop.map_or(raw::SIGSTOP, |stop| stop.signo);
+        t.signals.state.borrow_mut().in_stop = true;
+        check_complete(&process);
+        ptrace::group_stop(t, signo);
+        return true;
+    }
+    while process.stopped.get() && !killed(t) && !t.trace.is_traced() {
         t.signals.state.borrow_mut().in_stop = true;
         check_complete(&process);
         let limit = WaitLimit { uninterruptible: true, ..WaitLimit::default() };
@@ -89,6 +99,16 @@ pub(super) fn stay_stopped(t: &Arc<Task>) {
         }
     }
     t.signals.state.borrow_mut().in_stop = false;
+    true
+}
+
+/// The task has a tracer, or has none any more: a stop of its process is told anew.
+pub fn rejoin_stop(t: &Arc<Task>) {
+    if t.process().stopped.get() {
+        t.signals.state.borrow_mut().in_stop = false;
+        t.process().signals.resume.wake_all(!0);
+        sched::wake_for_signal(t);
+    }
 }
 
 /// Tells the parent once the last thread has joined a stop.
@@ -102,8 +122,17 @@ pub(super) fn check_complete(process: &Arc<Process>) {
         return;
     }
     process.signals.state.borrow_mut().stop = Some(Stop { complete: true, ..stop });
+    let parent = process.parent.borrow().upgrade();
+    if parent.is_some_and(|parent| ptrace::traces(&parent, process)) {
+        // It hears of each thread, as its tracer.
+        return;
+    }
     process.report.set(Some(JobReport::Stopped(stop.signo)));
     notify_parent(process, raw::CLD_STOPPED as i32, stop.signo as i32);
+    if process.pid() == 1 {
+        // Whoever can continue it is outside.
+        crate::tty::console::stop_outside();
+    }
 }
 
 /// SIGCONT was sent: ends a stop, whatever the disposition of the signal.
@@ -117,6 +146,7 @@ pub(super) fn resume(process: &Arc<Process>, members: &[Arc<Task>]) {
         thread.signals.state.borrow_mut().in_stop = false;
     }
     process.signals.resume.wake_all(!0);
+    members.iter().for_each(ptrace::wake_listener);
     if stop.is_some_and(|stop| stop.complete) {
         process.report.set(Some(JobReport::Continued));
         notify_parent(process, raw::CLD_CONTINUED as i32, raw::SIGCONT as i32);
@@ -127,11 +157,7 @@ pub(super) fn resume(process: &Arc<Process>, members: &[Arc<Task>]) {
 fn notify_parent(process: &Arc<Process>, code: i32, status: i32) {
     let parent = process.parent.borrow().upgrade();
     if let Some(parent) = parent {
-        let wanted = handlers_of(&parent).is_some_and(|handlers| {
-            let action = handlers.get(raw::SIGCHLD);
-            action.handler != SIG_IGN && !action.has(raw::SA_NOCLDSTOP)
-        });
-        if wanted {
+        if wants_stops(&parent) {
             let uid = process.leader().map_or(0, |task| task.cred().uid);
             let info = SigInfo::child(raw::SIGCHLD, code, process.pid(), uid, status);
             send_to_process(&parent, info.with_times(process.cpu_time()));
@@ -139,6 +165,14 @@ fn notify_parent(process: &Arc<Process>, code: i32, status: i32) {
         parent.child_events.wake_all(!0);
     }
     process.own_events.wake_all(!0);
+}
+
+/// Whether a process wants SIGCHLD for stops too.
+pub fn wants_stops(parent: &Process) -> bool {
+    handlers_of(parent).is_some_and(|handlers| {
+        let action = handlers.get(raw::SIGCHLD);
+        action.handler != SIG_IGN && !action.has(raw::SA_NOCLDSTOP)
+    })
 }
 
 /// Whether a process wants no zombies of its children: it ignores SIGCHLD or has set SA_NOCLDWAIT.

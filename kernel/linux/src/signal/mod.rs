@@ -14,11 +14,11 @@ mod queue;
 mod send;
 
 pub use action::{Effect, Handlers, SIG_DFL, SIG_IGN, SIGNALS, SigAction, effect_of};
-pub use deliver::{Action, deliver, finish_call};
+pub use deliver::{Action, deliver, encode, finish_call};
 pub use fault::{fault, force};
 pub use frame::{min_stack_len, sigreturn};
-pub use info::{SI_QUEUE, SI_TIMER, SI_TKILL, SIGINFO_KEPT, SIGINFO_LEN, SigInfo};
-pub use job::{groups_at_risk, hang_up_orphans, ignores_children, orphaned};
+pub use info::{Layout, SI_QUEUE, SI_TIMER, SI_TKILL, SIGINFO_KEPT, SIGINFO_LEN, SigInfo};
+pub use job::{groups_at_risk, hang_up_orphans, ignores_children, orphaned, rejoin_stop, wants_stops};
 pub use queue::SIGRTMIN;
 pub use send::{
     drop_timer, may_signal, raise, send_timer, send_to_group, send_to_process, send_to_task, set_action,
@@ -213,12 +213,13 @@ pub fn interrupts(t: &Task) -> bool {
     (state.pending.set() | shared) & !state.mask != 0
         || exit::must_end(t).is_some()
         || process.stopped.get() && !state.in_stop
+        || t.trace.is_due()
 }
 
 /// Whether the task must end: even a wait that no signal interrupts ends then.
 pub fn killed(t: &Task) -> bool {
     let pending = t.signals.pending() | t.process().signals.pending();
-    pending & bit(raw::SIGKILL) != 0 || exit::must_end(t).is_some()
+    pending & bit(raw::SIGKILL) != 0 || exit::must_end(t).is_some() && !t.trace.is_ending()
 }
 
 /// Arranges that the call goes on with `rest` if no handler runs, and gives its result: "return

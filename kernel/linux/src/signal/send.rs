@@ -158,6 +158,10 @@ fn send(process: &Arc<Process>, task: Option<&Arc<Task>>, info: SigInfo, timer: 
 
 /// A signal that would do nothing is not even queued, unless the thread blocks it and so may yet change its mind.
 fn is_ignored(task: &Task, signo: u32) -> bool {
+    if task.trace.is_traced() {
+        // Its tracer hears of what the program ignores, too.
+        return false;
+    }
     let state = task.signals.state.borrow();
     let blocked = (state.mask | state.awaited) & bit(signo) != 0;
     drop(state);

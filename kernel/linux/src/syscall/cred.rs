@@ -242,6 +242,10 @@ pub(super) fn prctl(t: &Arc<Task>, option: u32, arg2: u64, arg3: u64, arg4: u64,
         pr::PR_CAPBSET_DROP => {
             return change(t, |cred| cred.drop_bounding(identity::known(arg2)?));
         }
+        pr::PR_SET_THP_DISABLE if arg3 | arg4 | arg5 == 0 => t.process().no_huge_pages.set(arg2 != 0),
+        pr::PR_GET_THP_DISABLE if arg2 | arg3 | arg4 | arg5 == 0 => {
+            return Ok(usize::from(t.process().no_huge_pages.get()));
+        }
         pr::PR_GET_TSC => user::write(to, &pr::PR_TSC_ENABLE)?,
         pr::PR_SET_TSC if arg2 == u64::from(pr::PR_TSC_ENABLE) => {}
         pr::PR_GET_SECUREBITS => return Ok(t.cred().securebits as usize),

@@ -299,6 +299,7 @@ pub(super) fn shmat(t: &Arc<Task>, shmid: i32, shmaddr: usize, shmflg: u32) -> S
         len: segment.len(),
         area,
         low: false,
+        no_reserve: false,
     };
     let address = t.space().map(request).map_err(|error| match error {
         Errno::EEXIST => Errno::EINVAL,

@@ -2,7 +2,7 @@
 
 use crate::errno::{Errno, SysResult};
 use crate::fs::devfs;
-use crate::mem::map::{Area, Backing, Name};
+use crate::mem::map::{self, Area, Backing, Name};
 use crate::mem::{Request, user};
 use crate::task::Task;
 use alloc::sync::Arc;
@@ -37,7 +37,32 @@ pub(super) fn mmap(
     if flags & raw::MAP_HUGETLB != 0 {
         return Err(Errno::ENOMEM);
     }
+    const ANY: u32 = raw::MAP_FIXED
+        | raw::MAP_ANONYMOUS
+        | raw::MAP_32BIT
+        | raw::MAP_GROWSDOWN
+        | raw::MAP_DENYWRITE
+        | raw::MAP_EXECUTABLE
+        | raw::MAP_LOCKED
+        | raw::MAP_NORESERVE
+        | raw::MAP_POPULATE
+        | raw::MAP_NONBLOCK
+        | raw::MAP_STACK
+        | raw::MAP_FIXED_NOREPLACE
+        | MAP_TYPE;
+    if flags & MAP_TYPE == raw::MAP_SHARED_VALIDATE {
+        // Linux knows this type for files only, and there refuses what it does not know.
+        if flags & raw::MAP_ANONYMOUS != 0 {
+            return Err(Errno::EINVAL);
+        }
+        if flags & !ANY != 0 {
+            return Err(Errno::EOPNOTSUPP);
+        }
+    }
     let mut area = Area::anonymous(prot, Name::None);
+    if flags & raw::MAP_GROWSDOWN != 0 && !shared && flags & raw::MAP_ANONYMOUS != 0 {
+        area.flags |= map::GROWS_DOWN;
+    }
     area.shared = shared;
     let pages = len.checked_next_multiple_of(PAGE_SIZE).ok_or(Errno::ENOMEM)? / PAGE_SIZE;
     if flags & raw::MAP_ANONYMOUS == 0 {
@@ -74,6 +99,7 @@ pub(super) fn mmap(
         len,
         area,
         low: flags & raw::MAP_32BIT != 0,
+        no_reserve: flags & raw::MAP_NORESERVE != 0,
     };
     let space = t.space();
     let address = space.map(request)?;
@@ -169,6 +195,19 @@ pub(super) fn madvise(t: &Arc<Task>, addr: usize, len: usize, advice: u32) -> Sy
             }
             Ok(0)
         }
+        raw::MADV_REMOVE => {
+            space.punch(addr, len)?;
+            Ok(0)
+        }
+        raw::MADV_DONTFORK => marked(space.mark(addr, len, map::DONT_FORK, 0, |_| true)),
+        raw::MADV_DOFORK => marked(space.mark(addr, len, 0, map::DONT_FORK, |_| true)),
+        raw::MADV_WIPEONFORK | raw::MADV_KEEPONFORK => {
+            let wipe = advice == raw::MADV_WIPEONFORK;
+            let takes = |area: &Area| !area.shared && matches!(area.backing, Backing::Anonymous);
+            let any = |_: &Area| true;
+            let (set, clear) = if wipe { (map::WIPE_ON_FORK, 0) } else { (0, map::WIPE_ON_FORK) };
+            marked(space.mark(addr, len, set, clear, if wipe { takes } else { any }))
+        }
         // Hints about what is to come: nothing here would act on them.
         raw::MADV_NORMAL
         | raw::MADV_RANDOM
@@ -200,6 +239,27 @@ pub(super) fn madvise(t: &Arc<Task>, addr: usize, len: usize, advice: u32) -> Sy
         }
         _ => Err(Errno::EINVAL),
     }
+}
+
+fn marked(done: Result<(), Errno>) -> SysResult {
+    done.map(|()| 0)
+}
+
+/// Every mapped page counts as there: nothing in a guest is ever swapped out by its own kernel, and which pages the host
+/// has yet to give is not the kernel's to know.
+pub(super) fn mincore(t: &Arc<Task>, addr: usize, len: usize, vector: usize) -> SysResult {
+    if !addr.is_multiple_of(PAGE_SIZE) {
+        return Err(Errno::EINVAL);
+    }
+    let end =
+        addr.checked_add(len).and_then(|end| end.checked_next_multiple_of(PAGE_SIZE)).ok_or(Errno::ENOMEM)?;
+    if !t.space().covers(addr..end) {
+        // What lies before the hole is told, as by Linux, whose caller cannot know how much of it.
+        user::check(vector, (end - addr) / PAGE_SIZE)?;
+        return Err(Errno::ENOMEM);
+    }
+    user::fill(vector, (end - addr) / PAGE_SIZE, 1)?;
+    Ok(0)
 }
 
 pub(super) fn msync(t: &Arc<Task>, addr: usize, len: usize, flags: u32) -> SysResult {

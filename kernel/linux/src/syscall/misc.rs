@@ -1,7 +1,6 @@
 //! Calls about the whole: names, ids, process groups, limits, usage, random bytes.
 
 use crate::errno::{Errno, SysResult};
-use crate::file::io::{Sink, Source, UserRange, UserRanges};
 use crate::mem::user;
 use crate::task::cred::{CAP_SYS_ADMIN, CAP_SYS_RESOURCE};
 use crate::task::process::{self, Process, Session};
@@ -9,7 +8,6 @@ use crate::task::{Pid, Task};
 use crate::time::monotonic_ns;
 use crate::uts;
 use alloc::sync::Arc;
-use alloc::vec;
 use alloc::vec::Vec;
 use husk_abi::layout::PAGE_SIZE;
 use husk_machine::cell::KCell;
@@ -275,79 +273,6 @@ pub(super) fn getrandom(_t: &Arc<Task>, buf: usize, buflen: usize, flags: u32) -
         }
     }
     Ok(done)
-}
-
-fn read_ranges(iov: usize, count: usize) -> Result<Vec<UserRange>, Errno> {
-    if count > raw::UIO_MAXIOV as usize {
-        return Err(Errno::EINVAL);
-    }
-    let words = user::read_vec::<[usize; 2]>(iov, count)?;
-    let total = words.iter().try_fold(0_usize, |sum, [_, len]| sum.checked_add(*len));
-    if total.is_none_or(|total| total > isize::MAX as usize) {
-        return Err(Errno::EINVAL);
-    }
-    Ok(words.into_iter().map(|[start, len]| UserRange { start, len }).collect())
-}
-
-/// The iovecs (address and length) of both sides of process_vm_readv(2) and process_vm_writev(2).
-fn both_ranges(local: [usize; 2], remote: [usize; 2], flags: usize) -> Result<[Vec<UserRange>; 2], Errno> {
-    if flags != 0 {
-        return Err(Errno::EINVAL);
-    }
-    Ok([read_ranges(local[0], local[1])?, read_ranges(remote[0], remote[1])?])
-}
-
-/// Copies within the caller's own memory; another process's would have to copy for us.
-fn copy_self(t: &Arc<Task>, pid: i32, from: Vec<UserRange>, to: Vec<UserRange>) -> SysResult {
-    let target = process::find_task(pid).ok_or(Errno::ESRCH)?;
-    if !Arc::ptr_eq(&target.space(), &t.space()) {
-        if !t.cred().may_trace(&target.cred()) {
-            return Err(Errno::EPERM);
-        }
-        return Err(Errno::ENOSYS);
-    }
-    let (mut source, mut sink) = (Source::User(UserRanges::many(from)), Sink::User(UserRanges::many(to)));
-    let mut chunk = vec![0; PAGE_SIZE];
-    let mut done = 0;
-    loop {
-        let part = source.left().min(sink.left()).min(chunk.len());
-        if part == 0 {
-            return Ok(done);
-        }
-        let copied = source.take(&mut chunk[..part]).and_then(|taken| sink.put(&chunk[..taken]));
-        match copied {
-            Ok(0) => return Ok(done),
-            Ok(count) => done += count,
-            Err(error) if done == 0 => return Err(error),
-            Err(_) => return Ok(done),
-        }
-    }
-}
-
-pub(super) fn process_vm_readv(
-    t: &Arc<Task>,
-    pid: i32,
-    lvec: usize,
-    liovcnt: usize,
-    rvec: usize,
-    riovcnt: usize,
-    flags: usize,
-) -> SysResult {
-    let [local, remote] = both_ranges([lvec, liovcnt], [rvec, riovcnt], flags)?;
-    copy_self(t, pid, remote, local)
-}
-
-pub(super) fn process_vm_writev(
-    t: &Arc<Task>,
-    pid: i32,
-    lvec: usize,
-    liovcnt: usize,
-    rvec: usize,
-    riovcnt: usize,
-    flags: usize,
-) -> SysResult {
-    let [local, remote] = both_ranges([lvec, liovcnt], [rvec, riovcnt], flags)?;
-    copy_self(t, pid, local, remote)
 }
 
 /// 0 the same, 1 the first is less, 2 the first is greater.

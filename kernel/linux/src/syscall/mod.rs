@@ -22,6 +22,8 @@ mod open;
 mod pipe;
 mod poll;
 mod process;
+pub(crate) mod profile;
+mod ptrace;
 mod sched;
 pub(crate) mod seccomp;
 mod signal;

@@ -7,7 +7,7 @@ use crate::fs::open::open_exec_at;
 use crate::mem::user;
 use crate::task::clone::{self, Request};
 use crate::task::exit::{self, Found, Options, Who};
-use crate::task::{Task, exec, futex as futexes, sched};
+use crate::task::{Task, exec, futex as futexes, ptrace, sched};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use linux_raw_sys::general as raw;
@@ -136,7 +136,9 @@ pub(super) fn execveat(
     let args = read_strings(argv, &mut left)?;
     let env = read_strings(envp, &mut left)?;
     let file = open_exec_at(t, dirfd, &name, flags)?;
+    let tid = t.tid();
     exec::execve(t, file, &name, args, &env)?;
+    ptrace::report_exec(t, tid);
     Ok(0)
 }
 

@@ -5,7 +5,7 @@ use crate::mem::user;
 use crate::signal::{self, SigInfo};
 use crate::task::cred::CAP_SYS_ADMIN;
 use crate::task::seccomp::{Call, Program, Raw, Seccomp, Verdict};
-use crate::task::{Task, exit};
+use crate::task::{Task, exit, ptrace};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use husk_machine::context;
@@ -22,6 +22,7 @@ pub(super) fn seccomp(t: &Arc<Task>, operation: u32, flags: u32, args: usize) ->
             | bpf::SECCOMP_RET_TRAP
             | bpf::SECCOMP_RET_ERRNO
             | bpf::SECCOMP_RET_LOG
+            | bpf::SECCOMP_RET_TRACE
             | bpf::SECCOMP_RET_ALLOW => Ok(0),
             _ => Err(Errno::EOPNOTSUPP),
         },
@@ -90,6 +91,8 @@ pub(crate) fn verdict(t: &Arc<Task>, number: u64, args: &[usize; 6]) -> Option<S
         Verdict::Errno(0) => Some(Ok(0)),
         Verdict::Errno(number) => Some(Err(Errno(number))),
         Verdict::Nobody => Some(Err(Errno::ENOSYS)),
+        Verdict::Trace(data) if ptrace::report_seccomp(t, data) => None,
+        Verdict::Trace(_) => Some(Err(Errno::ENOSYS)),
         Verdict::Trap(errno) => {
             signal::force(t, SigInfo::seccomp(regs.rip as usize, number as u32, errno));
             // The handler finds the registers as they were; its changes to RAX are the result.

@@ -1,6 +1,6 @@
 //! Call sites: how a `syscall` instruction becomes a jump into the kernel.
 //!
-//! A system call first traps. At the second trap from one site the site is patched, and only then: no code is scanned, so
+//! A system call first traps. At the fourth trap from one site the site is patched, and only then: no code is scanned, so
 //! no byte is ever misread as an instruction. Two forms exist:
 //!
 //! - `mov $nr, %eax; syscall` (7 bytes) becomes `jmp *slot`, an indirect jump through a table in the low 2 GiB.
@@ -22,8 +22,9 @@ use husk_abi::layout::{PAGE_SIZE, SLOT_TABLE, SLOT_TABLE_LEN};
 use husk_machine::{patch, space, start};
 use linux_raw_sys::general::{PROT_EXEC, PROT_READ, PROT_WRITE};
 
-/// Traps of one site before it is patched: programs that make a call once are better served by a trap.
-const TRAPS_BEFORE_PATCH: u8 = 2;
+/// Traps of one site before it is patched: a trap costs 3 us, the first patch of a program 20 us (trampolines, and copies of
+/// code pages), a further one 5 us. So programs that make a call a few times are better served by traps.
+const TRAPS_BEFORE_PATCH: u8 = 4;
 /// Bytes of one trampoline.
 const TRAMPOLINE: usize = 64;
 /// Bytes of an area of trampolines: two windows for each value of the constrained displacement byte.
@@ -55,6 +56,11 @@ pub(crate) struct Sites {
 }
 
 impl Sites {
+    /// Whether the table of slots is mapped, which is no area of the space's map.
+    pub(crate) fn has_table(&self) -> bool {
+        self.slots > 0
+    }
+
     /// Code in the range is gone.
     pub(crate) fn forget(&mut self, range: Range<usize>) {
         if range.start <= SLOT_TABLE && range.end >= SLOT_TABLE + SLOT_TABLE_LEN {
@@ -226,8 +232,15 @@ fn trampoline(space: &Space, near: usize, from: Option<usize>) -> Result<usize, 
     }
     let area = Area::anonymous(PROT_READ | PROT_EXEC, Name::Gate);
     let wish = space.find_free_near(near, AREA).ok_or(Errno::ENOMEM)?;
-    let start =
-        space.map(Request { fixed: false, no_replace: true, address: wish, len: AREA, area, low: false })?;
+    let start = space.map(Request {
+        fixed: false,
+        no_replace: true,
+        address: wish,
+        len: AREA,
+        area,
+        low: false,
+        no_reserve: false,
+    })?;
     let mut sites = space.sites.borrow_mut();
     sites.areas.push((start, alloc::vec![0; AREA / TRAMPOLINE / 64]));
     sites.take_slot(from).ok_or(Errno::ENOMEM)

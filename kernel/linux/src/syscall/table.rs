@@ -86,7 +86,7 @@ syscalls! {
     6 lstat(path: usize, statbuf: usize) in stat Done;
     7 poll(fds: usize, nfds: u32, timeout: i32) in poll Done;
     8 lseek(fd: i32, offset: i64, whence: u32) in io Done;
-    9 mmap(addr: usize, len: usize, prot: u32, flags: u32, fd: i32, offset: u64) in mem Partial "MAP_HUGETLB is ENOMEM; MAP_GROWSDOWN does not grow";
+    9 mmap(addr: usize, len: usize, prot: u32, flags: u32, fd: i32, offset: u64) in mem Partial "MAP_HUGETLB is ENOMEM";
     10 mprotect(addr: usize, len: usize, prot: u32) in mem Done;
     11 munmap(addr: usize, len: usize) in mem Done;
     12 brk(brk: usize) in mem Done;
@@ -104,6 +104,7 @@ syscalls! {
     24 sched_yield() in process Done;
     25 mremap(old_addr: usize, old_len: usize, new_len: usize, flags: u32, new_addr: usize) in mem Done;
     26 msync(addr: usize, len: usize, flags: u32) in mem Done;
+    27 mincore(addr: usize, len: usize, vector: usize) in mem Partial "every mapped page counts as there";
     28 madvise(addr: usize, len: usize, advice: u32) in mem Partial "advice about fork and about poisoned pages is EINVAL";
     29 shmget(key: i32, size: usize, shmflg: u32) in ipc Done;
     30 shmat(shmid: i32, shmaddr: usize, shmflg: u32) in ipc Done;
@@ -177,6 +178,7 @@ syscalls! {
     98 getrusage(who: i32, usage: usize) in misc Partial "times only";
     99 sysinfo(info: usize) in misc Partial "no load averages, no buffers";
     100 times(buf: usize) in time Done;
+    101 ptrace(request: u32, pid: i32, addr: usize, data: usize) in ptrace Partial "no hardware breakpoints, SYSEMU, PEEKSIGINFO; the real parent of a tracee hears of its end at once";
     102 getuid() in cred Done;
     103 syslog(kind: i32, buf: usize, len: i32) in misc Partial "a guest has no kernel log (EPERM)";
     104 getgid() in cred Done;
@@ -209,7 +211,7 @@ syscalls! {
     131 sigaltstack(ss: usize, old_ss: usize) in signal Done;
     132 utime(path: usize, times: usize) in attributes Done;
     133 mknod(path: usize, mode: u32, dev: u64) in names Done;
-    135 personality(persona: u32) in cred Partial "only the machine name follows it";
+    135 personality(persona: u32) in cred Partial "only PER_LINUX32 (the machine name) and ADDR_NO_RANDOMIZE are acted on";
     137 statfs(path: usize, buf: usize) in stat Done;
     138 fstatfs(fd: i32, buf: usize) in stat Done;
     140 getpriority(which: u32, who: i32) in sched Done;
@@ -340,8 +342,8 @@ syscalls! {
     307 sendmmsg(sockfd: i32, msgvec: usize, vlen: u32, flags: u32) in socket Done;
     308 setns(fd: i32, nstype: u32) in misc Partial "no namespaces (EINVAL)";
     309 getcpu(cpu: usize, node: usize) in sched Done;
-    310 process_vm_readv(pid: i32, lvec: usize, liovcnt: usize, rvec: usize, riovcnt: usize, flags: usize) in misc Partial "only memory the caller shares (ENOSYS)";
-    311 process_vm_writev(pid: i32, lvec: usize, liovcnt: usize, rvec: usize, riovcnt: usize, flags: usize) in misc Partial "only memory the caller shares (ENOSYS)";
+    310 process_vm_readv(pid: i32, lvec: usize, liovcnt: usize, rvec: usize, riovcnt: usize, flags: usize) in ptrace Done;
+    311 process_vm_writev(pid: i32, lvec: usize, liovcnt: usize, rvec: usize, riovcnt: usize, flags: usize) in ptrace Done;
     312 kcmp(pid1: i32, pid2: i32, kind: u32, idx1: usize, idx2: usize) in misc Partial "no KCMP_IO, KCMP_SYSVSEM, KCMP_EPOLL_TFD";
     314 sched_setattr(pid: i32, attr: usize, flags: u32) in sched Partial "kept and told; no SCHED_DEADLINE";
     315 sched_getattr(pid: i32, attr: usize, size: u32, flags: u32) in sched Done;
@@ -367,8 +369,6 @@ syscalls! {
 }
 
 absent! {
-    27 mincore;
-    101 ptrace;
     134 uselib;
     136 ustat;
     139 sysfs;

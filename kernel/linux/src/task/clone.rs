@@ -3,7 +3,7 @@
 use super::process;
 use super::sched::{self, Entity, Group};
 use super::wait::{WaitLimit, WaitQueue, wait_event};
-use super::{Pid, Task};
+use super::{Pid, Task, ptrace};
 use crate::errno::{Errno, SysResult};
 use crate::mem::user;
 use crate::signal;
@@ -104,6 +104,13 @@ pub fn clone(t: &Arc<Task>, request: &Request) -> SysResult {
     if process::all_tasks().len() as u64 >= limit {
         return Err(Errno::EAGAIN);
     }
+    if has(PIDFD) {
+        // What can fail must fail while there is no child: the number that is free now is free until the end.
+        let fd = crate::file::pidfd::open(t, t.process(), false)?;
+        let told = user::write(request.pidfd, &fd);
+        drop(t.files().remove(fd));
+        told?;
+    }
     let mut thread = Thread::new().map_err(|_| Errno::ENOMEM)?;
     let stack = (request.stack != 0).then_some(request.stack as u64);
     thread.set_start(0, stack, has(SETTLS).then_some(request.tls));
@@ -144,31 +151,43 @@ pub fn clone(t: &Arc<Task>, request: &Request) -> SysResult {
         no_new_privs: KCell::new(t.no_new_privs.get()),
         vfork_done: KCell::new(vfork_done.clone()),
         ended: KCell::default(),
+        errands: KCell::default(),
+        trace: ptrace::Tracee::default(),
         sched: Entity::new(Some(thread), group),
     });
     process::register(&child);
     if has(PIDFD) {
         let fd = crate::file::pidfd::open(t, child.process(), false)?;
-        user::write(request.pidfd, &fd)?;
+        // It was written before, unless the program has taken the page away since.
+        let _ = user::write(request.pidfd, &fd);
     }
     if has(PARENT_SETTID) {
-        user::write(request.parent_tid, &tid)?;
+        // As on Linux, the child is there whether or not this succeeds.
+        let _ = user::write(request.parent_tid, &tid);
     }
     if has(CHILD_SETTID) {
         // In the child's memory, which may be a copy by now: the child writes it when it first runs.
         child.sched.set_child_tid(request.child_tid);
     }
     let id: Pid = tid;
+    let event = ptrace::event_of_clone(flags, request.exit_signal);
+    ptrace::follow(t, &child, event);
     sched::start(child.clone());
+    ptrace::report_clone(t, event, tid);
     if let Some(done) = vfork_done {
         let limit = WaitLimit { uninterruptible: true, ..WaitLimit::default() };
         let _ = wait_event(&[&done], limit, || child.vfork_done.borrow().is_none().then_some(()));
+        ptrace::report_vfork_done(t, tid);
     }
     Ok(id as usize)
 }
 
 /// The first thing a new task does in the kernel.
 pub fn started(t: &Arc<Task>) {
+    if t.space().settle_after_fork().is_err() {
+        // The child would see what it must not.
+        super::exit::exit_group(t.process(), raw::SIGKILL as i32);
+    }
     if let Some(address) = t.sched.take_child_tid() {
         let _ = user::write(address, &t.tid());
     }

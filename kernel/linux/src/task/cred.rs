@@ -79,6 +79,11 @@ impl Cred {
         })
     }
 
+    /// The same with supplementary groups.
+    pub fn with_groups(&self, groups: &[Gid]) -> Arc<Self> {
+        Arc::new(Self { groups: groups.to_vec(), ..self.clone() })
+    }
+
     pub fn capable(&self, capability: u32) -> bool {
         self.cap_effective & (1 << capability) != 0
     }

@@ -18,8 +18,10 @@ use husk_machine::{context, cpu, random, start};
 use linux_raw_sys::auxvec as aux;
 use linux_raw_sys::general::{PROT_EXEC, PROT_READ, PROT_WRITE, RLIMIT_STACK, S_ISGID, S_ISUID, S_IXGRP};
 
-/// How deep `#!` may lead to `#!` (execve(2)).
-const SCRIPTS_MAX: usize = 5;
+/// Files that may be looked at: five scripts that lead to each other by `#!`, and the program (execve(2)).
+const SCRIPTS_MAX: usize = 6;
+/// personality(2): places are the same in each execution.
+const ADDR_NO_RANDOMIZE: u32 = 0x004_0000;
 /// Bytes of the first line that are looked at.
 const SCRIPT_LINE_MAX: usize = 256;
 
@@ -187,6 +189,8 @@ fn load(t: &Arc<Task>, space: &Arc<Space>, program: &Program, env: &[Vec<u8>]) -
     // The stack at the top, the rest below it, each moved by a random number of pages.
     let stack_limit = t.rlimit(RLIMIT_STACK).rlim_cur.clamp(1 << 17, 1 << 30) as usize;
     let stack_len = stack_limit.min(8 << 20).next_multiple_of(PAGE_SIZE);
+    let fixed = t.attributes.borrow().personality & ADDR_NO_RANDOMIZE != 0;
+    let random_pages = |bits| if fixed { 0 } else { random_pages(bits) };
     let stack_top = GUEST_END - PAGE_SIZE - random_pages(22);
     let mmap_top = stack_top - stack_limit.next_multiple_of(PAGE_SIZE) - (1 << 20) - random_pages(16);
     *space.layout.borrow_mut() = Layout { mmap_top, ..Layout::default() };
@@ -198,6 +202,7 @@ fn load(t: &Arc<Task>, space: &Arc<Space>, program: &Program, env: &[Vec<u8>]) -
         len: stack_len,
         area: Area::anonymous(protection, Name::Stack),
         low: false,
+        no_reserve: false,
     })?;
     let base =
         if program.interpreter.is_some() { 0x5555_5555_4000 + random_pages(22) } else { 0x5a00_0000_0000 };
@@ -206,6 +211,7 @@ fn load(t: &Arc<Task>, space: &Arc<Space>, program: &Program, env: &[Vec<u8>]) -
         Some(image) => Some(image.load(space, None)?),
         None => None,
     };
+    let vdso = crate::load::vdso::map(space)?;
     let brk_start = main.end + random_pages(if program.image.is_movable() { 12 } else { 8 });
 
     let mut stack = Stack::new(stack_top - 8);
@@ -214,7 +220,7 @@ fn load(t: &Arc<Task>, space: &Arc<Space>, program: &Program, env: &[Vec<u8>]) -
     let mut seed = [0; 16];
     random::fill(&mut seed);
     let random = stack.push(&seed)?;
-    let auxv = auxiliary_vector(t, &main, interpreter.as_ref(), name, platform, random);
+    let auxv = auxiliary_vector(t, &main, interpreter.as_ref(), vdso, name, platform, random);
     let placed = stack.finish(&program.args, env, &auxv)?;
     *space.layout.borrow_mut() = Layout {
         code: main.code,
@@ -240,13 +246,15 @@ fn auxiliary_vector(
     t: &Task,
     main: &Loaded,
     interpreter: Option<&Loaded>,
+    vdso: usize,
     name: usize,
     platform: usize,
     random: usize,
 ) -> Vec<u64> {
     let cred = t.cred();
     let secure = cred.uid != cred.euid || cred.gid != cred.egid;
-    let pairs: [(u32, usize); 18] = [
+    let pairs: [(u32, usize); 19] = [
+        (aux::AT_SYSINFO_EHDR, vdso),
         (aux::AT_MINSIGSTKSZ, signal::min_stack_len()),
         (aux::AT_HWCAP, start::boot().hwcap as usize),
         (aux::AT_PAGESZ, PAGE_SIZE),

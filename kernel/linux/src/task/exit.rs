@@ -2,9 +2,10 @@
 
 use super::process::{self, JobReport, Process};
 use super::wait::{WaitEnd, WaitLimit, wait_event};
-use super::{Pid, Task, clone, futex, sched};
+use super::{Pid, Task, clone, futex, ptrace, sched};
 use crate::errno::Errno;
 use crate::signal::{self, SigInfo};
+use crate::syscall::trace;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use husk_machine::cpu;
@@ -38,6 +39,7 @@ pub fn must_end(t: &Task) -> Option<i32> {
 /// Does all that the end of a task means but leaving its stack, which the caller does next.
 pub fn finish(t: &Arc<Task>, status: i32) {
     let process = t.process();
+    trace::ended(t, status);
     if t.pid() == 1 && process.tasks.borrow().len() <= 1 {
         end_guest(status);
     }
@@ -47,6 +49,8 @@ pub fn finish(t: &Arc<Task>, status: i32) {
         futex::wake_address(t, clear, 1);
     }
     process::unregister(t);
+    crate::mem::remote::give_up(t);
+    ptrace::task_ends(t, status);
     signal::task_leaves(t);
     // What the task alone refers to is let go of here, where releases may still run as this task.
     let files = t.files();
@@ -66,7 +70,10 @@ pub fn finish(t: &Arc<Task>, status: i32) {
 /// Process 1 ended, and with it the guest: its host process ends with the code that a shell would show.
 fn end_guest(status: i32) -> ! {
     let signal = status & 0x7f;
-    cpu::exit_guest(if signal == 0 { (status >> 8) & 0xff } else { 128 + signal })
+    let code = if signal == 0 { (status >> 8) & 0xff } else { 128 + signal };
+    trace::close();
+    crate::record::finish(code);
+    cpu::exit_guest(code)
 }
 
 /// Makes every task of the process end with this wait status, the caller too when it leaves the kernel.
@@ -189,7 +196,28 @@ pub fn wait(t: &Arc<Task>, who: Who, options: Options) -> Result<Option<Found>, 
     }
 }
 
+/// What a wait gives for a tracee that has stopped, or ended as no child.
+fn found_tracee(report: &ptrace::Report) -> Found {
+    let &ptrace::Report { tid, status, uid } = report;
+    let (code, value) = match status & 0xff {
+        0x7f => (raw::CLD_TRAPPED, status >> 8),
+        0 => (raw::CLD_EXITED, status >> 8 & 0xff),
+        signal => (raw::CLD_KILLED, signal & 0x7f),
+    };
+    let info = SigInfo::child(raw::SIGCHLD, code as i32, tid, uid, value);
+    Found { pid: tid, status, info, usage: (0, 0) }
+}
+
 fn find_child(parent: &Arc<Process>, who: Who, options: Options) -> Result<Option<Found>, Errno> {
+    let wanted = |id: Pid, pgid: Option<Pid>| match who {
+        Who::Any => true,
+        Who::Process(pid) => id == pid,
+        Who::Group(wanted) => pgid == Some(wanted),
+    };
+    let tracees = match ptrace::find_report(parent, wanted, options.no_wait) {
+        Ok(report) => return Ok(Some(found_tracee(&report))),
+        Err(any) => any,
+    };
     let matches = |child: &Arc<Process>| {
         let wanted = match who {
             Who::Any => true,
@@ -201,7 +229,7 @@ fn find_child(parent: &Arc<Process>, who: Who, options: Options) -> Result<Optio
     };
     let children: Vec<Arc<Process>> =
         parent.children.borrow().iter().filter(|child| matches(child)).cloned().collect();
-    if children.is_empty() {
+    if children.is_empty() && !tracees {
         return Err(Errno::ECHILD);
     }
     for child in children {
@@ -218,7 +246,7 @@ fn find_child(parent: &Arc<Process>, who: Who, options: Options) -> Result<Optio
             }
             return Ok(Some(found));
         }
-        let report = child.report.get();
+        let report = child.report.get().filter(|_| !ptrace::traces(parent, &child));
         let reported = match report {
             Some(JobReport::Stopped(signal)) if options.stopped => {
                 Some(((signal as i32) << 8 | 0x7f, raw::CLD_STOPPED, signal as i32))

@@ -11,7 +11,9 @@ pub mod futex;
 
 pub mod attributes;
 pub mod identity;
+pub mod park;
 pub mod process;
+pub mod ptrace;
 pub mod sched;
 pub mod seccomp;
 pub mod wait;
@@ -57,6 +59,10 @@ pub struct Task {
     pub vfork_done: KCell<Option<Arc<wait::WaitQueue>>>,
     /// Set by exit(2): the task ends, with this wait status, when it leaves the kernel.
     pub ended: KCell<Option<i32>>,
+    /// What others ask it to do in its memory.
+    pub errands: crate::mem::remote::Errands,
+    /// Who traces it, and where it has stopped for that.
+    pub trace: ptrace::Tracee,
     pub sched: sched::Entity,
 }
 

@@ -78,8 +78,12 @@ pub struct Process {
     pub left_terminal: KCell<Pid>,
     /// How willing it is to be ended when memory is short, -1000..=1000: /proc/PID/oom_score_adj.
     pub oom_score_adj: KCell<i32>,
+    /// prctl(PR_SET_THP_DISABLE): told back; the kernel makes no huge pages of its own accord.
+    pub no_huge_pages: KCell<bool>,
     /// prctl(PR_SET_CHILD_SUBREAPER).
     pub child_subreaper: KCell<bool>,
+    /// What its threads trace.
+    pub tracing: super::ptrace::Tracing,
 }
 
 /// The living and the zombies, by process id.
@@ -235,7 +239,9 @@ fn new_process(pid: Pid, session: Arc<Session>, pgid: Pid) -> Arc<Process> {
         dumpable: KCell::new(1),
         left_terminal: KCell::default(),
         oom_score_adj: KCell::default(),
+        no_huge_pages: KCell::default(),
         child_subreaper: KCell::default(),
+        tracing: super::ptrace::Tracing::default(),
     });
     PROCESSES.borrow_mut().insert(pid, process.clone());
     process
@@ -257,6 +263,7 @@ pub(super) fn new_child(parent: &Task, sibling: bool, exit_signal: u32) -> Arc<P
     child.exit_signal.set(exit_signal);
     child.left_terminal.set(own.left_terminal.get());
     child.oom_score_adj.set(own.oom_score_adj.get());
+    child.no_huge_pages.set(own.no_huge_pages.get());
     let exe = own.exe.borrow().clone();
     *child.exe.borrow_mut() = exe;
     child
@@ -311,6 +318,8 @@ pub fn init_task(cred: Arc<Cred>, sched: super::sched::Entity, space: Arc<Space>
         no_new_privs: KCell::default(),
         vfork_done: KCell::default(),
         ended: KCell::default(),
+        errands: KCell::default(),
+        trace: super::ptrace::Tracee::default(),
         sched,
     });
     register(&task);

@@ -1,13 +1,18 @@
 //! The scheduler: which task runs on which vCPU.
 //!
 //! A `Group` is a set of vCPUs and the queue of tasks they serve. In the process tender each guest process with memory of
-//! its own is a host process and so a group; in the kvm tender there is one group. A task that blocks with nothing else to
-//! run keeps its vCPU, which idles on the task's kernel stack: when the task is woken it just goes on.
+//! own is a host process and so a group; in the kvm tender there is one group. A vCPU with nothing to run idles on a stack
+//! of its own, so a task that is woken goes on on any vCPU.
+//!
+//! A task that has woken another is often about to sleep: who answers a request reads the next one. Where a task has that
+//! habit, the one it wakes is left to it, and no idle vCPU is woken, until it sleeps (the other then goes
+//! on on the same vCPU) or does not (an idle vCPU, which naps meanwhile, takes the other).
 //!
 //! Everything here runs under the big kernel lock, so a state read is a state that holds.
 
-use super::Task;
 use super::wait::{WaitEnd, WaitLimit, Wake};
+use super::{Task, park};
+use crate::mem::remote;
 use crate::signal;
 use crate::time::timer;
 use crate::time::{monotonic_ns, timer::Timer};
@@ -23,6 +28,17 @@ use linux_raw_sys::general as raw;
 
 /// How long a task may keep its vCPU while others wait for it.
 pub const SLICE_NS: u64 = 4_000_000;
+
+/// A task that sleeps this soon after it has woken another is expected to do so again.
+const SOON_NS: u64 = 20_000;
+/// From this habit on. A time that it did so adds one to it, up to the maximum; a time that it did not takes some away.
+const HABIT: u8 = 4;
+const HABIT_MAX: u8 = 8;
+const HABIT_LOSS: u8 = 3;
+/// An idle vCPU sleeps no longer than this while woken tasks are left to their wakers,
+const NAP_NS: u64 = 2_000_000;
+/// and takes those who have waited for longer than this.
+const PATIENCE_NS: u64 = 100_000;
 
 /// What a task does, as the scheduler sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,6 +65,10 @@ pub struct Entity {
     since: KCell<u64>,
     /// Nanoseconds on a vCPU until `since`.
     ran: KCell<u64>,
+    /// When it first woke another since it last slept, by `own_ns`; 0: it did not.
+    woke_at: KCell<u64>,
+    /// How used it is to sleeping soon after it has woken another.
+    habit: KCell<u8>,
     group: KCell<Option<Arc<Group>>>,
     thread: Option<Thread>,
     waker: KCell<Option<Arc<TaskWaker>>>,
@@ -66,6 +86,8 @@ impl Entity {
             on_cpu: KCell::default(),
             since: KCell::default(),
             ran: KCell::default(),
+            woke_at: KCell::default(),
+            habit: KCell::default(),
             group: KCell::new(group),
             thread,
             waker: KCell::default(),
@@ -121,6 +143,10 @@ pub struct Group {
     tasks: KCell<usize>,
     /// The first task is still to come.
     starting: KCell<bool>,
+    /// Its memory is still in the snapshot that the guest was restored from.
+    absent: KCell<bool>,
+    /// When a woken task was last left to its waker, monotonic ns.
+    left_at: KCell<u64>,
 }
 
 /// A vCPU, as the scheduler sees it.
@@ -243,6 +269,11 @@ impl Group {
         self.cpus.borrow().iter().copied().find(|index| cpus[*index].ticker)
     }
 
+    /// Whether the only one queued was left to its waker a moment ago.
+    fn queued_is_left(&self, now: u64) -> bool {
+        self.queue.borrow().len() == 1 && now.saturating_sub(self.left_at.get()) < PATIENCE_NS
+    }
+
     fn is_mine(&self) -> bool {
         self.cpus.borrow().contains(&cpu::index())
     }
@@ -276,14 +307,10 @@ fn rouse(task: &Arc<Task>) {
     if task.sched.state.get() != State::Sleeping {
         return;
     }
-    match task.sched.on_cpu.get() {
-        // A vCPU idles on its stack and will find it awake.
-        Some(index) => cpu::notify(index),
-        None => enqueue(task.clone()),
-    }
+    enqueue(task.clone());
 }
 
-/// A signal arrived: ends an interruptible sleep, or brings the task out of its application.
+/// A signal or an errand arrived: a sleep looks at it, an application comes into the kernel.
 pub fn wake_for_signal(task: &Arc<Task>) {
     match task.sched.state.get() {
         State::Sleeping => rouse(task),
@@ -322,8 +349,28 @@ pub fn start(task: Arc<Task>) {
     enqueue(task);
 }
 
+/// Starts the first task: the vCPU that boots takes it when it idles, so no other is woken.
+pub fn start_first(task: Arc<Task>) {
+    let group = task.sched.group();
+    group.tasks.set(1);
+    group.starting.set(false);
+    task.sched.state.set(State::Queued);
+    group.queue.borrow_mut().push_back(task);
+}
+
 fn provide_cpu(group: &Arc<Group>) {
+    if group.queue.borrow().len() == 1 && group.is_mine() && !group.starting.get() {
+        let free = with_cpu(cpu::index(), |cpu| cpu.current.is_none() && !cpu.ticker);
+        if free {
+            // This vCPU takes it when it is done here.
+            return;
+        }
+    }
     if let Some(index) = group.idle_cpu() {
+        if may_leave_to_waker(group) {
+            // Decided when it is about to leave the kernel, if it does.
+            return cpu::request_work();
+        }
         return cpu::notify(index);
     }
     let running = group.busy_cpus().len();
@@ -337,6 +384,56 @@ fn provide_cpu(group: &Arc<Group>) {
         } else {
             cpu::kick(index);
         }
+    }
+}
+
+/// A clock that stands while this vCPU is busy with others.
+fn own_ns() -> u64 {
+    monotonic_ns().wrapping_sub(cpu::overhead_ns())
+}
+
+/// Whether the only one queued may be left to the current task, which has just queued it: notes when it did.
+fn may_leave_to_waker(group: &Group) -> bool {
+    if group.queue.borrow().len() != 1 || !group.is_mine() {
+        return false;
+    }
+    let Some(me) = with_cpu(cpu::index(), |cpu| cpu.current.clone()) else { return false };
+    if me.sched.state.get() != State::Running {
+        return false;
+    }
+    if me.sched.woke_at.get() == 0 {
+        me.sched.woke_at.set(own_ns());
+    }
+    true
+}
+
+/// Whether `me`, which is about to leave the kernel, is expected to sleep so soon that the only one queued can wait for it.
+fn is_left_to_waker(group: &Group, me: &Task, now: u64) -> bool {
+    let woke_at = me.sched.woke_at.get();
+    if woke_at == 0 || group.queue.borrow().len() != 1 {
+        return false;
+    }
+    if me.sched.habit.get() < HABIT || own_ns().saturating_sub(woke_at) > SOON_NS {
+        return false;
+    }
+    group.left_at.set(now);
+    let cpus = CPUS.borrow();
+    let naps = |index: &usize| {
+        let cpu = &cpus[*index];
+        cpu.idle && !cpu.ticker && cpu.sleeps_until.is_some_and(|until| until <= now + NAP_NS)
+    };
+    let idle = group.cpus.borrow().iter().any(naps);
+    // Without one that naps the idle one is woken once; it may take the other or nap.
+    idle
+}
+
+/// `me` goes to sleep: did it so soon after it woke another?
+fn note_sleep(me: &Task) {
+    let woke_at = me.sched.woke_at.take();
+    if woke_at != 0 {
+        let soon = own_ns().saturating_sub(woke_at) <= SOON_NS;
+        let habit = me.sched.habit.get();
+        me.sched.habit.set(if soon { (habit + 1).min(HABIT_MAX) } else { habit.saturating_sub(HABIT_LOSS) });
     }
 }
 
@@ -377,7 +474,8 @@ pub(super) fn sleep(limit: WaitLimit) -> Result<(), WaitEnd> {
         timer
     });
     let end = loop {
-        if entity.woken.get() {
+        // Running one may have slept itself, so whoever waits looks again.
+        if remote::run_errands(&me) || entity.woken.get() {
             break Ok(());
         }
         if must_end(&me) {
@@ -398,16 +496,23 @@ pub(super) fn sleep(limit: WaitLimit) -> Result<(), WaitEnd> {
 
 /// Gives the vCPU to others until the current task, whose state is set, can go on.
 fn block(me: &Arc<Task>) {
-    loop {
-        if let Some(next) = take_next() {
-            if !Arc::ptr_eq(&next, me) {
-                switch(me, next);
+    note_sleep(me);
+    match take_next() {
+        Some(next) => {
+            // Those who were left to this task are more than it can take along.
+            let group = my_group();
+            if !group.queue.borrow().is_empty()
+                && let Some(index) = group.idle_cpu()
+            {
+                cpu::notify(index);
             }
-            break;
+            drop(group);
+            switch(me, next);
         }
-        idle_once();
-        if me.sched.state.get() == State::Sleeping && may_go_on(me) {
-            break;
+        None => {
+            account(false);
+            me.sched.on_cpu.set(None);
+            cpu::leave(me.sched.thread());
         }
     }
     runs_again(me);
@@ -417,48 +522,43 @@ fn block(me: &Arc<Task>) {
 /// wait for a vCPU: whoever queued them may have woken this one only.
 fn runs_again(me: &Arc<Task>) {
     me.sched.state.set(State::Running);
-    if signal::interrupts(me) || !my_group().queue.borrow().is_empty() {
+    if signal::interrupts(me) || !me.errands.borrow().is_empty() || !my_group().queue.borrow().is_empty() {
         cpu::request_work();
     }
-}
-
-/// Whether a sleeper on whose stack this vCPU idles has a reason to look again.
-fn may_go_on(me: &Arc<Task>) -> bool {
-    let interrupted =
-        if me.sched.uninterruptible.get() { signal::killed(me) } else { signal::interrupts(me) };
-    me.sched.woken.get() || interrupted
 }
 
 fn my_group() -> Arc<Group> {
     with_cpu(cpu::index(), |cpu| cpu.group.clone()).expect("a vCPU in use has a group")
 }
 
+/// The next task that can run; none while the guest is to be parked.
 fn take_next() -> Option<Arc<Task>> {
+    if park::is_wanted() {
+        return None;
+    }
     my_group().queue.borrow_mut().pop_front()
 }
 
 /// Sleeps until there may be something to do, or the next timer.
 fn idle_once() {
-    timer::run_expired(monotonic_ns());
-    if !my_group().queue.borrow().is_empty() {
+    let now = monotonic_ns();
+    timer::run_expired(now);
+    let group = my_group();
+    if park::is_wanted() || !group.queue.borrow().is_empty() && !group.queued_is_left(now) {
         return;
     }
     let me = cpu::index();
-    let deadline = timer::next_deadline();
-    if let Some(task) = with_cpu(me, |cpu| cpu.current.clone())
-        && task.sched.state.get() == State::Sleeping
-        && may_go_on(&task)
-    {
-        return;
+    let mut deadline = timer::next_deadline();
+    if now.saturating_sub(group.left_at.get()) < NAP_NS {
+        deadline = Some(deadline.map_or(now + NAP_NS, |deadline| deadline.min(now + NAP_NS)));
     }
-    account(false);
+    drop(group);
     with_cpu(me, |cpu| {
         cpu.idle = true;
         cpu.sleeps_until = deadline;
     });
     cpu::sleep(deadline, crate::tty::console::watch());
     with_cpu(me, |cpu| cpu.idle = false);
-    account(true);
     crate::tty::console::look();
     take_host_signals();
     timer::run_expired(monotonic_ns());
@@ -466,16 +566,48 @@ fn idle_once() {
 
 /// Hands signals from outside to whom they are meant for: those of the host's keyboard to the terminal's foreground
 /// group, others to process 1.
-fn take_host_signals() {
-    let mut set = husk_machine::host::take_signals();
+pub(super) fn take_host_signals() {
+    let mut set = husk_machine::host::take_signals() | park::take_signals();
+    if set == 0 {
+        return;
+    }
+    let bit = |signo: u32| 1 << (signo - 1);
+    let (window, goes_on) = husk_machine::host::take_terminal_news();
+    if let Some(window) = window {
+        crate::tty::console::resized(window);
+    }
+    set &= !bit(husk_abi::boot::SIZE_SIGNAL);
+    if crate::tty::console::is_raw() {
+        set &= !bit(raw::SIGCONT);
+    }
+    if goes_on {
+        set |= bit(raw::SIGCONT);
+    }
+    if set & bit(raw::SIGCONT) != 0 {
+        // As on Linux, where the one takes the other away: whoever was stopped goes on.
+        set &= !bit(raw::SIGTSTP);
+    }
     while set != 0 {
         let signo = set.trailing_zeros() + 1;
         set &= set - 1;
+        if signo == husk_abi::control::SIGNAL {
+            crate::snapshot::look();
+            continue;
+        }
+        if signo == raw::SIGWINCH && crate::tty::console::is_terminal() {
+            // Its size comes by another signal.
+            continue;
+        }
         let keyboard = matches!(signo, raw::SIGINT | raw::SIGQUIT | raw::SIGTSTP);
         if keyboard && crate::tty::console::keyboard_signal(signo) {
             continue;
         }
         if let Some(init) = super::process::find(1) {
+            if signo == raw::SIGCONT {
+                // The job goes on, not its first process alone.
+                signal::send_to_group(init.pgid.get(), signal::SigInfo::kernel(signo));
+                continue;
+            }
             signal::send_to_process(&init, signal::SigInfo::kernel(signo));
         }
     }
@@ -517,17 +649,26 @@ pub fn idle() {
     set_current(None);
     let group = my_group();
     let ticker = with_cpu(cpu::index(), |cpu| cpu.ticker);
+    if group.absent.take() {
+        crate::snapshot::restore::bring_memory(cpu::index());
+    }
     if group.tasks.get() == 0 && !group.starting.get() {
         drop(group);
         end_cpu();
     }
+    if park::is_wanted() {
+        return park::round();
+    }
     if ticker {
         return tick(&group);
     }
-    match take_next() {
-        Some(next) => choose(next),
-        None => idle_once(),
+    if !group.queued_is_left(monotonic_ns())
+        && let Some(next) = take_next()
+    {
+        return choose(next);
     }
+    drop(group);
+    idle_once();
 }
 
 /// Ends this vCPU, whose group has no task left, and tells the group's others.
@@ -557,6 +698,8 @@ fn tick(group: &Group) {
     cpu::sleep(deadline, crate::tty::console::watch());
     with_cpu(cpu::index(), |cpu| cpu.idle = false);
     crate::tty::console::look();
+    // The host gives signals to whichever thread it likes.
+    take_host_signals();
     timer::run_expired(monotonic_ns());
     if !group.queue.borrow().is_empty() {
         for index in group.busy_cpus() {
@@ -571,9 +714,12 @@ pub fn before_return() {
     let now = monotonic_ns();
     timer::run_expired(now);
     take_host_signals();
+    if park::is_wanted() {
+        rest(&me);
+    }
     let group = my_group();
     if !group.queue.borrow().is_empty() {
-        provide_cpu_here(&group);
+        provide_cpu_here(&group, &me, now);
         let spent = now.saturating_sub(me.sched.since.get());
         if spent >= SLICE_NS {
             yield_now();
@@ -581,10 +727,74 @@ pub fn before_return() {
     }
 }
 
+/// Leaves the vCPU to a park. The task goes on afterwards, before others.
+fn rest(me: &Arc<Task>) {
+    account(false);
+    me.sched.state.set(State::Queued);
+    me.sched.on_cpu.set(None);
+    me.sched.group().queue.borrow_mut().push_front(me.clone());
+    cpu::leave(me.sched.thread());
+    runs_again(me);
+}
+
+/// vCPUs in use, and whether each sleeps.
+pub(super) fn cpus_in_use() -> Vec<(usize, bool)> {
+    let cpus = CPUS.borrow();
+    cpus.iter().enumerate().filter(|(_, cpu)| cpu.in_use).map(|(index, cpu)| (index, cpu.idle)).collect()
+}
+
+/// The first vCPU of each host process.
+pub(crate) fn first_cpus() -> Vec<usize> {
+    let cpus = CPUS.borrow();
+    cpus.iter().enumerate().filter(|(_, cpu)| cpu.in_use && cpu.slot == 0).map(|(index, _)| index).collect()
+}
+
+/// The address spaces whose memory lies in this host process: one, but for a group without a living task.
+pub(crate) fn spaces_here() -> Vec<Arc<crate::mem::Space>> {
+    let group = my_group();
+    let mut spaces: Vec<Arc<crate::mem::Space>> = Vec::new();
+    for task in super::process::all_tasks() {
+        let own = task.sched.group.borrow().as_ref().is_some_and(|other| Arc::ptr_eq(other, &group));
+        if own && task.sched.state.get() != State::Dead {
+            let space = task.space();
+            if !spaces.iter().any(|known| Arc::ptr_eq(known, &space)) {
+                spaces.push(space);
+            }
+        }
+    }
+    spaces
+}
+
+/// Of a parked guest's vCPUs only the first of each host process stay; a group's memory is absent until that vCPU has
+/// brought it back. vCPU 0 runs.
+pub(crate) fn restored() {
+    let all: Vec<(usize, usize, Option<Arc<Group>>)> = {
+        let mut cpus = CPUS.borrow_mut();
+        let in_use = cpus.iter_mut().enumerate().filter(|(_, cpu)| cpu.in_use);
+        in_use
+            .map(|(index, cpu)| {
+                cpu.idle = false;
+                (index, cpu.slot, cpu.group.clone())
+            })
+            .collect()
+    };
+    for (index, slot, group) in all {
+        let Some(group) = group else { continue };
+        if slot == 0 {
+            group.absent.set(cpu::is_process_tender());
+        } else {
+            release_cpu(&group, index);
+        }
+    }
+}
+
 /// A queued task and no idle vCPU: starts a further vCPU if the guest may have one, else a ticker that ends slices.
-fn provide_cpu_here(group: &Arc<Group>) {
+fn provide_cpu_here(group: &Arc<Group>, me: &Task, now: u64) {
     if let Some(index) = group.idle_cpu() {
-        return cpu::notify(index);
+        if !is_left_to_waker(group, me, now) {
+            cpu::notify(index);
+        }
+        return;
     }
     if group.busy_cpus().len() < boot().cpus as usize {
         return provide_cpu(group);
@@ -599,7 +809,18 @@ fn keep_time(group: &Arc<Group>) {
         return;
     }
     match group.ticker() {
-        Some(index) => cpu::notify(index),
+        Some(index) => {
+            let until = with_cpu(index, |cpu| if cpu.idle { cpu.sleeps_until } else { Some(0) });
+            let wanted = match (group.queue.borrow().is_empty(), timer::next_deadline()) {
+                (true, wanted) => wanted,
+                (false, wanted) => Some((monotonic_ns() + SLICE_NS).min(wanted.unwrap_or(u64::MAX))),
+            };
+            let watching = crate::tty::console::watch().iter().any(|watch| watch.input || watch.output);
+            let covered = matches!((until, wanted), (Some(until), Some(wanted)) if until <= wanted);
+            if watching || !covered {
+                cpu::notify(index);
+            }
+        }
         // Without one, slices end when a task next enters the kernel.
         None => {
             start_cpu(group, true);
@@ -639,7 +860,7 @@ pub fn cover_waiters() {
 pub fn yield_now() {
     let me = current();
     let group = my_group();
-    if group.queue.borrow().is_empty() {
+    if group.queue.borrow().is_empty() || park::is_wanted() {
         return;
     }
     me.sched.state.set(State::Queued);
@@ -670,6 +891,7 @@ pub(super) fn migrate(to: &Arc<Group>) {
 fn leave(me: &Arc<Task>, to: &Arc<Group>) {
     me.sched.state.set(State::Queued);
     me.sched.on_cpu.set(None);
+    my_group().left_at.set(0);
     to.queue.borrow_mut().push_back(me.clone());
     provide_cpu(to);
     cpu::leave(me.sched.thread());
@@ -683,6 +905,8 @@ pub(crate) fn exit_current() -> ! {
     me.sched.state.set(State::Dead);
     let group = me.sched.group();
     group.tasks.set(group.tasks.get() - 1);
+    // Whom it has woken this vCPU takes at once.
+    group.left_at.set(0);
     me.sched.on_cpu.set(None);
     drop(me.sched.timer.take());
     drop(me.sched.waker.take());

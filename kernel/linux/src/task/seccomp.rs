@@ -48,6 +48,8 @@ pub enum Verdict {
     Errno(u16),
     /// Somebody outside would decide, and nobody is there: ENOSYS.
     Nobody,
+    /// The tracer decides, and is told this number; without one, ENOSYS.
+    Trace(u16),
     Allow,
 }
 
@@ -58,7 +60,8 @@ impl Verdict {
             bpf::SECCOMP_RET_KILL_THREAD => Self::KillThread,
             bpf::SECCOMP_RET_TRAP => Self::Trap(data),
             bpf::SECCOMP_RET_ERRNO => Self::Errno(data.min(4095)),
-            bpf::SECCOMP_RET_USER_NOTIF | bpf::SECCOMP_RET_TRACE => Self::Nobody,
+            bpf::SECCOMP_RET_USER_NOTIF => Self::Nobody,
+            bpf::SECCOMP_RET_TRACE => Self::Trace(data),
             bpf::SECCOMP_RET_LOG | bpf::SECCOMP_RET_ALLOW => Self::Allow,
             _ => Self::KillProcess,
         }

@@ -238,6 +238,8 @@ pub(super) struct HostSide {
     raw: bool,
     /// It has hung up: nothing more comes.
     gone: KCell<bool>,
+    /// The user's shell has it in the foreground meanwhile: what is typed is not ours to read.
+    away: KCell<bool>,
 }
 
 impl HostSide {
@@ -268,7 +270,7 @@ impl HostSide {
         let mut bytes = [0; CHUNK];
         loop {
             let room = tty.line.borrow().room().min(CHUNK);
-            if room == 0 || self.input < 0 || self.gone.get() {
+            if room == 0 || self.input < 0 || self.gone.get() || self.away.get() {
                 return;
             }
             match host::read(self.input, &mut bytes[..room]) {
@@ -312,7 +314,10 @@ pub(super) fn make_stdio(stdio: &[Stdio; 3], raw: bool, window: [u16; 4]) -> [Op
     if (0..3).any(is_terminal) {
         let output = (1..3).find(|fd| is_terminal(*fd)).map_or(-1, |fd| fd as i32);
         let input = if is_terminal(0) { 0 } else { -1 };
-        let tty = Tty::new(0, FarSide::Host(HostSide { input, output, raw, gone: KCell::default() }));
+        let tty = Tty::new(
+            0,
+            FarSide::Host(HostSide { input, output, raw, gone: KCell::default(), away: KCell::default() }),
+        );
         tty.line.borrow_mut().cooked_far_side = !raw;
         let [ws_row, ws_col, ws_xpixel, ws_ypixel] = window;
         *tty.window.borrow_mut() = winsize { ws_row, ws_col, ws_xpixel, ws_ypixel };
@@ -354,7 +359,7 @@ pub fn watch() -> [Watch; 3] {
     {
         let line = tty.line.borrow();
         let at = |fd: i32| usize::try_from(fd).ok();
-        if let Some(input) = at(host.input).filter(|_| !host.gone.get()) {
+        if let Some(input) = at(host.input).filter(|_| !host.gone.get() && !host.away.get()) {
             watch[input].input = line.room() > 0;
         }
         if let Some(output) = at(host.output) {
@@ -394,12 +399,59 @@ fn ready(fd: i32) {
     }
 }
 
-/// The host's terminal has a new size: rows, columns and their size in pixels.
+/// Process 1 has stopped, and nobody inside can continue it: stops with whoever runs the guest, if they would. They have the
+/// terminal until they tell its size.
+pub fn stop_outside() {
+    let terminal = CONSOLE.borrow().terminal.clone();
+    if host::stop_with_parent()
+        && let Some(FarSide::Host(host)) = terminal.as_ref().map(|tty| &tty.far)
+    {
+        host.away.set(true);
+    }
+}
+
+/// Whether the host's terminal is in raw mode: what concerns it comes from the parent process then, not by signals.
+pub fn is_raw() -> bool {
+    start::boot().flags & FLAG_TERMINAL != 0
+}
+
+/// The host's terminal is ours and has this size: rows, columns and their size in pixels.
 pub fn resized(window: [u16; 4]) {
     let terminal = CONSOLE.borrow().terminal.clone();
     if let Some(tty) = terminal {
+        if let FarSide::Host(host) = &tty.far {
+            host.away.set(false);
+        }
         let [ws_row, ws_col, ws_xpixel, ws_ypixel] = window;
         tty.resize(winsize { ws_row, ws_col, ws_xpixel, ws_ypixel });
+    }
+}
+
+/// Whether one of the first three descriptors is a terminal.
+pub fn is_terminal() -> bool {
+    CONSOLE.borrow().terminal.is_some()
+}
+
+/// The far side of the three descriptors is another one: what was known of the old one's state is not of this one's.
+pub(crate) fn restored() {
+    let streams = {
+        let console = CONSOLE.borrow();
+        console.streams.clone()
+    };
+    for stream in streams.iter().flatten() {
+        let mut state = stream.state.borrow_mut();
+        state.ended = false;
+        state.blocked = false;
+    }
+    let terminal = CONSOLE.borrow().terminal.clone();
+    if let Some(tty) = &terminal
+        && let FarSide::Host(host) = &tty.far
+    {
+        host.gone.set(false);
+    }
+    let boot = start::boot();
+    if boot.stdio.iter().any(|stdio| stdio.terminal != 0) {
+        resized(boot.window);
     }
 }
 

@@ -21,6 +21,14 @@ pub fn register() {
     pseudo::register(Kind { name: "devpts", magic: DEVPTS_SUPER_MAGIC, root });
 }
 
+/// chmod(2) or chown(2) of a node in /dev/pts; the attributes are the new ones. False: it is none of a terminal.
+pub fn keep_attributes(device: u64, attributes: &crate::fs::inode::Attributes) -> bool {
+    let Some(tty) = pty::list().into_iter().find(|tty| tty.device() == device) else { return false };
+    tty.owner.set((attributes.uid, attributes.gid));
+    tty.permissions.set(attributes.mode & 0o7777);
+    true
+}
+
 /// One name for each terminal, and one that makes a new one.
 struct Terminals;
 
@@ -31,7 +39,7 @@ impl Directory for Terminals {
         }
         let tty = pty::list().into_iter().find(|tty| tty.index().to_string().as_bytes() == name)?;
         let (uid, gid) = tty.owner();
-        Some(Item::device(0o620, tty.device()).owned_by(uid, gid))
+        Some(Item::device(tty.permissions(), tty.device()).owned_by(uid, gid))
     }
 
     fn list(&self) -> Vec<(Cow<'static, [u8]>, u32)> {

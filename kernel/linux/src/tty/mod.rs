@@ -6,7 +6,7 @@
 //! while anybody is woken, signalled, or read from or written to.
 
 pub mod console;
-mod devpts;
+pub mod devpts;
 mod ioctl;
 pub mod job;
 pub mod line;
@@ -65,7 +65,9 @@ pub struct Tty {
     hangups: KCell<u64>,
     /// TIOCEXCL.
     exclusive: KCell<bool>,
-    owner: (Uid, Gid),
+    owner: KCell<(Uid, Gid)>,
+    /// Permissions of its node.
+    permissions: KCell<u32>,
     /// Realtime ns of its making.
     created: i64,
 }
@@ -84,7 +86,8 @@ impl Tty {
             opens: KCell::default(),
             hangups: KCell::default(),
             exclusive: KCell::default(),
-            owner: (cred.fsuid, cred.fsgid),
+            owner: KCell::new((cred.fsuid, cred.fsgid)),
+            permissions: KCell::new(0o620),
             created: realtime_ns() as i64,
         })
     }
@@ -101,17 +104,22 @@ impl Tty {
 
     /// User and group of its node in /dev/pts.
     pub fn owner(&self) -> (Uid, Gid) {
-        self.owner
+        self.owner.get()
+    }
+
+    /// Permissions of its node.
+    pub fn permissions(&self) -> u32 {
+        self.permissions.get()
     }
 
     fn stat(&self) -> Stat {
         Stat {
             dev: PTS_DEV,
             ino: u64::from(self.index) + 3,
-            mode: raw::S_IFCHR | 0o620,
+            mode: raw::S_IFCHR | self.permissions.get(),
             nlink: 1,
-            uid: self.owner.0,
-            gid: self.owner.1,
+            uid: self.owner.get().0,
+            gid: self.owner.get().1,
             rdev: self.device(),
             block_size: 1024,
             atime: self.created,

@@ -55,9 +55,27 @@ pub fn poll(fd: i32) -> (bool, bool) {
         .unwrap_or((false, false))
 }
 
+/// Nobody reads a record.
+pub fn record(_data: &[u8]) {}
+
 /// No signals come from outside.
 pub fn take_signals() -> u64 {
     0
+}
+
+/// Nor does news of the terminal.
+pub fn take_terminal_news() -> (Option<[u16; 4]>, bool) {
+    (None, false)
+}
+
+/// There is no parent to stop with.
+pub fn stop_with_parent() -> bool {
+    false
+}
+
+/// As `take_signals`.
+pub fn has_signals() -> bool {
+    false
 }
 
 /// Gives a descriptor input.

@@ -41,6 +41,15 @@ pub fn map_pages(
     Ok(())
 }
 
+pub fn map_snapshot(
+    _start: usize,
+    _len: usize,
+    _protection: Protection,
+    _offset: usize,
+) -> Result<(), HostError> {
+    Ok(())
+}
+
 pub fn unmap(_start: usize, _len: usize) -> Result<(), HostError> {
     Ok(())
 }

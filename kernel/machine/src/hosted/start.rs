@@ -13,6 +13,11 @@ pub fn text(_text: Text) -> &'static [u8] {
     &[]
 }
 
+/// No texts.
+pub fn boot_bytes() -> &'static [u8] {
+    &[]
+}
+
 /// No root image.
 pub fn root_image() -> &'static [u8] {
     &[]

@@ -20,9 +20,9 @@ pub(super) struct Frame {
     pub(super) fs_base: u64,
     /// Not zero: all registers count on the way out, RCX, R11 and RFLAGS too.
     pub(super) full: u64,
-    /// Host signal, its code and its address, for a frame made by a trap.
-    pub(super) trap: [u64; 3],
-    pad: [u64; 4],
+    /// Host signal, its code, its address and its value, for a frame made by a trap.
+    pub(super) trap: [u64; 4],
+    pad: [u64; 3],
     pub(super) xmm: [[u8; 16]; 16],
     /// RIP, CS, RFLAGS, RSP, SS for IRETQ.
     pub(super) iret: [u64; 8],

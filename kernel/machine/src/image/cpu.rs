@@ -4,9 +4,9 @@ use super::context::Frame;
 use super::gate;
 use super::start::boot;
 use super::thread::Thread;
-use super::{kvm, lock, personality};
+use super::{clock, kvm, lock, personality};
 use core::arch::asm;
-use core::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use husk_abi::boot::TENDER_PROCESS;
 use husk_abi::layout::{PRIVATE, PRIVATE_PER_CPU};
 
@@ -40,7 +40,16 @@ pub(super) struct Cpu {
     chosen: AtomicUsize,
     /// The guest range is to be emptied before the first task runs.
     pub(super) wipe: AtomicU32,
+    /// One more than the index of a vCPU to wake when this one gives up the big kernel lock; 0 for none.
+    to_wake: AtomicU32,
+    /// Sleeps in a row that ended soon; negative after a vain look for a notify.
+    short_sleeps: AtomicI32,
+    /// See `overhead_ns`.
+    overhead: AtomicU64,
 }
+
+// The vDSO's getcpu reads it.
+const _: () = assert!(core::mem::offset_of!(Cpu, index) == 36);
 
 /// Most vCPUs of all host processes together.
 pub const CPUS: usize = 4096;
@@ -65,6 +74,9 @@ impl Cpu {
             idle_stack: AtomicUsize::new(0),
             chosen: AtomicUsize::new(0),
             wipe: AtomicU32::new(0),
+            to_wake: AtomicU32::new(0),
+            short_sleeps: AtomicI32::new(0),
+            overhead: AtomicU64::new(0),
         }
     }
 
@@ -95,14 +107,21 @@ impl Cpu {
         self.installed.store(0, Ordering::Relaxed);
         self.wake.store(0, Ordering::Relaxed);
         self.wipe.store(0, Ordering::Relaxed);
+        self.to_wake.store(0, Ordering::Relaxed);
+        self.short_sleeps.store(0, Ordering::Relaxed);
         self.idle_stack.store(PRIVATE + slot * PRIVATE_PER_CPU + PRIVATE_PER_CPU / 2, Ordering::Relaxed);
     }
 
-    /// Points GS at this vCPU. Only its own thread may call it.
-    pub(super) fn install(&'static self) {
+    /// Points GS at this vCPU. Only its own thread may call it, and its maker for as long as that takes.
+    pub(super) fn point_here(&'static self) {
         let this = core::ptr::from_ref(self);
         // SAFETY: GS is the kernel's; the application is not served ARCH_SET_GS.
         unsafe { asm!("wrgsbase {}", in(reg) this, options(nostack, preserves_flags)) };
+    }
+
+    /// First act of a vCPU's own thread.
+    pub(super) fn install(&'static self) {
+        self.point_here();
         self.installed.store(1, Ordering::SeqCst);
     }
 
@@ -158,9 +177,19 @@ pub fn kick(index: usize) {
     }
 }
 
-/// Ends the sleep of an idle vCPU.
+/// Ends the sleep of an idle vCPU, at the latest when this one gives up the big kernel lock.
 pub fn notify(index: usize) {
-    let cpu = Cpu::get(index);
+    let (cpu, new) = (Cpu::current(), index as u32 + 1);
+    let before = cpu.to_wake.load(Ordering::Relaxed);
+    if before != new {
+        cpu.to_wake.store(new, Ordering::Relaxed);
+        if before != 0 {
+            wake(Cpu::get(before as usize - 1));
+        }
+    }
+}
+
+fn wake(cpu: &Cpu) {
     match cpu.wake.swap(AWAKE, Ordering::SeqCst) {
         SLEEPING => gate::cpu_wake(cpu),
         POLLING => gate::kick(cpu),
@@ -168,9 +197,65 @@ pub fn notify(index: usize) {
     }
 }
 
+/// See `notify`.
+#[inline]
+pub(super) fn wake_notified() {
+    let cpu = Cpu::current();
+    let index = cpu.to_wake.load(Ordering::Relaxed);
+    if index != 0 {
+        cpu.to_wake.store(0, Ordering::Relaxed);
+        let start = clock::monotonic_ns();
+        wake(Cpu::get(index as usize - 1));
+        add_overhead(start);
+    }
+}
+
+/// Counts the time since `start` as spent on other vCPUs.
+pub(super) fn add_overhead(start: u64) {
+    let cpu = Cpu::current();
+    let spent = clock::monotonic_ns().wrapping_sub(start);
+    cpu.overhead.store(cpu.overhead.load(Ordering::Relaxed).wrapping_add(spent), Ordering::Relaxed);
+}
+
+/// Nanoseconds that this vCPU has spent on others: waking them, and waiting until they gave up the big kernel lock.
+pub fn overhead_ns() -> u64 {
+    Cpu::current().overhead.load(Ordering::Relaxed)
+}
+
+/// A host signal found this vCPU in the kernel: if it is on its way to sleep, it does not.
+pub(super) fn stay_awake(cpu: &Cpu) {
+    cpu.wake.store(AWAKE, Ordering::SeqCst);
+}
+
 const SLEEPING: u32 = 0;
-const AWAKE: u32 = 1;
+pub(super) const AWAKE: u32 = 1;
 const POLLING: u32 = 2;
+/// Looks for a while whether it is to wake before it sleeps.
+const SPINNING: u32 = 3;
+
+/// A vCPU whose last sleeps were shorter than this looks for `SPIN_NS` before it sleeps: an answer from another process is
+/// often there before the host could have switched threads twice.
+const SHORT_SLEEP_NS: u64 = 60_000;
+const SPIN_NS: u64 = 20_000;
+/// So many short sleeps make it expect another one.
+const SHORT_SLEEPS: i32 = 3;
+/// For so many it does not after it has looked in vain: whom it waits for may need the processor on which it looks.
+const SPIN_PAUSE: i32 = 32;
+
+/// Waits a moment for a notify. True: it came.
+fn spin(cpu: &Cpu, start: u64) -> bool {
+    loop {
+        for _ in 0..16 {
+            if cpu.wake.load(Ordering::Relaxed) != SPINNING {
+                return true;
+            }
+            core::hint::spin_loop();
+        }
+        if clock::monotonic_ns().wrapping_sub(start) >= SPIN_NS {
+            return false;
+        }
+    }
+}
 
 /// A descriptor of the guest's first three that somebody waits for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -191,9 +276,24 @@ pub fn sleep(deadline: Option<u64>, watch: [Watch; 3]) {
         fds[watched] = gate::PollFd { fd: fd as i32, events, revents: 0 };
         watched += 1;
     }
-    cpu.wake.store(if watched == 0 { SLEEPING } else { POLLING }, Ordering::SeqCst);
+    let start = clock::monotonic_ns();
+    let short_sleeps = cpu.short_sleeps.load(Ordering::Relaxed);
+    let spins = short_sleeps >= SHORT_SLEEPS && deadline.is_none_or(|deadline| deadline > start + SPIN_NS);
+    let state = if watched == 0 { SLEEPING } else { POLLING };
+    cpu.wake.store(if spins { SPINNING } else { state }, Ordering::SeqCst);
+    if super::host_signal::is_pending() {
+        // It came since somebody looked; one that comes from here on wakes us by `stay_awake`.
+        cpu.wake.store(AWAKE, Ordering::SeqCst);
+        return;
+    }
     lock::release();
-    if watched == 0 {
+    let awake = spins && {
+        let notified = if is_process_tender() { spin(cpu, start) } else { kvm::outside(|| spin(cpu, start)) };
+        notified || cpu.wake.compare_exchange(SPINNING, state, Ordering::SeqCst, Ordering::SeqCst).is_err()
+    };
+    if awake || super::host::has_signals() {
+        // Came while it spun, or before this vCPU said that it sleeps.
+    } else if watched == 0 {
         gate::cpu_sleep(cpu, deadline);
     } else {
         gate::cpu_poll(&mut fds[..watched], deadline);
@@ -201,6 +301,14 @@ pub fn sleep(deadline: Option<u64>, watch: [Watch; 3]) {
     lock::acquire();
     // An awake vCPU needs no wake-up call.
     cpu.wake.store(AWAKE, Ordering::SeqCst);
+    let short = clock::monotonic_ns().wrapping_sub(start) < SHORT_SLEEP_NS;
+    let short_sleeps = match (spins, short) {
+        (true, _) if awake => short_sleeps,
+        (true, _) => -SPIN_PAUSE,
+        (false, true) => (short_sleeps + 1).min(SHORT_SLEEPS),
+        (false, false) => short_sleeps.min(0),
+    };
+    cpu.short_sleeps.store(short_sleeps, Ordering::Relaxed);
 }
 
 /// Leaves whatever stack this vCPU is on and runs the personality's idle loop on the vCPU's own.
@@ -301,6 +409,7 @@ pub fn exit_thread() -> ! {
     if !is_process_tender() {
         kvm::park();
     }
+    wake_notified();
     gate::exit_thread()
 }
 

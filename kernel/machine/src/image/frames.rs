@@ -162,6 +162,42 @@ pub fn free(start: usize, count: usize) {
     frames.free_run(page, page + count);
 }
 
+/// The first run of pages in use at or behind page `from`: its first page and their number.
+pub fn next_in_use(from: usize) -> Option<(usize, usize)> {
+    let mut frames = FRAMES.borrow_mut();
+    let fresh = frames.fresh;
+    let table = (frames.table as usize - ARENA) / PAGE_SIZE;
+    let table_used = table + (fresh * size_of::<Entry>()).div_ceil(PAGE_SIZE);
+    let table_end = table + (frames.count * size_of::<Entry>()).div_ceil(PAGE_SIZE);
+    // Pages that are free, or entries of pages that were never used, say how far they reach.
+    let mut unused = |page: usize| match page {
+        page if (table_used..table_end).contains(&page) => Some(table_end),
+        page => match frames.entry(page).free {
+            0 => None,
+            free => Some(page + (1 << (free - 1))),
+        },
+    };
+    let mut start = from;
+    while start < fresh
+        && let Some(next) = unused(start)
+    {
+        start = next;
+    }
+    if start >= fresh {
+        return None;
+    }
+    let end = (start..fresh).find(|page| unused(*page).is_some()).unwrap_or(fresh);
+    Some((start, end - start))
+}
+
+/// Copies pages from `page` on, as they are now: a whole number, all of the arena.
+pub fn copy(page: usize, out: &mut [u8]) {
+    let count = FRAMES.borrow().count;
+    assert!(out.len().is_multiple_of(PAGE_SIZE) && page <= count && out.len() / PAGE_SIZE <= count - page);
+    // SAFETY: inside the arena, which is always mapped; `out` is a reference and so nothing that changes meanwhile.
+    unsafe { core::ptr::copy(address(page) as *const u8, out.as_mut_ptr(), out.len()) }
+}
+
 /// Pages free and pages in all.
 pub fn usage() -> (usize, usize) {
     let frames = FRAMES.borrow();

@@ -222,6 +222,10 @@ fn clone(
 ) -> Result<usize, i32> {
     let result: isize;
     let stack = cpu.idle_stack.load(Ordering::Relaxed);
+    // The child inherits GS: from its first instruction on it is the new vCPU, so that a signal which finds it there is
+    // noted with the right one. What finds the parent meanwhile is looked for afterwards.
+    let own = Cpu::current();
+    cpu.point_here();
     // SAFETY: the gate's entry returns here in the parent with no register but RAX, RCX and R11 changed, and in the child
     // jumps to `main` on the new stack, which nobody uses. RSP is aligned for a function entered by a jump.
     unsafe {
@@ -240,6 +244,8 @@ fn clone(
             out("r11") _,
         );
     }
+    own.point_here();
+    own.kick.store(1, Ordering::Relaxed);
     check(result)
 }
 

@@ -5,6 +5,7 @@
 //! them is told by an idle vCPU or the ticker, which sleep in ppoll(2) when there is someone to tell: `cpu::sleep`.
 
 use super::gate::{self, POLLIN, POLLOUT, PollFd};
+use husk_abi::boot::{CONTINUE_MARK, SIZE_MARK};
 
 const EAGAIN: i32 = linux_raw_sys::errno::EAGAIN as i32;
 /// Bytes that a pipe that polls writable takes without blocking (PIPE_BUF, pipe(7)).
@@ -32,12 +33,48 @@ pub fn write(fd: i32, data: &[u8]) -> Result<usize, i32> {
     gate::write(fd, &data[..len])
 }
 
+/// Writes to the record descriptor, all of it, waiting as it must. Nothing where there is none.
+pub fn record(data: &[u8]) {
+    let fd = super::start::boot().record_fd;
+    if fd >= 0 {
+        gate::write_all(fd, data);
+    }
+}
+
 /// Takes the signals that were sent to the guest from outside: bit n - 1 for signal n.
 pub fn take_signals() -> u64 {
     if super::cpu::is_process_tender() {
         super::host_signal::take_forwarded()
     } else {
         super::kvm::take_signals()
+    }
+}
+
+/// Takes what the parent process last told of the terminal: its size, if the guest may read it (rows, columns, pixels), and
+/// whether the guest goes on after a stop.
+pub fn take_terminal_news() -> (Option<[u16; 4]>, bool) {
+    let news = if super::cpu::is_process_tender() {
+        super::host_signal::take_window()
+    } else {
+        super::kvm::take_window()
+    };
+    let size = news & !(SIZE_MARK | CONTINUE_MARK);
+    let window = (news & SIZE_MARK != 0).then(|| [0, 16, 32, 48].map(|shift| (size >> shift) as u16));
+    (window, news & CONTINUE_MARK != 0)
+}
+
+/// Asks the parent process to stop together with the guest. False: there is none that would.
+pub fn stop_with_parent() -> bool {
+    let fd = super::start::boot().wish_fd;
+    fd >= 0 && gate::write(fd, b"z").is_ok()
+}
+
+/// Whether there are signals for `take_signals`.
+pub fn has_signals() -> bool {
+    if super::cpu::is_process_tender() {
+        super::host_signal::has_forwarded()
+    } else {
+        super::kvm::has_signals()
     }
 }
 

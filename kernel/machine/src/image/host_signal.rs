@@ -12,15 +12,18 @@ use crate::trap::Trap;
 use core::arch::global_asm;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU64, Ordering};
+use husk_abi::boot::{CONTINUE_MARK, SIZE_SIGNAL};
 use husk_abi::layout::GUEST_END;
 use linux_raw_sys::general as raw;
 
 /// Offsets in `ucontext_t` and `siginfo_t` (asm/ucontext.h, asm-generic/siginfo.h).
 const UC_REGS: usize = 40;
 const UC_RIP: usize = UC_REGS + 16 * 8;
+const UC_FLAGS: usize = UC_REGS + 17 * 8;
 const UC_FPSTATE: usize = UC_REGS + 23 * 8;
 const SI_CODE: usize = 8;
 const SI_ADDR: usize = 16;
+const SI_VALUE: usize = 24;
 
 global_asm!(
     ".pushsection .text.host_signal,\"ax\",@progbits",
@@ -59,6 +62,8 @@ global_asm!(
     "  mov [rax + {trap} + 8], rcx",
     "  mov rcx, [rsi + {si_addr}]",
     "  mov [rax + {trap} + 16], rcx",
+    "  mov rcx, [rsi + {si_value}]",
+    "  mov [rax + {trap} + 24], rcx",
     "  lea rsi, [r10 + {uc_regs}]",
     "  mov rdi, rax",
     "  mov ecx, 23",
@@ -77,6 +82,7 @@ global_asm!(
     uc_fpstate = const UC_FPSTATE,
     si_code = const SI_CODE,
     si_addr = const SI_ADDR,
+    si_value = const SI_VALUE,
     frame = const offset_of!(Cpu, frame),
     xmm = const offset_of!(Frame, xmm),
     trap = const offset_of!(Frame, trap),
@@ -90,15 +96,42 @@ const TRAPS: [u32; 6] = [raw::SIGSYS, raw::SIGSEGV, raw::SIGBUS, raw::SIGFPE, ra
 /// Signals that `husk` passed on and nobody has taken yet: bit n - 1 for signal n.
 static FORWARDED: AtomicU64 = AtomicU64::new(0);
 
-fn note(signal: u32) {
+/// The size of the host's terminal that came with `SIZE_SIGNAL`, or 0.
+static WINDOW: AtomicU64 = AtomicU64::new(0);
+
+/// Takes the size of the host's terminal that arrived last: rows, columns, pixels, 16 bits each; 0 for none.
+pub(super) fn take_window() -> u64 {
+    WINDOW.swap(0, Ordering::Relaxed)
+}
+
+fn note(signal: u32, value: u64) {
+    if signal == SIZE_SIGNAL {
+        let old = WINDOW.swap(value, Ordering::Relaxed);
+        WINDOW.fetch_or(old & CONTINUE_MARK, Ordering::Relaxed);
+    }
     if signal != raw::SIGURG {
         FORWARDED.fetch_or(1 << (signal - 1), Ordering::Relaxed);
     }
 }
 
+/// Whether signals from outside wait to be taken.
+pub(super) fn is_pending() -> bool {
+    FORWARDED.load(Ordering::SeqCst) != 0
+}
+
 /// Takes the signals that were sent to the guest from outside: bit n - 1 for signal n.
 pub(super) fn take_forwarded() -> u64 {
     if FORWARDED.load(Ordering::Relaxed) == 0 { 0 } else { FORWARDED.swap(0, Ordering::Relaxed) }
+}
+
+/// Whether there are any.
+pub(super) fn has_forwarded() -> bool {
+    FORWARDED.load(Ordering::Relaxed) != 0
+}
+
+/// Forgets signals that were for an earlier tender.
+pub(super) fn forget_forwarded() {
+    FORWARDED.store(0, Ordering::Relaxed);
 }
 
 /// A host signal that found kernel code. `context` is the host's `ucontext_t`.
@@ -113,9 +146,14 @@ extern "C" fn in_kernel(signal: u32, info: *const u8, context: *mut u8) {
         unsafe { *register(UC_RIP) = at as u64 }
     };
     if !TRAPS.contains(&signal) {
-        note(signal);
+        // SAFETY: the host's siginfo lies on this thread's signal stack.
+        let value = unsafe { info.add(SI_VALUE).cast::<u64>().read() };
+        note(signal, value);
         let cpu = Cpu::current();
         cpu.kick.store(1, Ordering::Relaxed);
+        if signal != raw::SIGURG {
+            cpu::stay_awake(cpu);
+        }
         if let Some(at) = entry::restart_exit(rip).or_else(|| super::gate::abort_poll(cpu, rip)) {
             resume(at);
         }
@@ -123,6 +161,12 @@ extern "C" fn in_kernel(signal: u32, info: *const u8, context: *mut u8) {
     }
     // SAFETY: the host's siginfo, as above.
     let address = unsafe { info.add(SI_ADDR).cast::<u64>().read() };
+    if signal == raw::SIGTRAP {
+        // A step came in by a patched call site, which is no trap: the personality ends it behind the call.
+        // SAFETY: as above.
+        unsafe { *register(UC_FLAGS) &= !crate::trap::TRAP_FLAG };
+        return;
+    }
     if let Some(at) = user::recover(rip) {
         // SAFETY: RDX of the interrupted routine: `user` expects the address there.
         unsafe { *register(UC_REGS + 12 * 8) = address };
@@ -141,7 +185,7 @@ extern "C" fn in_kernel(signal: u32, info: *const u8, context: *mut u8) {
 /// Acts on the trap in the current frame.
 pub(super) fn serve() {
     // SAFETY: the running task's frame; the reference ends before the personality runs.
-    let (regs, [signal, code, address]) = unsafe {
+    let (regs, [signal, code, address, value]) = unsafe {
         let frame = &mut *cpu::frame();
         (frame.regs, frame.trap)
     };
@@ -152,7 +196,7 @@ pub(super) fn serve() {
             personality().syscall_trapped();
         }
         number if !TRAPS.contains(&number) => {
-            note(number);
+            note(number, value);
             // SAFETY: as above.
             unsafe { (*cpu::frame()).regs.orig_rax = u64::MAX };
             cpu::take_work();

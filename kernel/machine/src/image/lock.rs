@@ -18,6 +18,12 @@ pub fn acquire() {
 
 #[cold]
 fn acquire_slow() {
+    let start = super::clock::monotonic_ns();
+    wait();
+    super::cpu::add_overhead(start);
+}
+
+fn wait() {
     for _ in 0..SPINS {
         if LOCK.load(Ordering::Relaxed) == 0
             && LOCK.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
@@ -31,11 +37,17 @@ fn acquire_slow() {
     }
 }
 
-/// Gives the lock up; this vCPU must hold it.
+/// Gives the lock up; this vCPU must hold it. Who was notified meanwhile is woken now, when it need not wait for the lock.
 pub fn release() {
     if LOCK.swap(0, Ordering::Release) == 2 {
         gate::lock_wake(&LOCK);
     }
+    super::cpu::wake_notified();
+}
+
+/// Takes the lock from vCPUs that are no more. Only vCPU 0 of a restored guest, alone, may call it.
+pub(super) fn take_over() {
+    LOCK.store(1, Ordering::Relaxed);
 }
 
 /// The word itself, for a thread that ends without a stack to call from.

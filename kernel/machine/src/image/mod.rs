@@ -4,6 +4,7 @@
 
 pub mod clock;
 pub mod context;
+pub mod control;
 pub mod cpu;
 mod entry;
 pub mod frames;

@@ -74,3 +74,17 @@ pub fn fill(out: &mut [u8]) {
     let mut generator = GENERATOR.borrow_mut();
     generator.get_or_insert_with(|| Generator::new(&super::start::boot().seed)).fill(out);
 }
+
+/// Mixes a fresh seed in: the guest is a copy, and copies must not draw the same numbers.
+pub(super) fn stir(seed: &[u8; 32]) {
+    let mut generator = GENERATOR.borrow_mut();
+    let fresh = Generator::new(seed);
+    *generator = match generator.take() {
+        None => Some(fresh),
+        Some(old) => {
+            let mut state = fresh.state;
+            state.iter_mut().zip(old.state).skip(4).take(8).for_each(|(word, old)| *word ^= old);
+            Some(Generator { state, block: [0; 64], used: 64 })
+        }
+    };
+}

@@ -71,7 +71,17 @@ pub fn map_image(start: usize, len: usize, protection: Protection, offset: usize
         kvm::space::map(start..start + len, protection, kvm::space::Backing::Image { offset });
         return Ok(());
     }
-    gate::map(start, len, protection, flags::MAP_PRIVATE_FILE, boot().root_fd, offset)
+    let (fd, offset) = root_file(offset);
+    gate::map(start, len, protection, flags::MAP_PRIVATE_FILE, fd, offset)
+}
+
+/// The host's descriptor of the root image's file in which `offset` lies, and where in it.
+fn root_file(offset: usize) -> (i32, usize) {
+    let starts = super::start::text(boot().root_files).as_chunks().0.iter();
+    let found = starts.map(|start| u64::from_le_bytes(*start) as usize).enumerate();
+    let (number, start) = found.take_while(|(_, start)| *start <= offset).last().unwrap_or((0, 0));
+    // Only a root of one file may begin inside it.
+    (boot().root_fd + number as i32, boot().root_offset as usize + offset - start)
 }
 
 /// Pages of the arena from `address` on; with `shared` a write changes them, else it makes a copy.
@@ -90,6 +100,17 @@ pub fn map_pages(
     }
     let flags = if shared { flags::MAP_SHARED_FILE } else { flags::MAP_PRIVATE_FILE };
     gate::map(start, len, protection, flags, boot().arena_fd, address - ARENA)
+}
+
+/// Pages of the snapshot that this guest was restored from, copied when written (process tender).
+pub fn map_snapshot(
+    start: usize,
+    len: usize,
+    protection: Protection,
+    offset: usize,
+) -> Result<(), HostError> {
+    check(start, len);
+    gate::map(start, len, protection, flags::MAP_PRIVATE_FILE, boot().snapshot_fd, offset)
 }
 
 pub fn unmap(start: usize, len: usize) -> Result<(), HostError> {

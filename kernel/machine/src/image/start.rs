@@ -15,6 +15,7 @@ global_asm!(
     "  .long 0",
     "  .quad husk_start",
     "  .quad husk_start_cpu",
+    "  .quad husk_restore",
     "  .quad husk_host_signal",
     "  .quad husk_data_start",
     "  .quad husk_data_end",
@@ -28,6 +29,12 @@ global_asm!(
     "  lea rsp, [rip + {cpu0_stack} + {stack_len}]",
     "  call {start}",
     "  ud2",
+    ".globl husk_restore",
+    "husk_restore:",
+    "  xor ebp, ebp",
+    "  lea rsp, [rip + {cpu0_stack} + {stack_len}]",
+    "  call {restore}",
+    "  ud2",
     ".globl husk_start_cpu",
     "husk_start_cpu:",
     "  xor ebp, ebp",
@@ -38,6 +45,7 @@ global_asm!(
     magic = const KERNEL_MAGIC,
     version = const ABI_VERSION,
     start = sym start,
+    restore = sym restore,
     start_cpu = sym super::kvm::first_start,
     cpu0_stack = sym BOOT_STACK,
     stack_len = const BOOT_STACK_LEN,
@@ -65,6 +73,16 @@ pub fn text(text: Text) -> &'static [u8] {
     unsafe { core::slice::from_raw_parts((layout::BOOT + offset) as *const u8, len) }
 }
 
+/// The boot block with its texts.
+pub fn boot_bytes() -> &'static [u8] {
+    let boot = boot();
+    let texts = [boot.program, boot.args, boot.env, boot.cwd, boot.hostname, boot.cpu_model];
+    let end = texts.iter().map(|text| text.offset as usize + text.len as usize);
+    let len = end.fold(size_of::<Boot>(), usize::max).min(layout::BOOT_LEN);
+    // SAFETY: as in `text`; the tender maps the block as far as its texts reach.
+    unsafe { core::slice::from_raw_parts(layout::BOOT as *const u8, len) }
+}
+
 /// The root image, read-only.
 pub fn root_image() -> &'static [u8] {
     // SAFETY: the tender mapped this many bytes there, for the life of the guest.
@@ -80,5 +98,21 @@ extern "C" fn start() -> ! {
     super::frames::init();
     super::lock::acquire();
     super::personality().boot();
+    cpu::idle()
+}
+
+/// As `start`, in the memory of a guest that was parked: all but what belongs to the old tender is as it was.
+extern "C" fn restore() -> ! {
+    assert!(boot().magic == BOOT_MAGIC && boot().version == ABI_VERSION, "boot block of another version");
+    super::lock::take_over();
+    Cpu::start_first();
+    super::host_signal::forget_forwarded();
+    super::control::take_back();
+    if super::kvm::is_tender() {
+        super::kvm::restored();
+        super::kvm::init_cpu(0);
+    }
+    super::random::stir(&boot().seed);
+    super::personality().restored();
     cpu::idle()
 }

@@ -137,7 +137,7 @@ pub(crate) fn kernel_text() -> &'static mut [u8] {
     let start = entry(&test_kernel_start);
     let (data, kick) = (DATA as u64, entry(&test_kernel_kick));
     let (version, data_end) = (u64::from(ABI_VERSION), data + DATA_LEN);
-    let header: [u64; 9] = [KERNEL_MAGIC, version, start, start, 0, data, data_end, data_end, kick];
+    let header: [u64; 10] = [KERNEL_MAGIC, version, start, start, start, 0, data, data_end, data_end, kick];
     for (place, word) in text.chunks_exact_mut(8).zip(header) {
         place.copy_from_slice(&word.to_le_bytes());
     }
@@ -179,14 +179,30 @@ pub(crate) fn config(scripts: &[Vec<Call>], root: Option<(&OwnedFd, usize)>) -> 
         hostname: c"test",
         root_fd,
         root_len,
+        root_offset: 0,
+        record_fd: None,
+        strict: 0,
+        allowed: [0; 8],
+        root_name: c"",
+        root_files: &[],
         memory: ARENA_LEN as u64,
         cpus: scripts.len() as u32,
         uid: 0,
         gid: 0,
+        groups: &[],
         umask: 0,
         flags: 0,
+        number: std::process::id(),
+        own_users: false,
+        wish_fd: None,
+        has_parent: false,
+        trace_fd: None,
+        trace: None,
+        trace_strings: 0,
         hwcap: 0,
         clock: husk_tender::clock::sample(),
+        control_fd: -1,
+        snapshot: None,
     }
 }
 
@@ -258,7 +274,7 @@ pub(crate) fn start(scripts: &[Vec<Call>], input: Option<OwnedFd>, root: Option<
             libc::dup2(output_end.as_raw_fd(), 1);
             libc::dup2(errors_end.as_raw_fd(), 2);
         }
-        let error = husk_tender_kvm::run(&config, &Machine { text, control: None, cpuid: None });
+        let error = husk_tender_kvm::run(&config, &Machine { text, cpuid: None });
         eprintln!("{error}");
         // SAFETY: ends the child at once.
         unsafe { libc::_exit(99) };

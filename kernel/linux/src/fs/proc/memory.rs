@@ -11,8 +11,8 @@ use crate::file::{self, OpenFile, seek_within};
 use crate::fs::pseudo::File;
 use crate::fs::{Stat, major_minor};
 use crate::mem::map::{Area, Backing, Name};
-use crate::mem::{Space, user};
-use crate::task;
+use crate::mem::{Space, remote, user};
+use crate::task::{self, Task};
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -159,7 +159,8 @@ pub(super) fn auxv(subject: &Subject) -> Result<Vec<u8>, Errno> {
 
 fn header(start: usize, area: &Area, out: &mut Vec<u8>) {
     let flag = |bit: u32, letter: char| if area.protection & bit != 0 { letter } else { '-' };
-    let sharing = if area.shared { 's' } else { 'p' };
+    // All share the vDSO's page, which Linux does not show.
+    let sharing = if area.shared && area.name != Name::Vdso { 's' } else { 'p' };
     let mut place = (0, 0, 0);
     let mut name = match area.name {
         Name::Heap => b"[heap]".to_vec(),
@@ -180,11 +181,11 @@ fn header(start: usize, area: &Area, out: &mut Vec<u8>) {
                 })
                 .collect();
         }
-        Backing::Shared { offset, .. } => {
+        Backing::Shared { offset, .. } if area.name == Name::None => {
             place.0 = *offset as u64;
             name = b"/dev/zero (deleted)".to_vec();
         }
-        Backing::Anonymous => {}
+        Backing::Anonymous | Backing::Shared { .. } => {}
     }
     let (offset, dev, ino) = place;
     let (major, minor) = major_minor(dev);
@@ -308,7 +309,7 @@ pub(super) fn smaps_rollup(subject: &Subject) -> Result<Vec<u8>, Errno> {
     Ok(out.into_bytes())
 }
 
-/// /proc/PID/mem: the memory of the process itself. That of others is reached by process_vm_readv(2).
+/// /proc/PID/mem, for those who may trace the process.
 pub(super) struct Memory(pub(super) Id);
 
 impl File for Memory {
@@ -317,77 +318,64 @@ impl File for Memory {
     }
 
     fn open(&self, _flags: u32) -> Result<Option<Arc<dyn file::File>>, Errno> {
-        let space = self.0.find_private()?.task()?.space();
-        Ok(Some(Arc::new(OpenMemory { space: Arc::downgrade(&space) })))
+        let subject = self.0.find_private()?;
+        Ok(Some(Arc::new(OpenMemory { id: self.0, space: Arc::downgrade(&subject.task()?.space()) })))
     }
 }
 
+/// Refers to the memory as it was when it was opened: after an execve it is empty.
 struct OpenMemory {
+    id: Id,
     space: alloc::sync::Weak<Space>,
 }
 
 impl OpenMemory {
-    /// EIO unless it is the memory of the caller.
-    fn check(&self) -> Result<(), Errno> {
-        let own = task::current().space();
-        if self.space.upgrade().is_some_and(|space| Arc::ptr_eq(&space, &own)) {
-            Ok(())
-        } else {
-            Err(Errno::EIO)
-        }
+    /// A task in that memory, or none if it is gone.
+    fn task(&self) -> Option<Arc<Task>> {
+        let space = self.space.upgrade()?;
+        let task = self.id.find().ok()?.task?;
+        Arc::ptr_eq(&task.space(), &space).then_some(task)
     }
 }
 
-/// Moves memory in pieces; a fault ends it, and is EIO when nothing was moved.
+/// Moves memory in pieces; an address with nothing behind it ends it, and is EIO when nothing was moved.
 fn in_pieces(at: u64, mut left: usize, mut piece: impl FnMut(usize, &mut [u8]) -> SysResult) -> SysResult {
     let mut address = usize::try_from(at).map_err(|_| Errno::EIO)?;
-    let mut buffer = [0; 1024];
+    let mut buffer = alloc::vec![0; left.min(1 << 16)];
     let mut done = 0;
     while left > 0 {
-        let len = left.min(buffer.len()).min(PAGE_SIZE - address % PAGE_SIZE);
+        let len = left.min(buffer.len());
         match piece(address, &mut buffer[..len]) {
-            Ok(0) => break,
+            Ok(0) if done == 0 => return Err(Errno::EIO),
             Ok(count) => {
                 done += count;
                 left -= count;
-                address += count;
+                address = address.wrapping_add(count);
+                if count < len {
+                    break;
+                }
             }
             Err(_) if done > 0 => break,
-            Err(_) => return Err(Errno::EIO),
+            Err(error) => return Err(error),
         }
     }
     Ok(done)
 }
 
-/// Writes to a private page that the program itself may not write, as debuggers do.
-fn force_out(address: usize, data: &[u8]) -> Result<(), Errno> {
-    let space = task::current().space();
-    let (_, area) = space.area_at(address).ok_or(Errno::EIO)?;
-    if area.shared {
-        return Err(Errno::EIO);
-    }
-    let page = address & !(PAGE_SIZE - 1);
-    space.protect(page, PAGE_SIZE, area.protection | PROT_READ | PROT_WRITE)?;
-    let done = user::copy_out(address, data);
-    space.protect(page, PAGE_SIZE, area.protection)?;
-    done
-}
-
 impl file::File for OpenMemory {
     fn read(&self, _of: &OpenFile, at: u64, sink: &mut Sink<'_>) -> SysResult {
-        self.check()?;
+        let Some(task) = self.task() else { return Ok(0) };
         in_pieces(at, sink.left(), |address, buffer| {
-            user::copy_in(address, buffer)?;
-            sink.put(buffer)
+            let moved = remote::read(&task, address, buffer, true);
+            sink.put(&buffer[..moved])
         })
     }
 
     fn write(&self, _of: &OpenFile, at: u64, source: &mut Source<'_>) -> SysResult {
-        self.check()?;
+        let Some(task) = self.task() else { return Ok(0) };
         in_pieces(at, source.left(), |address, buffer| {
             let len = source.take(buffer)?;
-            user::copy_out(address, &buffer[..len]).or_else(|_| force_out(address, &buffer[..len]))?;
-            Ok(len)
+            Ok(remote::write(&task, address, &buffer[..len], true))
         })
     }
 

@@ -11,7 +11,7 @@ mod process;
 mod sysctl;
 mod system;
 
-use super::pseudo::{self, Directory, Fixed, Item, Kind, Link};
+use super::pseudo::{self, Directory, Item, Kind, Later, Link};
 use crate::errno::Errno;
 use crate::task::{self, Pid};
 use alloc::borrow::Cow;
@@ -26,7 +26,7 @@ pub fn register() {
 }
 
 fn root() -> Item {
-    Item::directory(0o555, Root { fixed: system::entries() })
+    Item::directory(0o555, Root { fixed: Later::new(system::entries) })
 }
 
 /// A read-only text.
@@ -44,7 +44,7 @@ fn parse_id(name: &[u8]) -> Option<Pid> {
 
 /// The top directory: fixed names, and one directory for each process.
 struct Root {
-    fixed: Fixed,
+    fixed: Later,
 }
 
 impl Directory for Root {

@@ -86,6 +86,9 @@ impl Subject {
 
     fn state(&self) -> (char, &'static str) {
         let Some(task) = &self.task else { return ('Z', "zombie") };
+        if task.trace.is_stopped() {
+            return ('t', "tracing stop");
+        }
         if self.process.stopped.get() {
             return ('T', "stopped");
         }
@@ -204,7 +207,9 @@ impl TaskDirectory {
             "fdinfo" => Item::directory(0o555, fd::Descriptors { id, info: true }),
             "ns" => Item::directory(0o511, Namespaces),
             "net" => Item::directory(0o555, net::entries()),
-            "exe" => Item::link(PathLink(id, |subject| subject.process.exe.borrow().clone())),
+            "exe" => Item::link(PathLink(id, |subject| {
+                subject.task.as_ref().and_then(|_| subject.process.exe.borrow().clone())
+            })),
             "cwd" => Item::link(PathLink(id, |subject| Some(subject.task.as_ref()?.fs().cwd()))),
             "root" => Item::link(PathLink(id, |subject| Some(subject.task.as_ref()?.fs().root()))),
             "comm" => Item::file(0o644, Comm(id)),
@@ -428,9 +433,10 @@ fn status(subject: &Subject) -> Result<Vec<u8>, Errno> {
         let _ = writeln!(out, "Umask:\t{:04o}", task.fs().umask());
     }
     let parent = subject.parent();
+    let tracer = subject.task.as_ref().and_then(|task| task.trace.tracer()).map_or(0, |task| task.pid());
     let _ = writeln!(
         out,
-        "State:\t{letter} ({word})\nTgid:\t{pid}\nNgid:\t0\nPid:\t{id}\nPPid:\t{parent}\nTracerPid:\t0"
+        "State:\t{letter} ({word})\nTgid:\t{pid}\nNgid:\t0\nPid:\t{id}\nPPid:\t{parent}\nTracerPid:\t{tracer}"
     );
     let cred = subject.task.as_ref().map_or_else(|| Cred::new(0, 0), |task| task.cred());
     let _ = writeln!(out, "Uid:\t{}\t{}\t{}\t{}", cred.uid, cred.euid, cred.suid, cred.fsuid);

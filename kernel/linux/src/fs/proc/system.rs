@@ -2,7 +2,7 @@
 
 use super::process::TICK;
 use super::{SelfLink, ThreadSelfLink, cpu, sysctl, text};
-use crate::fs::pseudo::{self, Fixed, Item};
+use crate::fs::pseudo::{self, Fixed, Item, Later};
 use crate::ipc;
 use crate::task::process;
 use crate::task::sched::State;
@@ -27,7 +27,7 @@ pub(super) fn entries() -> Fixed {
         .with("thread-self", Item::link(ThreadSelfLink))
         .with("mounts", Item::link("self/mounts"))
         .with("net", Item::link("self/net"))
-        .with("sys", Item::directory(0o555, sysctl::root()))
+        .with("sys", Item::directory(0o555, Later::new(sysctl::root)))
         .with("sysvipc", Item::directory(0o555, sysvipc))
         .with("meminfo", text(meminfo))
         .with("cpuinfo", text(cpu::info))

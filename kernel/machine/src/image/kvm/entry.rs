@@ -3,7 +3,7 @@
 //! What interrupted the application fills the current task's frame and goes on as every other entry does. What
 //! interrupted the kernel is served on the interrupted stack, below its red zone, and resumed.
 
-use super::{catch_up, space, stubs, this};
+use super::{catch_up, space, stubs, take_port_fault, this};
 use crate::context::USER_SEGMENTS;
 use crate::image::context::Frame;
 use crate::image::cpu::{self, Cpu};
@@ -298,6 +298,12 @@ extern "C" fn serve_exception() {
         frame.regs.orig_rax = u64::MAX;
         frame.regs
     };
+    if regs.trap == KICK && take_port_fault() {
+        lock::acquire();
+        personality().trap(Trap::general_protection(regs.rip));
+        lock::release();
+        return;
+    }
     // Asked for by another vCPU that changes page tables, and nothing else.
     if regs.trap == KICK && catch_up(this()) && !cpu::work_requested() {
         return;
@@ -383,6 +389,11 @@ extern "C" fn kernel_exception(at: &mut Interrupted) {
     }
     if let Some(recovery) = entry::recover_exit(rip) {
         at.rip = recovery as u64;
+        return;
+    }
+    if at.vector == crate::trap::DEBUG {
+        // See `host_signal`: a step came in by a patched call site.
+        at.rflags &= !crate::trap::TRAP_FLAG;
         return;
     }
     let Interrupted { vector, error, rsp, cr2, .. } = *at;

@@ -1,6 +1,7 @@
 //! Hypercalls: `OUT` with the address of a `Call`. Each costs an exit, tens of microseconds on software KVM.
 
 use super::{catch_up, outside, this};
+use crate::image::control::{self, KVM_CONTROL};
 use crate::image::cpu;
 use crate::image::gate::{POLLIN, POLLOUT, PollFd};
 use core::arch::asm;
@@ -31,11 +32,11 @@ pub(in crate::image) fn write(fd: i32, data: &[u8]) -> Result<usize, i32> {
 /// Waits for descriptors until the deadline (monotonic ns; 0 only looks), a wake-up or a kick. Says how many are ready.
 pub(in crate::image) fn poll(fds: &mut [PollFd], deadline: u64) -> usize {
     let mask = fds.iter().fold(0, |mask, poll| {
-        let input = usize::from(poll.events & POLLIN != 0 && poll.fd == 0);
+        let input = usize::from(poll.events & POLLIN != 0 && (poll.fd == 0 || poll.fd == KVM_CONTROL));
         let output = usize::from(poll.events & POLLOUT != 0 && poll.fd > 0);
         mask | input << poll.fd | output << (16 + poll.fd)
     });
-    let ready = outside(|| call(Number::Wait, deadline as usize, mask, 0)).max(0);
+    let ready = outside(|| wait(deadline, mask)).max(0);
     for poll in &mut *fds {
         let input = ready >> poll.fd & 1 != 0;
         let output = ready >> (16 + poll.fd) & 1 != 0;
@@ -46,7 +47,38 @@ pub(in crate::image) fn poll(fds: &mut [PollFd], deadline: u64) -> usize {
 
 /// Sleeps until the deadline, a wake-up or a kick. A wake-up since the last sleep ends it at once.
 pub(in crate::image) fn sleep(deadline: Option<u64>) {
-    outside(|| call(Number::Wait, deadline.unwrap_or(u64::MAX) as usize, 0, 0));
+    outside(|| wait(deadline.unwrap_or(u64::MAX), 0));
+}
+
+/// Not zero: a sleep was ended by input of the control descriptor.
+static CONTROL: AtomicU32 = AtomicU32::new(0);
+
+/// A wait that may be long. vCPU 0 listens to the control descriptor meanwhile: a signal of the host could come between its
+/// last look and the sleep.
+fn wait(deadline: u64, mask: usize) -> i64 {
+    let listens = deadline != 0 && cpu::index() == 0 && control::descriptor().is_some();
+    let control = usize::from(listens) << KVM_CONTROL;
+    let ready = call(Number::Wait, deadline as usize, mask | control, 0);
+    if ready > 0 && ready as usize & control != 0 {
+        CONTROL.store(1, Ordering::Relaxed);
+    }
+    ready
+}
+
+/// Whether the control descriptor has input of which nobody took note.
+pub(super) fn has_control() -> bool {
+    CONTROL.load(Ordering::Relaxed) != 0
+}
+
+/// Takes note that the control descriptor has input.
+pub(in crate::image) fn take_control() -> bool {
+    CONTROL.load(Ordering::Relaxed) != 0 && CONTROL.swap(0, Ordering::Relaxed) != 0
+}
+
+/// Nobody waits in a restored guest.
+pub(super) fn forget_waiters() {
+    WAITERS.store(0, Ordering::Relaxed);
+    CONTROL.store(0, Ordering::Relaxed);
 }
 
 /// Ends the sleep of a vCPU, or interrupts it.

@@ -18,7 +18,7 @@ use super::start::boot;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use husk_abi::boot::TENDER_KVM;
 use husk_abi::layout::{CPUS_MAX, PRIVATE, PRIVATE_PER_CPU};
-use husk_abi::vcpu::UPCALL;
+use husk_abi::vcpu::{UPCALL, Upcall};
 
 /// Whether the kvm tender is below.
 pub(super) fn is_tender() -> bool {
@@ -69,7 +69,7 @@ fn catch_up(vcpu: &Vcpu) -> bool {
 }
 
 /// Runs `call`, which leaves the guest and may stay away for long.
-fn outside<R>(call: impl FnOnce() -> R) -> R {
+pub(super) fn outside<R>(call: impl FnOnce() -> R) -> R {
     let vcpu = this();
     vcpu.outside.store(1, Ordering::SeqCst);
     let result = call();
@@ -107,15 +107,56 @@ pub(super) fn park() -> ! {
     cpu::enter(index)
 }
 
+/// Makes the state of vCPUs that of a guest of which only vCPU 0 runs, with the first top table loaded.
+pub(super) fn restored() {
+    for vcpu in &VCPUS {
+        vcpu.root.store(0, Ordering::Relaxed);
+        vcpu.met.store(vcpu.asked.load(Ordering::Relaxed), Ordering::Relaxed);
+        vcpu.outside.store(1, Ordering::Relaxed);
+        vcpu.wanted.store(0, Ordering::Relaxed);
+    }
+    hypercall::forget_waiters();
+    space::forget_loaded();
+}
+
+/// Whether there are signals for `take_signals`.
+pub(super) fn has_signals() -> bool {
+    hypercall::has_control()
+        || (0..boot().cpus as usize).any(|index| signal_word(index).load(Ordering::Relaxed) != 0)
+}
+
+fn signal_word(index: usize) -> &'static AtomicU64 {
+    let word = (PRIVATE + index * PRIVATE_PER_CPU + UPCALL) as *const AtomicU64;
+    // SAFETY: an aligned word of the vCPU's private area, the first of its upcall block, which tender and kernel access
+    // atomically.
+    unsafe { &*word }
+}
+
+/// Whether the kick that came over the application stands for an access to an I/O port.
+fn take_port_fault() -> bool {
+    let block = PRIVATE + cpu::index() * PRIVATE_PER_CPU + UPCALL;
+    let word = (block + core::mem::offset_of!(husk_abi::vcpu::Upcall, port_fault)) as *const AtomicU64;
+    // SAFETY: an aligned word of this vCPU's upcall block, which tender and kernel access atomically.
+    let word = unsafe { &*word };
+    word.load(Ordering::Relaxed) != 0 && word.swap(0, Ordering::SeqCst) != 0
+}
+
 /// Takes the signals that the tender wrote into the vCPUs' upcall blocks: bit n - 1 for signal n.
 pub(super) fn take_signals() -> u64 {
+    let control = if hypercall::take_control() { 1 << (husk_abi::control::SIGNAL - 1) } else { 0 };
     (0..boot().cpus as usize)
-        .map(|index| {
-            let word = (PRIVATE + index * PRIVATE_PER_CPU + UPCALL) as *const AtomicU64;
-            // SAFETY: an aligned word of the vCPU's private area, the first of its upcall block, which tender and kernel
-            // access atomically.
-            let word = unsafe { &*word };
-            if word.load(Ordering::Relaxed) == 0 { 0 } else { word.swap(0, Ordering::SeqCst) }
-        })
-        .fold(0, |all, signals| all | signals)
+        .map(signal_word)
+        .map(|word| if word.load(Ordering::Relaxed) == 0 { 0 } else { word.swap(0, Ordering::SeqCst) })
+        .fold(control, |all, signals| all | signals)
+}
+
+/// Takes the size of the host's terminal that the tender wrote into a vCPU's upcall block: see `abi::vcpu::Upcall`.
+pub(super) fn take_window() -> u64 {
+    let words = (0..boot().cpus as usize).map(|index| {
+        let word = PRIVATE + index * PRIVATE_PER_CPU + UPCALL + core::mem::offset_of!(Upcall, window);
+        // SAFETY: an aligned word of the vCPU's upcall block, which tender and kernel access atomically.
+        let word = unsafe { &*(word as *const AtomicU64) };
+        word.swap(0, Ordering::SeqCst)
+    });
+    words.fold(0, |last, window| if window != 0 { window } else { last })
 }

@@ -35,6 +35,12 @@ impl Drop for Tables {
 /// What each vCPU has loaded.
 static LOADED: Global<KCell<Vec<Option<Arc<Tables>>>>> = Global::new(|| KCell::new(Vec::new()));
 
+/// No vCPU of a restored guest has a space loaded.
+pub(super) fn forget_loaded() {
+    let old = LOADED.take();
+    drop(old);
+}
+
 fn kernel_entry(slot: usize) -> u64 {
     let table = (ARENA + ROOT_TABLE as usize) as *const u64;
     // SAFETY: the first top table, of 512 entries, which the tender made and nobody changes.

@@ -182,7 +182,8 @@ pub(in crate::image) fn init_cpu(index: usize) {
         ];
         put(stubs + FRAMES + vector * 40, frame);
     }
-    let upcall = Upcall { signals: 0, kick_word: Cpu::get(index).kick.as_ptr() as u64 };
+    let upcall =
+        Upcall { signals: 0, kick_word: Cpu::get(index).kick.as_ptr() as u64, port_fault: 0, window: 0 };
     put(area + vcpu::UPCALL, upcall);
     super::VCPUS[index].outside.store(0, Ordering::SeqCst);
 }

@@ -1,0 +1,93 @@
+//! `husk run` and `husk trace` are the front's own. Here they are declared, from the front's tables, for help and
+//! completions; whoever starts this program with them is sent to the front.
+
+use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
+use husk_options::{Opt, RUN, TRACE};
+use std::error::Error;
+use std::os::unix::process::CommandExt;
+use std::process::ExitCode;
+
+const EXIT_CODES: &str = "\
+Exit status: the program's own; 128 + n when signal n ended it; 127 no such program; 126 it cannot be executed; \
+125 Husk itself failed.";
+
+fn declare(mut command: Command, tables: &[&'static [Opt]]) -> Command {
+    let mut shorts = Vec::new();
+    for option in tables.iter().flat_map(|table| table.iter()) {
+        let id = option.long.unwrap_or(option.help);
+        let mut argument = Arg::new(id).help(option.help).hide(option.hidden);
+        argument = match option.value {
+            Some(value) => argument.value_name(value),
+            None => argument.action(ArgAction::SetTrue),
+        };
+        if option.many {
+            argument = argument.action(ArgAction::Append);
+        }
+        if let Some(long) = option.long {
+            argument = argument.long(long);
+        }
+        if let Some(short) = option.short.filter(|short| !shorts.contains(short)) {
+            argument = argument.short(short);
+            shorts.push(short);
+        }
+        command = command.arg(argument);
+    }
+    let program =
+        Arg::new("PROGRAM").help("The program: a path, or a name to be found in PATH").required(true);
+    let arguments =
+        Arg::new("ARGS").help("Its arguments").num_args(0..).trailing_var_arg(true).allow_hyphen_values(true);
+    command.arg(program).arg(arguments).after_help(EXIT_CODES)
+}
+
+macro_rules! verb {
+    ($name:ident, $tables:expr) => {
+        pub(crate) struct $name;
+
+        impl clap::Args for $name {
+            fn augment_args(command: Command) -> Command {
+                declare(command, $tables)
+            }
+
+            fn augment_args_for_update(command: Command) -> Command {
+                Self::augment_args(command)
+            }
+        }
+
+        impl FromArgMatches for $name {
+            fn from_arg_matches(_: &ArgMatches) -> Result<Self, clap::Error> {
+                Ok(Self)
+            }
+
+            fn update_from_arg_matches(&mut self, _: &ArgMatches) -> Result<(), clap::Error> {
+                Ok(())
+            }
+        }
+    };
+}
+
+verb!(Run, &[RUN]);
+verb!(Trace, &[TRACE, RUN]);
+
+/// Becomes the front.
+pub(crate) fn run() -> Result<ExitCode, Box<dyn Error>> {
+    let front = std::env::current_exe()?.with_file_name("husk");
+    let error = std::process::Command::new(&front).args(std::env::args_os().skip(1)).exec();
+    Err(format!("{}: {error}", front.display()).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_option_is_in_the_help() {
+        for tables in [[RUN].as_slice(), [TRACE, RUN].as_slice()] {
+            let help = declare(Command::new("husk"), tables).render_long_help().to_string();
+            for option in tables.iter().flat_map(|table| table.iter()).filter(|option| !option.hidden) {
+                let name = format!("--{}", option.long.unwrap_or_default());
+                assert!(help.contains(&name), "{name} is not in:\n{help}");
+            }
+            declare(Command::new("husk"), tables).debug_assert();
+        }
+    }
+}
