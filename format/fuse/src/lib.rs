@@ -67,6 +67,7 @@ opcodes! {
     Getlk = 31;
     Setlk = 32;
     Create = 35;
+    BatchForget = 42;
     Fallocate = 43;
     Readdirplus = 44;
     Rename2 = 45;
@@ -183,6 +184,10 @@ messages! {
     AttrOut { attr_valid: u64, attr_valid_nsec: u32, dummy: u32, }
     /// `fuse_forget_in`.
     ForgetIn { nlookup: u64, }
+    /// `fuse_batch_forget_in`; the records are the request's data.
+    BatchForgetIn { count: u32, dummy: u32, }
+    /// `fuse_forget_one`.
+    ForgetOne { nodeid: u64, nlookup: u64, }
     /// `fuse_getattr_in`.
     GetattrIn { getattr_flags: u32, dummy: u32, fh: u64, }
     /// `fuse_setattr_in`.

@@ -15,7 +15,11 @@ fn messages_agree_with_the_header() {
         writeln!(expected, "{what} {ours}").unwrap();
     };
     for (opcode, name) in fuse::OPCODES {
-        let name = if *name == "CopyFileRange" { "COPY_FILE_RANGE".into() } else { name.to_uppercase() };
+        let name = match *name {
+            "BatchForget" => "BATCH_FORGET".into(),
+            "CopyFileRange" => "COPY_FILE_RANGE".into(),
+            name => name.to_uppercase(),
+        };
         number(&format!("FUSE_{name}"), *opcode as u64);
     }
     for (name, ours) in [

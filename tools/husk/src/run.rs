@@ -480,6 +480,8 @@ fn config_of<'a>(
         root_len: root.len,
         root_offset: root.offset,
         root_files: &[],
+        mounts: &[],
+        ring: None,
         root_name: c"",
         record_fd: None,
         strict: 0,
