@@ -21,6 +21,7 @@ pub mod table;
 pub mod timerfd;
 
 use crate::errno::{Errno, SysResult};
+use crate::fs::remote::RemoteFile;
 use crate::task::wait::WaitQueue;
 use alloc::string::String;
 use alloc::sync::{Arc, Weak};
@@ -206,8 +207,11 @@ impl OpenFile {
     /// What fstat(2) tells: of the inode that was opened, where there is one.
     pub fn stat(&self) -> Result<crate::fs::Stat, Errno> {
         match &self.path {
-            Some(path) => Ok(path.inode().stat()),
-            None => self.object.stat(),
+            Some(path) if self.object.downcast::<RemoteFile>().is_none() => {
+                path.inode().refresh()?;
+                Ok(path.inode().stat())
+            }
+            _ => self.object.stat(),
         }
     }
 
