@@ -207,6 +207,9 @@ pub fn open_path(t: &Arc<Task>, path: Path, flags: u32, created: bool) -> Result
     let object = inode.open_object(flags)?;
     // The server has cut it off when it opened it.
     let truncated = if flags & O_TRUNC != 0 && inode.remote().is_some() && inode.is_regular() {
+        if let Some(remote) = inode.remote() {
+            remote.truncated(0);
+        }
         crate::mem::file_shrank(&inode, 0);
         true
     } else {

@@ -4,7 +4,7 @@ use super::opened;
 use crate::errno::{Errno, SysResult};
 use crate::file::regular::within_size_limit;
 use crate::fs::contents::SIZE_MAX;
-use crate::fs::remote::RemoteFile;
+use crate::fs::remote::{self, RemoteFile};
 use crate::fs::{notify, root};
 use crate::mem::{self, user};
 use crate::task::Task;
@@ -108,11 +108,13 @@ pub(super) fn fdatasync(t: &Arc<Task>, fd: i32) -> SysResult {
 }
 
 pub(super) fn sync(_t: &Arc<Task>) -> SysResult {
+    remote::write_back_all();
     Ok(0)
 }
 
 pub(super) fn syncfs(t: &Arc<Task>, fd: i32) -> SysResult {
     opened(t, fd)?;
+    remote::write_back_all();
     Ok(0)
 }
 

@@ -71,7 +71,11 @@ pub(crate) fn set_attributes(inode: &Inode, file: Option<&RemoteFile>, change: C
         let reply = client.call(Caller::current(), Opcode::Setattr, remote.nodeid, &[&ask.to_bytes()])?;
         attr_of(reply.body())?
     };
-    inode.update(&attr)
+    inode.update(&attr)?;
+    if let Some(size) = change.size {
+        remote.mapped.cut(size);
+    }
+    Ok(())
 }
 
 pub(super) fn set_mode(inode: &Inode, mode: u32) -> Result<(), Errno> {

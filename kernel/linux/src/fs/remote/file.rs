@@ -53,7 +53,16 @@ impl RemoteFile {
 
     /// Opens a regular file or a directory. `flags`: O_*.
     pub(crate) fn open(inode: &Arc<Inode>, flags: u32) -> Result<Arc<Self>, Errno> {
-        Ok(Self::new(inode.clone(), open_handle(inode, flags)?, flags))
+        let handle = open_handle(inode, flags)?;
+        if let Some(remote) = inode.remote() {
+            let seen = (inode.attributes().mtime, inode.stat().size);
+            remote.mapped.opened(if flags & O_TRUNC != 0 { (0, 0) } else { seen });
+        }
+        Ok(Self::new(inode.clone(), handle, flags))
+    }
+
+    pub(super) fn inode(&self) -> &Arc<Inode> {
+        &self.inode
     }
 
     pub(super) fn handle(&self) -> u64 {
@@ -122,11 +131,15 @@ impl RemoteFile {
         let ask = FallocateIn { fh: self.handle(), offset, length, mode, padding: 0 };
         let client = self.inode.client()?;
         drop(client.call(Caller::current(), Opcode::Fallocate, self.nodeid(), &[&ask.to_bytes()])?);
+        if let Some(remote) = self.inode.remote() {
+            remote.mapped.make_stale(0..u64::MAX);
+        }
         Ok(())
     }
 
     /// fsync(2), fdatasync(2).
     pub(crate) fn sync(&self, data_only: bool) -> Result<(), Errno> {
+        super::write_back(&self.inode)?;
         let ask = FsyncIn { fh: self.handle(), fsync_flags: u32::from(data_only), padding: 0 };
         let opcode = if self.inode.is_directory() { Opcode::Fsyncdir } else { Opcode::Fsync };
         let client = self.inode.client()?;
@@ -140,6 +153,7 @@ impl File for RemoteFile {
         if self.inode.is_directory() {
             return Err(Errno::EISDIR);
         }
+        super::write_back(&self.inode)?;
         let mut left = sink.left();
         let mut done = 0;
         // Requests on their way: the next one is sent before this one's bytes are copied.
@@ -259,9 +273,39 @@ impl RemoteFile {
         let wanted = source.left().min(DATA_LEN);
         let slot = self.inode.client()?.slot()?;
         let len = source.take_span(slot.data().slice(0, wanted))?;
+        let mapped = &self.inode.remote().ok_or(Errno::EIO)?.mapped;
+        let bytes = (!mapped.is_empty()).then(|| {
+            let mut bytes = alloc::vec![0; len];
+            slot.data().slice(0, len).read(&mut bytes);
+            bytes
+        });
         let reply = self.send_write(slot, at, len, of.flags())?.wait()?;
         let count = WriteOut::from_bytes(reply.body()).ok_or(Errno::EIO)?.size as usize;
-        Ok((count.min(len), wanted))
+        let count = count.min(len);
+        drop(reply);
+        if let Some(bytes) = bytes {
+            // What was appended lies where the file ends now.
+            let at = if self.appends.get() { self.size()?.saturating_sub(count as u64) } else { at };
+            mapped.overwrite(at, &bytes[..count]);
+        }
+        Ok((count, wanted))
+    }
+
+    /// Writes `bytes` at `at`, for what was written through a mapping.
+    pub(super) fn write_at(&self, mut at: u64, mut bytes: &[u8]) -> Result<(), Errno> {
+        while !bytes.is_empty() {
+            let slot = self.inode.client()?.slot()?;
+            let len = bytes.len().min(DATA_LEN);
+            slot.data().write(&bytes[..len]);
+            let reply = self.send_write(slot, at, len, 0)?.wait()?;
+            let count = WriteOut::from_bytes(reply.body()).ok_or(Errno::EIO)?.size as usize;
+            if count == 0 || count > len {
+                return Err(Errno::EIO);
+            }
+            at += count as u64;
+            bytes = &bytes[count..];
+        }
+        Ok(())
     }
 }
 

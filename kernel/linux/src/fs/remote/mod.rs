@@ -7,12 +7,14 @@
 //! somebody holds one, lookups of the same file find it again, so that a rename moves also who is inside.
 //!
 //! `client` asks; `names` makes and removes names; `file` is an open file; `attributes` what chmod(2) and its like do;
-//! `pages` what is mapped. Asking waits with the big kernel lock free: see `client`.
+//! `locks` what is locked; `pages` what is mapped. Asking waits with the big kernel lock free: see `client`.
 
 mod attributes;
 mod client;
 mod file;
+pub(crate) mod locks;
 mod names;
+mod pages;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +24,7 @@ pub(crate) use attributes::{
 use client::Caller;
 pub(crate) use file::{RemoteFile, list};
 pub(super) use names::{create_open, link, look_up, make, make_nameless, remove, rename};
+pub(crate) use pages::{write_back, write_back_all};
 
 use super::inode::{Attributes, Endpoint, Inode, Node};
 use super::mount::FileSystem;
@@ -35,6 +38,7 @@ use husk_fuse::{Attr, EntryOut, GetattrIn, InitIn, Opcode};
 use husk_machine::cell::KCell;
 use husk_machine::ring::Unit;
 use linux_raw_sys::general::S_IFMT;
+use pages::Mapped;
 
 /// `f_type` of volumes.
 pub(super) const FUSE_SUPER_MAGIC: u32 = 0x6573_5546;
@@ -54,6 +58,7 @@ pub struct Remote {
     rest: KCell<Rest>,
     /// What a FIFO or a socket is while it is open or bound: it connects tasks of this guest only.
     endpoint: Endpoint,
+    mapped: Mapped,
     /// The entries in this directory that somebody holds.
     children: KCell<BTreeMap<Arc<[u8]>, Weak<Entry>>>,
 }
@@ -147,6 +152,7 @@ fn adopt(fs: &Arc<FileSystem>, nodeid: u64, attr: &Attr) -> Result<Arc<Inode>, E
         nlookup: KCell::new(u64::from(nodeid != husk_fuse::ROOT_ID)),
         rest: KCell::new(rest_of(attr)),
         endpoint: KCell::new(None),
+        mapped: Mapped::default(),
         children: KCell::default(),
     };
     let inode = Inode::with(fs, attr.ino, attributes_of(attr), Node::Remote(remote));
@@ -252,6 +258,11 @@ impl Remote {
         let entry = Entry::generated(at, name, inode);
         self.children.borrow_mut().insert(entry.name(), Arc::downgrade(&entry));
         entry
+    }
+
+    /// The file has only `size` bytes now.
+    pub(super) fn truncated(&self, size: u64) {
+        self.mapped.cut(size);
     }
 
     /// Nobody holds the entry any more.
