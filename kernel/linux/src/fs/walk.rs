@@ -5,7 +5,7 @@
 //! or remove a name; `to_end` goes all the way.
 
 use super::inode::{EXECUTE, Node};
-use super::{Entry, Path, pseudo};
+use super::{Entry, Path, pseudo, remote};
 use crate::errno::Errno;
 use crate::file::OpenFile;
 use crate::record;
@@ -192,7 +192,9 @@ impl<'a> Walk<'a> {
     /// Resolves the whole path. `follow`: a symbolic link at the end is followed too.
     pub fn to_end(mut self, follow: bool) -> Result<Found, Errno> {
         loop {
-            if self.to_parent()? == Last::Root {
+            let last = self.to_parent()?;
+            if last == Last::Root {
+                self.at.inode().refresh()?;
                 return Ok(Found::Path(self.at));
             }
             let follow = follow || self.trailing_slash;
@@ -203,6 +205,10 @@ impl<'a> Walk<'a> {
             if self.links == before {
                 if self.trailing_slash {
                     self.require_directory()?;
+                }
+                // A lookup has just told what it is; a step that was none has not.
+                if last != Last::Name || self.at.is_mount_root() {
+                    self.at.inode().refresh()?;
                 }
                 return Ok(Found::Path(self.at));
             }
@@ -286,6 +292,7 @@ impl<'a> Walk<'a> {
         }
         let target = match &link.inode().node {
             Node::Symlink(target) => Cow::Borrowed(target.bytes()),
+            Node::Remote(_) => Cow::Owned(remote::read_link(link.inode())?),
             Node::Pseudo(pseudo::Node::Link(pseudo)) => {
                 if let Some(found) = pseudo.jump(&self.cred())? {
                     return self.jump(found);
@@ -378,6 +385,7 @@ pub(super) fn look_up(at: &Arc<Entry>, name: &[u8]) -> Result<Arc<Entry>, Errno>
     match &at.inode().node {
         Node::Directory(directory) => directory.lookup(at, name).ok_or(Errno::ENOENT),
         Node::Pseudo(pseudo::Node::Directory(directory)) => pseudo::look_up(at, directory, name),
+        Node::Remote(_) => remote::look_up(at, name),
         _ => Err(Errno::ENOTDIR),
     }
 }
