@@ -258,3 +258,21 @@ pub(crate) fn take_descriptor(number: i32) -> Result<OwnedFd, Errno> {
     // SAFETY: it is open, and the caller names each descriptor once, as it was given them by its parent.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
+
+/// Closes all descriptors above 2 that are not in `kept`. For the start of a process, when it has no others of its own.
+pub(crate) fn close_others(kept: &[i32]) {
+    let mut from = 3;
+    let mut kept = kept.to_vec();
+    kept.sort_unstable();
+    let close = |from: i32, to: u32| {
+        // SAFETY: nobody in this process has opened any of them.
+        unsafe { libc::syscall(libc::SYS_close_range, from, to, 0) };
+    };
+    for fd in kept {
+        if fd > from {
+            close(from, fd as u32 - 1);
+        }
+        from = from.max(fd + 1);
+    }
+    close(from, u32::MAX);
+}

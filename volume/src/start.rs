@@ -169,7 +169,8 @@ fn start(
     }
     for volume in volumes {
         let access = if volume.access == Access::ReadOnly { "ro" } else { "rw" };
-        command.arg(format!("{}:{access}", volume.root.as_raw_fd()));
+        let lock = volume.lock.as_ref().map(|lock| format!(":{}", lock.as_raw_fd())).unwrap_or_default();
+        command.arg(format!("{}:{access}{lock}", volume.root.as_raw_fd()));
         inherited.push(volume.root.as_fd());
         inherited.extend(volume.lock.as_ref().map(AsFd::as_fd));
     }
@@ -211,12 +212,7 @@ pub fn serve(arguments: &[OsString]) -> io::Result<()> {
     stdout.write_all(line.as_bytes())?;
     stdout.flush()?;
     // The other end waits for this.
-    drop(
-        std::fs::OpenOptions::new()
-            .write(true)
-            .open("/dev/null")
-            .and_then(|null| Ok(rustix::stdio::dup2_stdout(null)?)),
-    );
+    drop(crate::host::take_descriptor(1)?);
     let guest = served?;
     loop {
         match poll(&mut [PollFd::new(&guest, PollFlags::IN)], None) {
@@ -236,26 +232,31 @@ fn try_serve(arguments: &[OsString]) -> io::Result<OwnedFd> {
         Some("counter") => Wake::Counter,
         _ => return Err(wrong()),
     };
+    // Each argument is a list of fields with colons between: a descriptor first, of a volume also access and lock.
+    let arguments: Vec<Vec<&str>> = arguments.map(|argument| argument.split(':').collect()).collect();
+    let number = |text: &str| text.parse().ok().filter(|fd: &RawFd| *fd > 2).ok_or_else(wrong);
+    let mut kept = Vec::new();
+    for fields in &arguments {
+        kept.push(number(fields[0])?);
+        if let Some(lock) = fields.get(2) {
+            kept.push(number(lock)?);
+        }
+    }
+    crate::host::close_others(&kept);
     let parent = rustix::process::getppid().filter(|parent| *parent != Pid::INIT).ok_or_else(wrong)?;
     let guest = rustix::process::pidfd_open(parent, PidfdFlags::empty())?;
     if rustix::process::getppid() != Some(parent) {
         return Err(wrong());
     }
-    let descriptor = |text: Option<&str>| {
-        let number: RawFd = text.and_then(|text| text.parse().ok()).filter(|fd| *fd > 2).ok_or_else(wrong)?;
-        crate::host::take_descriptor(number).map_err(io::Error::from)
-    };
-    let ring = Ring {
-        memory: descriptor(arguments.next())?,
-        requests: descriptor(arguments.next())?,
-        replies: descriptor(arguments.next())?,
-    };
-    let mut volumes = Vec::new();
-    for argument in arguments {
-        let (number, access) = argument.split_once(':').ok_or_else(wrong)?;
-        let access = if access == "ro" { Access::ReadOnly } else { Access::ReadWrite };
-        volumes.push((descriptor(Some(number))?, access));
-    }
+    let descriptor = |fields: &[&str]| number(fields[0]).and_then(|fd| Ok(crate::host::take_descriptor(fd)?));
+    let [memory, requests, replies, volumes @ ..] = arguments.as_slice() else { return Err(wrong()) };
+    let ring =
+        Ring { memory: descriptor(memory)?, requests: descriptor(requests)?, replies: descriptor(replies)? };
+    let volumes = volumes.iter().map(|fields| {
+        let access = if fields.get(1) == Some(&"ro") { Access::ReadOnly } else { Access::ReadWrite };
+        Ok((descriptor(fields)?, access))
+    });
+    let volumes = volumes.collect::<io::Result<Vec<_>>>()?;
     rustix::process::umask(Mode::empty());
     let most = rustix::process::getrlimit(Resource::Nofile).maximum;
     let _ = rustix::process::setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most });
