@@ -58,7 +58,13 @@ pub(crate) enum Verb {
     /// For `husk run`: print the plan of an image
     #[command(hide = true)]
     PlanImage(plan_image::Options),
+    /// For `husk run`: serve the volumes of a guest
+    #[command(name = SERVE_VOLUMES, hide = true)]
+    ServeVolumes { arguments: Vec<std::ffi::OsString> },
 }
+
+/// The verb of the state server.
+pub(crate) const SERVE_VOLUMES: &str = "serve-volumes";
 
 impl Verb {
     /// Does what was asked for. An error is printed as one line, and Husk's own failure code follows.
@@ -70,7 +76,12 @@ impl Verb {
             Self::Build(options) => build::run(&options),
             Self::Shrink(options) => shrink::run(&options),
             Self::Chaff(options) => chaff::run(&options),
-            Self::Run(run::Run) | Self::Trace(run::Trace) => run::run(),
+            Self::Run(run) => run.run(),
+            Self::Trace(trace) => trace.run(),
+            Self::ServeVolumes { arguments } => {
+                husk_volume::start::serve(&arguments)?;
+                Ok(ExitCode::SUCCESS)
+            }
             Self::Check(options) => check::run(&options),
             Self::Completion(options) => completion::run(&options),
             Self::Pull(options) => pull::run(&options),
