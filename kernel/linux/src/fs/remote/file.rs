@@ -251,7 +251,15 @@ impl File for RemoteFile {
                 LseekOut::from_bytes(reply.body()).ok_or(Errno::EIO)?.offset
             }
             linux_raw_sys::general::SEEK_END => return seek_within(of, offset, whence, self.stat()?.size),
-            _ => return seek_within(of, offset, whence, 0),
+            _ => {
+                let before = of.position();
+                let position = seek_within(of, offset, whence, 0)?;
+                if position > contents::SIZE_MAX {
+                    of.set_position(before);
+                    return Err(Errno::EINVAL);
+                }
+                return Ok(position);
+            }
         };
         of.set_position(position);
         Ok(position)
