@@ -2,7 +2,7 @@
 //! guest under each tender; standard output and exit status must be equal, so the host kernel is the reference
 //! and no expected output is kept anywhere.
 //!
-//! Five kinds of case: `cases/FAMILY/NAME.c` (one kernel behaviour each), `programs.toml` (commands as users run
+//! Six kinds of case: `cases/FAMILY/NAME.c` (one kernel behaviour each), those that write files again with TMPDIR on a volume (`volumes`), `programs.toml` (commands as users run
 //! them), `errors.toml` (what `husk run` says of programs it cannot run) and `hostile/NAME.c` (guests that try to
 //! outlive their tender), and the scenarios of `snapshot.rs` (guests that are saved and restored). `gaps.toml` names the failures that are known, with the reason.
 

@@ -21,6 +21,8 @@ use std::time::{Duration, Instant};
 /// One test of whatever kind.
 enum Test {
     Case(Case),
+    /// The same with TMPDIR on a volume.
+    OnVolume(Case),
     Program(Program),
     Refusal(Refusal),
     /// A hostile guest, and whether it ends by itself or its tender is killed.
@@ -38,6 +40,7 @@ impl Test {
     fn id(&self) -> String {
         match self {
             Test::Case(case) => case.id(),
+            Test::OnVolume(case) => format!("volumes/{}-{}", case.family, case.name),
             Test::Program(program) => format!("programs/{}", program.name),
             Test::Refusal(refusal) => format!("errors/{}", refusal.name),
             Test::Hostile(case, Ending::Exit) => format!("hostile/{}-exits", case.name),
@@ -117,7 +120,9 @@ fn next(queue: &Mutex<VecDeque<Test>>) -> Option<Test> {
 }
 
 fn find(folder: &Path) -> Result<Vec<Test>, String> {
-    let mut tests: Vec<Test> = Case::find(&folder.join("cases"))?.into_iter().map(Test::Case).collect();
+    let cases = Case::find(&folder.join("cases"))?;
+    let mut tests: Vec<Test> = cases.iter().cloned().map(Test::Case).collect();
+    tests.extend(cases.into_iter().filter(|case| case.has_scratch).map(Test::OnVolume));
     tests.extend(Program::read(&folder.join("programs.toml"))?.into_iter().map(Test::Program));
     tests.extend(Refusal::read(&folder.join("errors.toml"))?.into_iter().map(Test::Refusal));
     tests.extend(Scenario::ALL.map(Test::Snapshot));
@@ -196,7 +201,8 @@ impl Runner<'_> {
     fn run(&self, test: &Test) {
         let id = test.id();
         let verdicts = match test {
-            Test::Case(case) => self.case(case),
+            Test::Case(case) => self.case(case, None),
+            Test::OnVolume(case) => self.case(case, Some("/volume")),
             Test::Program(program) => self.program(program),
             Test::Refusal(refusal) => self.each(|tender| self.refusal(refusal, tender)),
             Test::Snapshot(scenario) => self.each(|tender| self.snapshot(*scenario, tender)),
@@ -257,7 +263,8 @@ impl Runner<'_> {
         })
     }
 
-    fn case(&self, case: &Case) -> Result<Vec<(&'static str, Verdict)>, String> {
+    /// `volume`: where in a guest its TMPDIR is, then a folder of the host.
+    fn case(&self, case: &Case, volume: Option<&str>) -> Result<Vec<(&'static str, Verdict)>, String> {
         let program = case.compile(&self.place.out)?;
         let run = |mut command: Command| {
             let folder = self.place.fresh()?;
@@ -274,6 +281,11 @@ impl Runner<'_> {
             },
             |tender| {
                 let mut command = self.place.husk(tender);
+                let shared = tempfile::tempdir_in(&self.place.scratch).map_err(|error| error.to_string())?;
+                if let Some(volume) = volume {
+                    let source = shared.path().display();
+                    command.args(["-v", &format!("{source}:{volume}"), "--env", &format!("TMPDIR={volume}")]);
+                }
                 self.name_program(&mut command, case, &program);
                 run(command)
             },
