@@ -283,14 +283,15 @@ fn named_volumes_keep_what_is_in_them() {
         assert!(!refused.status.success() && text(&refused.stderr).contains("uses it"), "{refused:?}");
         let pruned = text(&bench.volume(&["prune", "--force"]).stdout);
         assert!(!pruned.contains(&name), "{pruned}");
+        let server = server_of(&guest);
         drop(guest.stdin.take());
         assert_eq!(lines.next().unwrap().unwrap(), "kept");
-        let server = server_of(&guest);
         guest.wait().unwrap();
         while is_alive(server) {
             std::thread::sleep(Duration::from_millis(5));
         }
-        assert_eq!(text(&bench.volume(&["ls", "-q"]).stdout), format!("{name}\n"));
+        let listed = bench.volume(&["ls", "-q"]);
+        assert_eq!(text(&listed.stdout), format!("{name}\n"), "{listed:?}, pruned {pruned}");
         assert_eq!(text(&bench.volume(&["rm", &name]).stdout), format!("{name}\n"));
         assert!(!bench.path("data/husk/volumes").join(&name).exists());
     }
