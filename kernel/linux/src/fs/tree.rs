@@ -264,7 +264,15 @@ fn remove(parent: &Path, victim: &Arc<Entry>) -> Result<(), Errno> {
     }
     parent.inode().touch_modified();
     notify::name_event(parent.inode(), IN_DELETE, 0, &victim.name(), inode);
+    let_go_removed(inode);
     Ok(())
+}
+
+/// What watched an inode of a volume does not keep it when its names are gone.
+fn let_go_removed(inode: &Inode) {
+    if inode.remote().is_some() && inode.attributes().nlink == 0 {
+        notify::let_go(inode);
+    }
 }
 
 /// renameat2(2).
@@ -396,7 +404,10 @@ pub fn rename(
     report_move(from, old_name, to, new_name, source.inode());
     match &target {
         Some(target) if exchange => report_move(to, new_name, from, old_name, target.inode()),
-        Some(target) => notify::inode_event(target.inode(), IN_ATTRIB),
+        Some(target) => {
+            notify::inode_event(target.inode(), IN_ATTRIB);
+            let_go_removed(target.inode());
+        }
         None => {}
     }
     Ok(())

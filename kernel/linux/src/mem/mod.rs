@@ -326,6 +326,9 @@ impl Space {
         // Nothing of what was there before may shine through.
         host(space::unmap(start, area.end - start))?;
         if area.is_remote() {
+            if file.path.as_ref().is_some_and(|path| path.inode().is_directory()) {
+                return Err(Errno::ENODEV);
+            }
             area.lazy = true;
             return Ok(());
         }

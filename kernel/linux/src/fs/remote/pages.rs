@@ -242,8 +242,13 @@ impl RemoteFile {
             return Err(Errno::ENODEV);
         }
         let mapped = &self.inode().remote().ok_or(Errno::EIO)?.mapped;
-        if mapped.is_missing(index) && !self.bring_in(mapped, index)? {
-            return Ok(FilePage::Beyond);
+        // Pages live as long as somebody has them: at first that is this.
+        let mut _brought = None;
+        if mapped.is_missing(index) {
+            _brought = self.bring_in(mapped, index)?;
+            if _brought.is_none() {
+                return Ok(FilePage::Beyond);
+            }
         }
         let Some((pages, at, run)) = mapped.found(index, most.max(1)) else { return Err(Errno::EIO) };
         if for_write {
@@ -256,8 +261,8 @@ impl RemoteFile {
         Ok(FilePage::Memory { pages, index: at, run })
     }
 
-    /// Fetches the page at `index` with missing ones around it. False: it is past the end of the file.
-    fn bring_in(&self, mapped: &Mapped, index: u64) -> Result<bool, Errno> {
+    /// Fetches the page at `index` with missing ones around it. `None`: it is past the end of the file.
+    fn bring_in(&self, mapped: &Mapped, index: u64) -> Result<Option<Arc<Pages>>, Errno> {
         let (mut first, mut end) = (index, index + 1);
         while first > index / TOGETHER * TOGETHER && mapped.is_missing(first - 1) {
             first -= 1;
@@ -274,14 +279,14 @@ impl RemoteFile {
         let len = data.len().min(size);
         let count = len.div_ceil(PAGE_SIZE);
         if first + count as u64 <= index {
-            return Ok(false);
+            return Ok(None);
         }
         let run = Arc::new(Pages::unzeroed(count).map_err(|_| Errno::ENOMEM)?);
         run.span().copy_from(data.slice(0, len));
         run.span().slice(len, count * PAGE_SIZE - len).fill(0);
         drop(reply);
         mapped.put(first, first..first + count as u64, &run);
-        Ok(true)
+        Ok(Some(run))
     }
 }
 
