@@ -72,6 +72,15 @@ impl Nodes {
         }
     }
 
+    /// Counts a look-up of a node that is known.
+    pub(crate) fn count(&self, key: Key) -> Option<Arc<Node>> {
+        let mut inner = self.lock();
+        let id = *inner.ids.get(&key)?;
+        let (node, _, count) = inner.nodes.get_mut(&id)?;
+        *count += 1;
+        Some(node.clone())
+    }
+
     /// Takes back `count` look-ups. An id that nobody has is none.
     pub(crate) fn forget(&self, id: u64, count: u64) {
         let mut inner = self.lock();

@@ -56,8 +56,8 @@ struct Shared {
     wake: Wake,
     requests: OwnedFd,
     replies: OwnedFd,
-    /// One worker looks for the next request.
-    spins: AtomicBool,
+    /// A worker looks for the next request.
+    looks: AtomicBool,
 }
 
 /// Starts to serve: marks the ring as served for as long as the calling thread lives, and leaves the rest to further threads.
@@ -79,8 +79,9 @@ pub fn serve(ring: Ring, volumes: Vec<(Server, Access)>, wake: Wake) -> Result<(
         wake,
         requests: ring.requests,
         replies: ring.replies,
-        spins: AtomicBool::new(false),
+        looks: AtomicBool::new(false),
     }));
+    shared.memory.word(ring::SLEEPING).store(1, Ordering::SeqCst);
     make_robust(shared.memory.word(ring::SERVER))?;
     for _ in 0..WORKERS {
         std::thread::Builder::new().name("volume".into()).stack_size(256 << 10).spawn(|| shared.work())?;
@@ -89,19 +90,49 @@ pub fn serve(ring: Ring, volumes: Vec<(Server, Access)>, wake: Wake) -> Result<(
 }
 
 impl Shared {
+    /// The life of a worker. At most one of them looks for requests, and while it does `SLEEPING` is 0 and guests wake nobody.
+    /// Whoever stops looking says so first and then looks once more, so that no request is missed.
     fn work(&self) {
         let sleeping = self.memory.word(ring::SLEEPING);
+        let mut looks = false;
         loop {
-            while self.serve_one() {}
-            if self.spin() {
-                continue;
+            let mut found = None;
+            if looks || self.start_to_look() {
+                found = self.look();
+                sleeping.store(1, Ordering::SeqCst);
+                self.looks.store(false, Ordering::Release);
+                if found.is_some() && self.has_requests() {
+                    self.wake_another();
+                }
             }
-            sleeping.fetch_add(1, Ordering::SeqCst);
             let rung = self.memory.word(ring::DOORBELL).load(Ordering::SeqCst);
-            if !self.has_requests() {
-                self.sleep(rung);
+            looks = match found.or_else(|| self.take()) {
+                Some((server, slot)) => self.serve_slot(server, slot),
+                None => {
+                    self.sleep(rung);
+                    false
+                }
+            };
+        }
+    }
+
+    /// Becomes the worker that looks for requests, unless another is.
+    fn start_to_look(&self) -> bool {
+        let begins = !self.looks.swap(true, Ordering::Acquire);
+        if begins {
+            self.memory.word(ring::SLEEPING).store(0, Ordering::SeqCst);
+        }
+        begins
+    }
+
+    fn wake_another(&self) {
+        match self.wake {
+            Wake::Futex => {
+                let _ = futex::wake(self.memory.word(ring::DOORBELL), futex::Flags::empty(), 1);
             }
-            sleeping.fetch_sub(1, Ordering::SeqCst);
+            Wake::Counter => {
+                let _ = rustix::io::write(&self.requests, &1_u64.to_ne_bytes());
+            }
         }
     }
 
@@ -113,28 +144,20 @@ impl Shared {
         self.memory.word(unit_at(volume) + unit::PENDING)
     }
 
-    /// Looks for requests for a while, if no other worker does. Whether there is one.
-    fn spin(&self) -> bool {
-        if self.spins.swap(true, Ordering::Acquire) {
-            return false;
-        }
+    /// Looks for a request for a while, and takes it.
+    fn look(&self) -> Option<(&Server, usize)> {
         let start = Instant::now();
-        let found = loop {
+        loop {
             for _ in 0..50 {
-                if self.has_requests() {
-                    break;
+                if let Some(found) = self.take() {
+                    return Some(found);
                 }
                 std::hint::spin_loop();
             }
-            if self.has_requests() {
-                break true;
-            }
             if start.elapsed() > SPIN {
-                break false;
+                return None;
             }
-        };
-        self.spins.store(false, Ordering::Release);
-        found
+        }
     }
 
     /// Sleeps until the guest rings, unless it has since the doorbell was `rung`.
@@ -153,26 +176,27 @@ impl Shared {
         }
     }
 
-    /// Takes a request and serves it, if there is one.
-    fn serve_one(&self) -> bool {
+    /// Takes a request, if there is one: its volume's server and where its slot is.
+    fn take(&self) -> Option<(&Server, usize)> {
         for (volume, server) in self.volumes.iter().enumerate() {
             let pending = self.pending(volume);
-            let mut bits = pending.load(Ordering::Acquire);
+            let mut bits = pending.load(Ordering::SeqCst);
             while bits != 0 {
                 let number = bits.trailing_zeros() as usize;
                 let bit = 1 << number;
                 let before = pending.fetch_and(!bit, Ordering::AcqRel);
                 if before & bit != 0 && number < SLOTS {
-                    self.serve_slot(server, slot_at(volume, number));
-                    return true;
+                    return Some((server, slot_at(volume, number)));
                 }
                 bits = before & !bit;
             }
         }
-        false
+        None
     }
 
-    fn serve_slot(&self, server: &Server, at: usize) {
+    /// Serves a request. Whether this worker now looks for the next: it says so before it replies, since a guest that has its
+    /// reply often asks again at once.
+    fn serve_slot(&self, server: &Server, at: usize) -> bool {
         let head_len = self.memory.word(at + slot::HEAD_LEN);
         let data_len = self.memory.word(at + slot::DATA_LEN);
         // Everything that is looked at is a copy.
@@ -184,6 +208,7 @@ impl Shared {
         debug_assert!(fits.is_ok(), "no reply is longer than a slot's head");
         head_len.store(reply.len() as u32, Ordering::Relaxed);
         data_len.store(len as u32, Ordering::Relaxed);
+        let looks = self.start_to_look();
         let word = self.memory.word(at + slot::STATE);
         if word.swap(state::REPLY, Ordering::AcqRel) == state::WAITED {
             match self.wake {
@@ -195,5 +220,6 @@ impl Shared {
                 }
             }
         }
+        looks
     }
 }

@@ -449,6 +449,11 @@ impl Server {
 
     /// Finds a name and counts the look-up.
     fn find(&self, parent: impl AsFd, name: &CString) -> Result<(EntryOut, Attr), Errno> {
+        // A node that is known is not opened again: as long as it is held, no other file has its number.
+        let found = fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        if let Some(node) = self.nodes.count(key(&found)) {
+            return Ok(self.entry(&node, &found));
+        }
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = fs::openat(parent, name, flags, Mode::empty())?;
         let found = stat(&fd)?;

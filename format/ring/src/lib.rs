@@ -42,7 +42,7 @@ pub const DATA_LEN: usize = 128 << 10;
 pub mod ring {
     /// Counts requests; the server sleeps on it.
     pub const DOORBELL: usize = 64;
-    /// Workers of the server that sleep.
+    /// Not 0: nobody looks for requests, so the server must be woken.
     pub const SLEEPING: usize = 128;
     /// Whether the server lives: see `lives`.
     pub const SERVER: usize = 132;

@@ -279,6 +279,7 @@ pub fn renew_boot(block: &mut [u8], config: &Config<'_>, fixed: impl FnOnce(&mut
     boot.root_len = config.root_len;
     boot.root_offset = config.root_offset;
     boot.record_fd = config.record_fd.unwrap_or(-1);
+    boot.ring_len = 0;
     boot.memory = config.memory;
     boot.cpus = config.cpus;
     boot.tsc = now.tsc;

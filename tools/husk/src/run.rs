@@ -131,6 +131,7 @@ pub(crate) fn launch(process: &Process, options: &Options, clock: Sample, root: 
         memory: memory(options),
         cpus: options.cpus.unwrap_or_else(crate::root::host_cpus),
         flags: flags_of(options, root, &place),
+        has_volumes: options.mounts.and_then(ring).is_some(),
     };
     if options.may_fork || place.raw {
         with_parent(process, &facts, options.name, place, |control_fd, place| {

@@ -17,6 +17,7 @@ mod save;
 mod shrink;
 mod snapshot;
 mod tag;
+mod volume;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -55,6 +56,8 @@ pub(crate) enum Verb {
     Save(save::Options),
     /// Give an image a further name
     Tag(tag::Options),
+    /// Make, list and remove named volumes
+    Volume(volume::Options),
     /// For `husk run`: print the plan of an image
     #[command(hide = true)]
     PlanImage(plan_image::Options),
@@ -90,6 +93,7 @@ impl Verb {
             Self::Rmi(options) => rmi::run(&options),
             Self::Save(options) => save::run(&options),
             Self::Tag(options) => tag::run(&options),
+            Self::Volume(options) => volume::run(&options),
             Self::PlanImage(options) => plan_image::run(&options),
         }
     }
