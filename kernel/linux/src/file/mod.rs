@@ -254,7 +254,7 @@ impl Drop for OpenFile {
             && self.flags.get() & O_PATH == 0
         {
             if let Some(locks) = path.inode().locks() {
-                if path.inode().remote().is_some() {
+                if path.inode().is_remote() {
                     let owner = locks::Owner::open(self);
                     let (records, whole) = locks.holds(owner);
                     if records {

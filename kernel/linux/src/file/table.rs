@@ -34,7 +34,7 @@ impl FdTable {
             && let Some(locks) = path.inode().locks()
         {
             let owner = Owner::table(self);
-            if path.inode().remote().is_some() && locks.holds(owner).0 {
+            if path.inode().is_remote() && locks.holds(owner).0 {
                 remote::locks::unlock(path.inode(), owner, 0, u64::MAX);
             }
             locks.table_closed(self);

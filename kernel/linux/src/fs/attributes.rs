@@ -46,7 +46,7 @@ pub fn set_mode(path: &Path, cred: &Cred, mode: u32) -> Result<(), Errno> {
     }
     let new = Attributes { mode: attributes.mode & S_IFMT | mode, ..attributes };
     check_kept(inode, &new)?;
-    if inode.remote().is_some() {
+    if inode.is_remote() {
         remote::set_attributes(inode, None, Change { mode: Some(mode), ..Change::default() })?;
     } else {
         inode.attributes.set(Attributes { ctime: realtime_ns() as i64, ..new });
@@ -81,7 +81,7 @@ pub fn set_owner(path: &Path, cred: &Cred, uid: Option<Uid>, gid: Option<Gid>) -
             attributes.mode &= !S_ISGID;
         }
     }
-    if inode.remote().is_some() {
+    if inode.is_remote() {
         // The server's file system may take bits away as well, but only from the server's own caller.
         let mode = (attributes.mode != inode.attributes().mode).then_some(attributes.mode);
         remote::set_attributes(inode, None, Change { uid, gid, mode, ..Change::default() })?;
@@ -112,7 +112,7 @@ pub fn set_times(path: &Path, cred: &Cred, atime: NewTime, mtime: NewTime) -> Re
         NewTime::Keep => old,
         NewTime::At(time) => time,
     };
-    if inode.remote().is_some() {
+    if inode.is_remote() {
         let change = Change { atime: Some(atime), mtime: Some(mtime), ..Change::default() };
         remote::set_attributes(inode, None, change)?;
     } else {

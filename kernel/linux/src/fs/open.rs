@@ -65,7 +65,7 @@ fn open_or_create(t: &Arc<Task>, walk: &mut Walk<'_>, how: How) -> Result<Arc<Op
                     return Err(Errno::EINVAL);
                 }
                 let mode = S_IFREG | how.mode & 0o7777 & !t.fs().umask();
-                if walk.parent().inode().remote().is_some() {
+                if walk.parent().inode().is_remote() {
                     match create_remote(walk, mode, how.flags) {
                         // Somebody else was faster.
                         Err(Errno::EEXIST) if how.flags & O_EXCL == 0 => {
@@ -126,7 +126,7 @@ fn open_nameless(t: &Arc<Task>, walk: Walk<'_>, how: How) -> Result<Arc<OpenFile
     if !parent.inode().is_directory() {
         return Err(Errno::ENOTDIR);
     }
-    let remote = parent.inode().remote().is_some();
+    let remote = parent.inode().is_remote();
     if parent.inode().directory().is_none() && !remote {
         return Err(Errno::EOPNOTSUPP);
     }
@@ -206,7 +206,7 @@ pub fn open_path(t: &Arc<Task>, path: Path, flags: u32, created: bool) -> Result
     }
     let object = inode.open_object(flags)?;
     // The server has cut it off when it opened it.
-    let truncated = if flags & O_TRUNC != 0 && inode.remote().is_some() && inode.is_regular() {
+    let truncated = if flags & O_TRUNC != 0 && inode.is_remote() && inode.is_regular() {
         if let Some(remote) = inode.remote() {
             remote.truncated(0);
         }

@@ -76,7 +76,7 @@ pub(super) fn create(
 ) -> Result<Arc<Entry>, Errno> {
     check_makes_names(parent)?;
     may_change(parent, cred)?;
-    let entry = if parent.inode().remote().is_some() {
+    let entry = if parent.inode().is_remote() {
         remote::make(parent, cred, name, mode, &node)?
     } else {
         let table = table(parent)?;
@@ -163,7 +163,7 @@ pub fn make_link(t: &Arc<Task>, old: &Path, dirfd: i32, path: &[u8]) -> Result<(
     if !inode.is_linkable() {
         return Err(Errno::ENOENT);
     }
-    if inode.remote().is_some() {
+    if inode.is_remote() {
         remote::link(inode, parent, walk.last_name())?;
     } else {
         let table = table(parent)?;
@@ -240,7 +240,7 @@ pub fn remove_directory(t: &Arc<Task>, dirfd: i32, path: &[u8]) -> Result<(), Er
 
 /// ENOTEMPTY if the directory has names. That of a volume its server looks at.
 fn check_empty(inode: &Inode) -> Result<(), Errno> {
-    if inode.remote().is_some() || inode.directory().ok_or(Errno::EPERM)?.is_empty() {
+    if inode.is_remote() || inode.directory().ok_or(Errno::EPERM)?.is_empty() {
         Ok(())
     } else {
         Err(Errno::ENOTEMPTY)
@@ -249,7 +249,7 @@ fn check_empty(inode: &Inode) -> Result<(), Errno> {
 
 /// Takes the name of `victim` out of `parent`.
 fn remove(parent: &Path, victim: &Arc<Entry>) -> Result<(), Errno> {
-    if parent.inode().remote().is_some() {
+    if parent.inode().is_remote() {
         remote::remove(parent, victim)?;
     } else {
         table(parent)?.remove(&parent.entry, &victim.name()).ok_or(Errno::ENOENT)?;
@@ -270,7 +270,7 @@ fn remove(parent: &Path, victim: &Arc<Entry>) -> Result<(), Errno> {
 
 /// What watched an inode of a volume does not keep it when its names are gone.
 fn let_go_removed(inode: &Inode) {
-    if inode.remote().is_some() && inode.attributes().nlink == 0 {
+    if inode.is_remote() && inode.attributes().nlink == 0 {
         notify::let_go(inode);
     }
 }
@@ -375,7 +375,7 @@ pub fn rename(
     {
         check_empty(target.inode())?;
     }
-    if from.inode().remote().is_some() {
+    if from.inode().is_remote() {
         remote::rename(from, old_name, &source, to, new_name, target.as_ref(), flags)?;
     } else {
         let (from_table, to_table) = (table(from)?, table(to)?);

@@ -170,7 +170,7 @@ impl<'a> Walk<'a> {
                     _ => Last::Name,
                 });
             }
-            if let Some(Found::File(_)) = self.step(true)? {
+            if let Some(Found::File(_)) = self.step(true, true)? {
                 return Err(Errno::ENOTDIR);
             }
         }
@@ -199,7 +199,7 @@ impl<'a> Walk<'a> {
             }
             let follow = follow || self.trailing_slash;
             let before = self.links;
-            if let Some(found) = self.step(follow)? {
+            if let Some(found) = self.step(follow, false)? {
                 return Ok(found);
             }
             if self.links == before {
@@ -230,15 +230,19 @@ impl<'a> Walk<'a> {
         self.follow(link)
     }
 
-    /// Takes the step to the component `self.last`. Gives what a magic link led to, if it has no place; when a link was
+    /// Takes the step to the component `self.last`; `passing`: more follow. Gives what a magic link led to, if it has no place; when a link was
     /// followed, `self.links` has grown and `self.rest` stands at the text that took its place.
-    fn step(&mut self, follow: bool) -> Result<Option<Found>, Errno> {
+    fn step(&mut self, follow: bool, passing: bool) -> Result<Option<Found>, Errno> {
         match self.last_name() {
             b"." => return Ok(None),
             b".." => return self.up().map(|()| None),
             _ => {}
         }
-        let child = self.look_up_last()?;
+        let child = if passing && self.at.inode().is_remote() {
+            remote::look_up_passing(&self.at.entry, self.last_name())?
+        } else {
+            self.look_up_last()?
+        };
         if follow && child.inode().is_symlink() {
             return self.follow(&child);
         }

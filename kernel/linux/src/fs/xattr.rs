@@ -55,7 +55,7 @@ fn check_name(name: &[u8]) -> Result<(), Errno> {
 pub fn get(inode: &Inode, cred: &Cred, name: &[u8]) -> Result<Vec<u8>, Errno> {
     check_name(name)?;
     check(inode, cred, name, READ)?;
-    if inode.remote().is_some() {
+    if inode.is_remote() {
         return remote::get_xattr(inode, name);
     }
     inode.with_xattrs(|xattrs| xattrs.get(name).cloned()).flatten().ok_or(Errno::ENODATA)
@@ -73,7 +73,7 @@ pub fn set(path: &Path, cred: &Cred, name: &[u8], value: Vec<u8>, flags: u32) ->
     path.mount.check_writable()?;
     let inode = path.inode();
     check(inode, cred, name, WRITE)?;
-    if inode.remote().is_some() {
+    if inode.is_remote() {
         remote::set_xattr(inode, name, &value, flags)?;
         notify::event(&path.entry, IN_ATTRIB);
         return Ok(());
@@ -100,7 +100,7 @@ pub fn remove(path: &Path, cred: &Cred, name: &[u8]) -> Result<(), Errno> {
     path.mount.check_writable()?;
     let inode = path.inode();
     check(inode, cred, name, WRITE)?;
-    if inode.remote().is_some() {
+    if inode.is_remote() {
         remote::remove_xattr(inode, name)?;
     } else {
         inode.change_xattrs(|xattrs| xattrs.remove(name).map(drop).ok_or(Errno::ENODATA))?;
@@ -113,7 +113,7 @@ pub fn remove(path: &Path, cred: &Cred, name: &[u8]) -> Result<(), Errno> {
 /// listxattr(2): the names, each ended by a NUL. Those that only an administrator may see are left out for others.
 pub fn list(inode: &Inode, cred: &Cred) -> Result<Vec<u8>, Errno> {
     let shown = |name: &[u8]| !name.starts_with(b"trusted.") || cred.capable(CAP_SYS_ADMIN);
-    if inode.remote().is_some() {
+    if inode.is_remote() {
         let names = remote::list_xattrs(inode)?;
         // What this kernel does not serve (access control lists, say) it does not name.
         let known = |name: &&[u8]| {

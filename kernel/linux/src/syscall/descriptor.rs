@@ -209,7 +209,7 @@ fn get_lock(t: &Arc<Task>, file: &Arc<OpenFile>, argument: usize, of_open_file: 
     }
     let inode = locked_inode(file)?;
     let mut found = inode.locks().and_then(|locks| locks.conflict(&wanted));
-    if found.is_none() && inode.remote().is_some() {
+    if found.is_none() && inode.is_remote() {
         found = remote::locks::conflict(inode, &wanted)?;
     }
     match found {
@@ -238,7 +238,7 @@ fn set_lock(
     let inode = locked_inode(file)?;
     if unlock {
         if let Some(locks) = inode.locks() {
-            if inode.remote().is_some() {
+            if inode.is_remote() {
                 remote::locks::unlock(inode, wanted.owner, wanted.start, wanted.end);
             }
             locks.unlock(wanted.owner, wanted.start, wanted.end);
@@ -249,7 +249,7 @@ fn set_lock(
         return Err(Errno::EBADF);
     }
     let locks = inode.make_locks();
-    if inode.remote().is_some() {
+    if inode.is_remote() {
         locks.lock_served(wanted, wait, || remote::locks::lock(inode, &wanted))?;
     } else {
         locks.lock(wanted, wait)?;
@@ -264,7 +264,7 @@ pub(super) fn flock(t: &Arc<Task>, fd: i32, operation: u32) -> SysResult {
     let wait = operation & raw::LOCK_NB == 0;
     let take = |exclusive| {
         let locks = inode.make_locks();
-        if inode.remote().is_some() {
+        if inode.is_remote() {
             let ask = || remote::locks::lock_whole(inode, owner, exclusive);
             locks.lock_whole_served(owner, exclusive, wait, ask)
         } else {
@@ -276,7 +276,7 @@ pub(super) fn flock(t: &Arc<Task>, fd: i32, operation: u32) -> SysResult {
         raw::LOCK_EX => take(true)?,
         raw::LOCK_UN => {
             if let Some(locks) = inode.locks() {
-                if inode.remote().is_some() {
+                if inode.is_remote() {
                     remote::locks::unlock_whole(inode, owner);
                 }
                 locks.unlock_whole(owner);

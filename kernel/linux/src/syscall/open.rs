@@ -242,7 +242,7 @@ fn list(
         position = entry.cookie.wrapping_add(1);
         true
     };
-    if inode.remote().is_some() {
+    if inode.is_remote() {
         remote::list(&file, file.position(), room, put)?;
         return finish(dirp, &file, path, position, full, &out);
     }

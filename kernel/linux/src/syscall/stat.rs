@@ -259,7 +259,7 @@ fn write_statfs(address: usize, mount: &Mount) -> SysResult {
     let (pages, limit, inodes) = mount.fs.usage();
     let available = (limit - pages.min(limit)).min(frames::usage().0 as u64);
     let mut out: raw::statfs = pod::zeroed();
-    if mount.root.inode().remote().is_some() {
+    if mount.root.inode().is_remote() {
         let found = remote::statfs(mount.root.inode())?;
         out.f_type = mount.fs.magic.into();
         out.f_bsize = found.bsize.into();

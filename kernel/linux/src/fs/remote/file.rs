@@ -18,13 +18,20 @@ use husk_fuse::{
 use husk_machine::cell::KCell;
 use husk_ring::DATA_LEN;
 use linux_raw_sys::general::{
-    IN_ACCESS, IN_MODIFY, O_ACCMODE, O_APPEND, O_DSYNC, O_SYNC, O_TRUNC, S_ISGID, S_ISUID, S_IXGRP,
-    SEEK_DATA, SEEK_HOLE,
+    FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE, IN_ACCESS, IN_MODIFY, O_ACCMODE, O_APPEND, O_DSYNC, O_SYNC,
+    O_TRUNC, S_ISGID, S_ISUID, S_IXGRP, SEEK_DATA, SEEK_HOLE,
 };
 
 /// The flags of an open file that the server needs.
 pub(super) fn server_flags(flags: u32) -> u32 {
     flags & (O_ACCMODE | O_APPEND | O_DSYNC | O_SYNC | O_TRUNC)
+}
+
+/// How many of `left` bytes to ask for at once: of what fits into one request the half, so that the server copies one while
+/// the kernel copies the other.
+fn piece(left: usize) -> usize {
+    const HALF: usize = DATA_LEN / 2;
+    if left > HALF && left <= DATA_LEN { HALF } else { left.min(DATA_LEN) }
 }
 
 /// Opens a node: the handle.
@@ -128,11 +135,14 @@ impl RemoteFile {
     /// fallocate(2).
     pub(crate) fn allocate(&self, mode: u32, offset: u64, length: u64) -> Result<(), Errno> {
         self.drop_privilege_bits()?;
+        super::write_back(&self.inode)?;
         let ask = FallocateIn { fh: self.handle(), offset, length, mode, padding: 0 };
         let client = self.inode.client()?;
         drop(client.call(Caller::current(), Opcode::Fallocate, self.nodeid(), &[&ask.to_bytes()])?);
-        if let Some(remote) = self.inode.remote() {
-            remote.mapped.make_stale(0..u64::MAX);
+        if mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE) != 0
+            && let Some(remote) = self.inode.remote()
+        {
+            remote.mapped.clear(offset, offset + length);
         }
         Ok(())
     }
@@ -160,7 +170,7 @@ impl File for RemoteFile {
         let mut next: Option<Sent<'_>> = None;
         let mut asked = at;
         while left > 0 {
-            let size = left.min(DATA_LEN);
+            let size = piece(left);
             let sent = match next.take() {
                 Some(sent) => Ok(sent),
                 None => {
@@ -171,7 +181,7 @@ impl File for RemoteFile {
             asked += size as u64;
             let reply = sent.and_then(|sent| {
                 if left > size {
-                    next = Some(self.send_read(asked, (left - size).min(DATA_LEN))?);
+                    next = Some(self.send_read(asked, piece(left - size))?);
                 }
                 sent.wait()
             });
@@ -251,15 +261,7 @@ impl File for RemoteFile {
                 LseekOut::from_bytes(reply.body()).ok_or(Errno::EIO)?.offset
             }
             linux_raw_sys::general::SEEK_END => return seek_within(of, offset, whence, self.stat()?.size),
-            _ => {
-                let before = of.position();
-                let position = seek_within(of, offset, whence, 0)?;
-                if position > contents::SIZE_MAX {
-                    of.set_position(before);
-                    return Err(Errno::EINVAL);
-                }
-                return Ok(position);
-            }
+            _ => return seek_within(of, offset, whence, 0),
         };
         of.set_position(position);
         Ok(position)

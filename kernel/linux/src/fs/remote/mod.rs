@@ -23,14 +23,15 @@ pub(crate) use attributes::{
 };
 use client::Caller;
 pub(crate) use file::{RemoteFile, list};
-pub(super) use names::{create_open, link, look_up, make, make_nameless, remove, rename};
+pub(super) use names::{create_open, link, look_up, look_up_passing, make, make_nameless, remove, rename};
 pub(crate) use pages::{write_back, write_back_all};
 
 use super::inode::{Attributes, Endpoint, Inode, Node};
 use super::mount::FileSystem;
 use super::{Entry, Stat};
 use crate::errno::Errno;
-use alloc::collections::BTreeMap;
+use crate::time::monotonic_ns;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use client::Client;
@@ -48,6 +49,8 @@ pub(crate) struct Volume {
     client: Client,
     /// The inodes that the guest knows, by node.
     nodes: KCell<BTreeMap<u64, Weak<Inode>>>,
+    /// Directories that walks came through lately, so that they can again without asking.
+    passed: KCell<VecDeque<Arc<Entry>>>,
 }
 
 /// What an inode of a volume has besides its attributes.
@@ -60,8 +63,19 @@ pub struct Remote {
     endpoint: Endpoint,
     mapped: Mapped,
     /// The entries in this directory that somebody holds.
-    children: KCell<BTreeMap<Arc<[u8]>, Weak<Entry>>>,
+    children: KCell<BTreeMap<Arc<[u8]>, Child>>,
 }
+
+/// An entry in a directory, and when the server last said that it is there.
+struct Child {
+    entry: Weak<Entry>,
+    seen: u64,
+}
+
+/// So long a walk may go through a directory of which others may know that it is no longer there.
+const PASSED_NS: u64 = 1_000_000_000;
+/// So many such directories are kept.
+const PASSED: usize = 128;
 
 /// Attributes that other inodes have in their contents.
 #[derive(Clone, Copy, Default)]
@@ -109,12 +123,35 @@ pub(super) fn open(unit: Unit) -> Result<(Arc<FileSystem>, Arc<Entry>), Errno> {
         let reply = client.call(Caller::default(), Opcode::Getattr, husk_fuse::ROOT_ID, &[&ask])?;
         attr_of(reply.body())?
     };
-    let fs = FileSystem::of_volume(Volume { client, nodes: KCell::default() });
+    let fs = FileSystem::of_volume(Volume { client, nodes: KCell::default(), passed: KCell::default() });
     let root = adopt(&fs, husk_fuse::ROOT_ID, &attr)?;
     Ok((fs, Entry::top(root)))
 }
 
 impl Volume {
+    /// A walk came through a directory.
+    fn keep_passed(&self, entry: &Arc<Entry>) {
+        let oldest = {
+            let mut passed = self.passed.borrow_mut();
+            if passed.iter().any(|kept| Arc::ptr_eq(kept, entry)) {
+                return;
+            }
+            passed.push_back(entry.clone());
+            if passed.len() > PASSED { passed.pop_front() } else { None }
+        };
+        drop(oldest);
+    }
+
+    /// A directory is no longer where it was.
+    fn drop_passed(&self, entry: &Arc<Entry>) {
+        let mut passed = self.passed.borrow_mut();
+        let (gone, kept) = passed.drain(..).partition(|kept| Arc::ptr_eq(kept, entry));
+        *passed = kept;
+        drop(passed);
+        let gone: VecDeque<Arc<Entry>> = gone;
+        drop(gone);
+    }
+
     /// The server refuses every change.
     pub(super) fn is_read_only(&self) -> bool {
         self.client.is_read_only()
@@ -178,6 +215,11 @@ impl Inode {
         }
     }
 
+    /// Whether it is on a volume.
+    pub(crate) fn is_remote(&self) -> bool {
+        self.remote().is_some()
+    }
+
     /// The requests for a volume's inode. Only for those that have a `Remote`.
     fn client(&self) -> Result<&Client, Errno> {
         self.fs.volume().map(|volume| &volume.client).ok_or(Errno::EIO)
@@ -196,7 +238,7 @@ impl Inode {
 
     /// Brings the attributes up to date, where others than this kernel may have changed them.
     pub fn refresh(&self) -> Result<(), Errno> {
-        if self.remote().is_some() { self.refresh_by(None) } else { Ok(()) }
+        if self.is_remote() { self.refresh_by(None) } else { Ok(()) }
     }
 
     /// As `refresh`, by an open file if there is one.
@@ -249,14 +291,17 @@ impl Remote {
 
     /// The entry `name` for `inode` in the directory `at`, whose inode this is.
     fn entry(&self, at: &Arc<Entry>, name: &[u8], inode: Arc<Inode>) -> Arc<Entry> {
-        let held = self.children.borrow().get(name).and_then(Weak::upgrade);
-        if let Some(held) = held
+        let seen = monotonic_ns();
+        if let Some(child) = self.children.borrow_mut().get_mut(name)
+            && let Some(held) = child.entry.upgrade()
             && Arc::ptr_eq(held.inode(), &inode)
         {
+            child.seen = seen;
             return held;
         }
         let entry = Entry::generated(at, name, inode);
-        self.children.borrow_mut().insert(entry.name(), Arc::downgrade(&entry));
+        let child = Child { entry: Arc::downgrade(&entry), seen };
+        self.children.borrow_mut().insert(entry.name(), child);
         entry
     }
 
@@ -268,19 +313,28 @@ impl Remote {
     /// Nobody holds the entry any more.
     pub(super) fn entry_gone(&self, name: &[u8]) {
         let mut children = self.children.borrow_mut();
-        if children.get(name).is_some_and(|held| held.strong_count() == 0) {
+        if children.get(name).is_some_and(|child| child.entry.strong_count() == 0) {
             children.remove(name);
         }
     }
 
     /// The entry `name`, if somebody holds it, is in this directory no more.
     fn take_entry(&self, name: &[u8]) -> Option<Arc<Entry>> {
-        self.children.borrow_mut().remove(name).and_then(|held| held.upgrade())
+        self.children.borrow_mut().remove(name).and_then(|child| child.entry.upgrade())
+    }
+
+    /// The directory `name` in this one, if the server has said lately that it is there.
+    fn passed(&self, name: &[u8]) -> Option<Arc<Entry>> {
+        let children = self.children.borrow();
+        let child = children.get(name)?;
+        let fresh = monotonic_ns().wrapping_sub(child.seen) < PASSED_NS;
+        child.entry.upgrade().filter(|entry| fresh && entry.inode().is_directory())
     }
 
     /// An entry has come into this directory.
     fn put_entry(&self, name: &[u8], entry: &Arc<Entry>) {
-        self.children.borrow_mut().insert(name.into(), Arc::downgrade(entry));
+        let child = Child { entry: Arc::downgrade(entry), seen: monotonic_ns() };
+        self.children.borrow_mut().insert(name.into(), child);
     }
 }
 

@@ -47,6 +47,20 @@ pub(in crate::fs) fn look_up(at: &Arc<Entry>, name: &[u8]) -> Result<Arc<Entry>,
     adopted(at, name, reply)
 }
 
+/// As `look_up`, on the way to something else: a directory that was there a moment ago counts as there.
+pub(in crate::fs) fn look_up_passing(at: &Arc<Entry>, name: &[u8]) -> Result<Arc<Entry>, Errno> {
+    if let Some(known) = directory(at)?.passed(name) {
+        return Ok(known);
+    }
+    let entry = look_up(at, name)?;
+    if entry.inode().is_directory()
+        && let Some(volume) = at.inode().fs.volume()
+    {
+        volume.keep_passed(&entry);
+    }
+    Ok(entry)
+}
+
 /// Makes what `node` says under the free name `name` in `parent`. `mode` has kind and permissions.
 pub(in crate::fs) fn make(
     parent: &Path,
@@ -149,6 +163,9 @@ pub(in crate::fs) fn remove(parent: &Path, victim: &Arc<Entry>) -> Result<(), Er
     drop(at.inode().client()?.call(Caller::current(), opcode, remote.nodeid, &[&terminated(&name)])?);
     drop(remote.take_entry(&name));
     victim.set_removed(at);
+    if let Some(volume) = at.inode().fs.volume() {
+        volume.drop_passed(victim);
+    }
     Ok(())
 }
 
@@ -176,6 +193,9 @@ pub(in crate::fs) fn rename(
             old.put_entry(old_name, target);
         } else {
             target.set_removed(&to.entry);
+            if let Some(volume) = from.inode().fs.volume() {
+                volume.drop_passed(target);
+            }
         }
     }
     Ok(())

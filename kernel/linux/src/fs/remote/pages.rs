@@ -194,6 +194,20 @@ impl Mapped {
         }
     }
 
+    /// The bytes from `from` to `to` are zeros now.
+    pub(super) fn clear(&self, from: u64, to: u64) {
+        for (index, page) in self.pages.borrow_mut().range_mut(from / PAGE..to.div_ceil(PAGE)) {
+            let start = (from.max(index * PAGE) - index * PAGE) as usize;
+            let len = (to.min((index + 1) * PAGE) - index * PAGE) as usize - start;
+            if let Some(run) = page.run.upgrade() {
+                run.span().slice(page.at * PAGE_SIZE + start, len).fill(0);
+            }
+            if let Some(written) = &mut page.written {
+                written.clean[start..start + len].fill(0);
+            }
+        }
+    }
+
     /// The file has only `size` bytes now, or shows zeros behind them.
     pub(super) fn cut(&self, size: u64) {
         let gone = {
