@@ -12,7 +12,7 @@ use husk_abi::boot::{Boot, FLAG_FORK, KERNEL_MAGIC, KernelHeader, ROOT_FILES_MAX
 use husk_abi::gate::entry;
 use husk_abi::layout::{
     ARENA, ARENA_MAX, BOOT, BOOT_LEN, CPUS_MAX, GATE, GATE_LEN, KERNEL, PAGE_SIZE, PRIVATE, PRIVATE_PER_CPU,
-    ROOT, ROOT_MAX,
+    RING, RING_MAX, ROOT, ROOT_MAX,
 };
 use husk_tender::bpf::{Descriptor, Filter, Row};
 use husk_tender::config::{self, Config, Damaged, FORWARDED, SIZE};
@@ -70,6 +70,14 @@ fn prepare(config: &Config<'_>) -> Result<(), Failure> {
         // SAFETY: the range is the root image's by the layout of the address space.
         tried("map the root image", unsafe {
             host::map(ROOT + start, len, raw::PROT_READ, flags, file.fd, file.offset as usize)
+        })?;
+    }
+    if let Some(ring) = &config.ring {
+        assert!(ring.len <= RING_MAX, "ring too big");
+        let flags = raw::MAP_SHARED | raw::MAP_FIXED_NOREPLACE;
+        // SAFETY: the range is the ring's by the layout of the address space.
+        tried("map the ring of its volumes", unsafe {
+            host::map(RING, ring.len, raw::PROT_READ | raw::PROT_WRITE, flags, ring.fd, 0)
         })?;
     }
     // SAFETY: no pointers.

@@ -88,6 +88,10 @@ pub(crate) struct Options {
     pub(crate) count: bool,
     pub(crate) spent: bool,
     pub(crate) string_size: Option<u32>,
+    /// Something is to be mounted, which is `husk-cli`'s to prepare, and what it then left: descriptors of the table of mounts,
+    /// the ring's memory and its two counters.
+    pub(crate) asks_mounts: bool,
+    pub(crate) mounts: Option<[i32; 4]>,
     /// The user asks how it is used.
     pub(crate) help: bool,
 }
@@ -127,6 +131,8 @@ impl Options {
             count: false,
             spent: false,
             string_size: None,
+            asks_mounts: false,
+            mounts: None,
             help: false,
         }
     }
@@ -297,6 +303,15 @@ pub(crate) fn apply(options: &mut Options, id: Id, value: &'static CStr) -> Resu
         Id::User => options.user = Some(value),
         Id::Entrypoint => options.entrypoint = Some(value),
         Id::Image => options.image = true,
+        Id::Volume | Id::Mount | Id::Tmpfs => options.asks_mounts = true,
+        Id::Mounts => {
+            let mut descriptors = [-1; 4];
+            for (index, digits) in bytes.split(|byte| *byte == b',').enumerate() {
+                let fd = number(digits).filter(|fd| (3..1 << 16).contains(fd)).ok_or(Problem::BadValue)?;
+                *descriptors.get_mut(index).ok_or(Problem::BadValue)? = fd as i32;
+            }
+            options.mounts = Some(descriptors);
+        }
         Id::Interactive | Id::Follow => {}
         Id::Terminal => options.terminal = true,
         Id::NoFork => options.may_fork = false,

@@ -13,7 +13,7 @@ use husk_abi::boot::{
 };
 use husk_options::{Opt, RUN, TRACE};
 use husk_tender::clock::{self, Sample};
-use husk_tender::config::{Config, FORWARDED, Kernel, Snapshot, Strings};
+use husk_tender::config::{Config, FORWARDED, Kernel, Ring, Snapshot, Strings};
 use husk_tender::host::{self, HostErrno};
 use linux_raw_sys::auxvec::AT_HWCAP;
 use linux_raw_sys::general as raw;
@@ -87,7 +87,9 @@ pub(crate) fn main(process: &Process) -> ! {
             let is_trace = verb == b"trace";
             let tables: &[&[Opt]] = if is_trace { &[TRACE, RUN] } else { &[RUN] };
             match args::parse(process.args, 2, tables) {
-                Ok(options) if options.help => crate::cli::exec(process),
+                Ok(options) if options.help || (options.asks_mounts && options.mounts.is_none()) => {
+                    crate::cli::exec(process)
+                }
                 Ok(mut options) => {
                     options.trace |= is_trace;
                     run(process, &options, clock)
@@ -129,6 +131,7 @@ pub(crate) fn launch(process: &Process, options: &Options, clock: Sample, root: 
         memory: memory(options),
         cpus: options.cpus.unwrap_or_else(crate::root::host_cpus),
         flags: flags_of(options, root, &place),
+        has_volumes: options.mounts.and_then(ring).is_some(),
     };
     if options.may_fork || place.raw {
         with_parent(process, &facts, options.name, place, |control_fd, place| {
@@ -387,6 +390,24 @@ fn inherited_env(process: &Process, options: &Options, env: &mut [*const u8; ENV
     count
 }
 
+/// The table of mounts, as the boot block has it.
+fn mount_table(fd: i32) -> &'static [u8] {
+    let len = host::stat_fd(fd).map_or(0, |stat| stat.st_size as usize);
+    // SAFETY: a new mapping where the host finds room.
+    match unsafe { host::map(0, len, raw::PROT_READ, raw::MAP_PRIVATE, fd, 0) } {
+        // SAFETY: mapped for the life of the process; nobody has the file any more but this process.
+        Ok(at) => unsafe { core::slice::from_raw_parts(at as *const u8, len) },
+        Err(error) => fail(&[b"run: the table of mounts cannot be read: ", text(error)]),
+    }
+}
+
+/// The ring of the guest's volumes, if it has any.
+fn ring(descriptors: [i32; 4]) -> Option<Ring> {
+    let [_, fd, requests, replies] = descriptors;
+    let len = host::stat_fd(fd).ok()?.st_size as usize;
+    Some(Ring { fd, len, requests, replies })
+}
+
 fn become_guest(
     process: &Process,
     options: &Options,
@@ -445,6 +466,8 @@ fn become_guest(
         cwd,
         hostname,
         root_files: root.files,
+        mounts: options.mounts.map_or(&[], |descriptors| mount_table(descriptors[0])),
+        ring: options.mounts.and_then(ring),
         root_name: root.path,
         record_fd: options.record,
         strict: options.strict,
@@ -480,6 +503,8 @@ fn config_of<'a>(
         root_len: root.len,
         root_offset: root.offset,
         root_files: &[],
+        mounts: &[],
+        ring: None,
         root_name: c"",
         record_fd: None,
         strict: 0,

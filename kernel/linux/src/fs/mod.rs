@@ -3,8 +3,9 @@
 //! A name is an `Entry` (`entry`) that stands for an `Inode` (`inode`); a directory's entries hang in its inode (`dir`).
 //! A `Mount` (`mount`) shows the tree of a `FileSystem` at a place of the namespace, and a `Path` is a mount and an entry.
 //! `walk` resolves names; `tree` makes, moves and removes them; `open` opens them. Contents of regular files are
-//! `contents`. There are two kinds of file system: the tree in memory, whose entries may be backed by the root image
-//! (`image`) and are made when first looked up; and the generated one (`pseudo`), on which /proc and /sys are built.
+//! `contents`. There are three kinds of file system: the tree in memory, whose entries may be backed by the root image
+//! (`image`) and are made when first looked up; the generated one (`pseudo`), on which /proc and /sys are built; and
+//! volumes (`remote`), which a process of the host serves.
 
 pub mod attach;
 pub mod attributes;
@@ -17,10 +18,12 @@ pub(crate) mod export;
 pub mod image;
 pub mod inode;
 pub mod mount;
+pub mod mounts;
 pub mod notify;
 pub mod open;
 pub mod proc;
 pub mod pseudo;
+pub(crate) mod remote;
 pub mod root;
 pub mod sys;
 pub mod tree;
@@ -60,6 +63,7 @@ pub struct Stat {
     pub atime: i64,
     pub mtime: i64,
     pub ctime: i64,
+    /// 0: not known.
     pub btime: i64,
 }
 

@@ -6,6 +6,7 @@
 pub mod map;
 pub mod remote;
 mod save;
+mod served;
 pub mod user;
 
 use crate::errno::Errno;
@@ -273,6 +274,7 @@ impl Space {
         } else {
             let _ = space::unmap(address, len);
         }
+        replaced.iter().for_each(|(_, area)| area.write_back());
         drop(replaced);
         done.map(|()| address)
     }
@@ -323,6 +325,13 @@ impl Space {
         let (mut at, mut index) = (start, offset / PAGE_SIZE as u64);
         // Nothing of what was there before may shine through.
         host(space::unmap(start, area.end - start))?;
+        if area.is_remote() {
+            if file.path.as_ref().is_some_and(|path| path.inode().is_directory()) {
+                return Err(Errno::ENODEV);
+            }
+            area.lazy = true;
+            return Ok(());
+        }
         while at < area.end {
             let left = (area.end - at) / PAGE_SIZE;
             let count = match file.object.page(index, false)? {
@@ -379,9 +388,10 @@ impl Space {
         }
         let removed = self.map.borrow_mut().remove(range.clone());
         self.forget(range);
-        for (start, area) in removed {
-            host(space::unmap(start, area.end - start))?;
+        for (start, area) in &removed {
+            host(space::unmap(*start, area.end - start))?;
         }
+        removed.iter().for_each(|(_, area)| area.write_back());
         Ok(())
     }
 
@@ -390,6 +400,7 @@ impl Space {
         let map = self.map.take();
         self.forget(GUEST_START..GUEST_END);
         host(space::unmap_all())?;
+        map.iter().for_each(|(_, area)| area.write_back());
         self.layout.set(Layout::default());
         drop(map);
         Ok(())
@@ -427,6 +438,7 @@ impl Space {
         if range.is_empty() {
             return refusal;
         }
+        self.populate(range.clone())?;
         let parts: Vec<(usize, usize, bool, bool)> = {
             let map = self.map.borrow();
             map.overlapping(range.clone())
@@ -607,6 +619,7 @@ impl Space {
             }
         }
         let kept = old_len.min(new_len);
+        self.populate(old..old + kept)?;
         let target = match fixed {
             Some(target) => {
                 if !target.is_multiple_of(PAGE_SIZE) || target < old + old_len && old < target + new_len {
@@ -732,6 +745,9 @@ impl Space {
         let page = address & !(PAGE_SIZE - 1);
         if !area.lazy {
             return Err(Bad::Beyond);
+        }
+        if area.is_remote() {
+            return self.bring_in(page);
         }
         let end = area.end.min(page + FAULT_AROUND * PAGE_SIZE);
         for at in (page..end).step_by(PAGE_SIZE) {

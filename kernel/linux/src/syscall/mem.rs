@@ -272,9 +272,12 @@ pub(super) fn msync(t: &Arc<Task>, addr: usize, len: usize, flags: u32) -> SysRe
     if !addr.is_multiple_of(PAGE_SIZE) {
         return Err(Errno::EINVAL);
     }
-    // Mappings share the pages of their files, so there is nothing to write back.
+    // Mappings share the pages of their files; only those of volumes have something to write back.
     let end = addr.checked_add(len).ok_or(Errno::ENOMEM)?;
     t.space().note_written(addr..end);
+    if flags & raw::MS_SYNC != 0 {
+        t.space().write_back(addr..end)?;
+    }
     if t.space().covers(addr..end) { Ok(0) } else { Err(Errno::ENOMEM) }
 }
 

@@ -40,6 +40,10 @@ pub fn must_end(t: &Task) -> Option<i32> {
 pub fn finish(t: &Arc<Task>, status: i32) {
     let process = t.process();
     trace::ended(t, status);
+    if process.tasks.borrow().len() <= 1 {
+        // Errors are as those of a close that nobody looks at.
+        let _ = t.space().write_back(0..usize::MAX);
+    }
     if t.pid() == 1 && process.tasks.borrow().len() <= 1 {
         end_guest(status);
     }
@@ -89,6 +93,7 @@ fn end_guest(status: i32) -> ! {
     let signal = status & 0x7f;
     let code = if signal == 0 { (status >> 8) & 0xff } else { 128 + signal };
     trace::close();
+    crate::fs::remote::write_back_all();
     crate::record::finish(code);
     cpu::exit_guest(code)
 }

@@ -8,6 +8,7 @@ pub mod patch;
 
 pub mod host;
 pub mod random;
+pub mod ring;
 pub mod space;
 pub mod start;
 pub mod thread;

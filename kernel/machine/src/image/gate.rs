@@ -57,6 +57,26 @@ pub(super) fn lock_wake(word: &AtomicU32) {
     futex_wake(word);
 }
 
+/// Sleeps while `word` of the ring holds `value`, at most `ns`. May return early.
+pub(super) fn ring_wait(word: &AtomicU32, value: u32, ns: u64) {
+    if kvm::is_tender() {
+        return kvm::wait_for_replies(super::clock::monotonic_ns() + ns);
+    }
+    let timeout = timespec(ns);
+    host(
+        raw::__NR_futex,
+        [word.as_ptr() as usize, FUTEX_WAIT, value as usize, timeout.as_ptr() as usize, 0, 0],
+    );
+}
+
+/// Wakes a worker of the state server that sleeps on `doorbell`.
+pub(super) fn ring_wake(doorbell: &AtomicU32) {
+    if kvm::is_tender() {
+        return kvm::ring();
+    }
+    lock_wake(doorbell);
+}
+
 fn timespec(nanoseconds: u64) -> [u64; 2] {
     [nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000]
 }

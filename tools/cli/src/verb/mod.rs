@@ -17,6 +17,7 @@ mod save;
 mod shrink;
 mod snapshot;
 mod tag;
+mod volume;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -55,10 +56,18 @@ pub(crate) enum Verb {
     Save(save::Options),
     /// Give an image a further name
     Tag(tag::Options),
+    /// Make, list and remove named volumes
+    Volume(volume::Options),
     /// For `husk run`: print the plan of an image
     #[command(hide = true)]
     PlanImage(plan_image::Options),
+    /// For `husk run`: serve the volumes of a guest
+    #[command(name = SERVE_VOLUMES, hide = true)]
+    ServeVolumes { arguments: Vec<std::ffi::OsString> },
 }
+
+/// The verb of the state server.
+pub(crate) const SERVE_VOLUMES: &str = "serve-volumes";
 
 impl Verb {
     /// Does what was asked for. An error is printed as one line, and Husk's own failure code follows.
@@ -70,7 +79,12 @@ impl Verb {
             Self::Build(options) => build::run(&options),
             Self::Shrink(options) => shrink::run(&options),
             Self::Chaff(options) => chaff::run(&options),
-            Self::Run(run::Run) | Self::Trace(run::Trace) => run::run(),
+            Self::Run(run) => run.run(),
+            Self::Trace(trace) => trace.run(),
+            Self::ServeVolumes { arguments } => {
+                husk_volume::start::serve(&arguments)?;
+                Ok(ExitCode::SUCCESS)
+            }
             Self::Check(options) => check::run(&options),
             Self::Completion(options) => completion::run(&options),
             Self::Pull(options) => pull::run(&options),
@@ -79,6 +93,7 @@ impl Verb {
             Self::Rmi(options) => rmi::run(&options),
             Self::Save(options) => save::run(&options),
             Self::Tag(options) => tag::run(&options),
+            Self::Volume(options) => volume::run(&options),
             Self::PlanImage(options) => plan_image::run(&options),
         }
     }
