@@ -1,6 +1,6 @@
 //! A guest's kernel in small: asks a server by messages, as one would through the ring.
 
-#![expect(dead_code, reason = "each test uses a part of it")]
+#![allow(dead_code, reason = "each test uses a part of it")]
 
 use husk_fuse as fuse;
 use husk_fuse::{Attr, EntryOut, InHeader, Opcode, OutHeader};
