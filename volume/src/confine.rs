@@ -4,7 +4,7 @@ use crate::host::{drop_capabilities, keep_capabilities};
 use crate::server::Access;
 use landlock::{
     ABI, Access as _, AccessFs, BitFlags, CompatLevel, Compatible, PathBeneath, Ruleset, RulesetAttr,
-    RulesetCreatedAttr, Scope,
+    RulesetCreatedAttr, RulesetStatus, Scope,
 };
 use rustix::io::Errno;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
@@ -97,11 +97,12 @@ fn other(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
     io::Error::other(error)
 }
 
-/// Confines this process, which must have one thread only, to what it serves.
+/// Confines this process, which must have one thread only, to what it serves. A host without Landlock is no error, since the rest
+/// holds: gives whether there is one.
 ///
 /// # Errors
-/// Those of the host's calls. A host without Landlock is none: the rest holds.
-pub fn confine(served: &[Served<'_>]) -> io::Result<()> {
+/// Those of the host's calls.
+pub fn confine(served: &[Served<'_>]) -> io::Result<bool> {
     if rustix::process::geteuid().is_root() {
         keep_capabilities()?;
         match drop_capabilities(CAPABILITIES) {
@@ -110,17 +111,18 @@ pub fn confine(served: &[Served<'_>]) -> io::Result<()> {
             Err(error) => return Err(error.into()),
         }
     }
-    restrict_files(served).map_err(other)?;
+    let has_landlock = restrict_files(served).map_err(other)?;
     let rules: BTreeMap<i64, Vec<seccompiler::SeccompRule>> =
         CALLS.iter().map(|call| (*call, Vec::new())).collect();
     let refused = SeccompAction::Errno(libc::EPERM as u32);
     let filter =
         SeccompFilter::new(rules, refused, SeccompAction::Allow, TargetArch::x86_64).map_err(other)?;
     let program: BpfProgram = filter.try_into().map_err(other)?;
-    seccompiler::apply_filter(&program).map_err(other)
+    seccompiler::apply_filter(&program).map_err(other)?;
+    Ok(has_landlock)
 }
 
-fn restrict_files(served: &[Served<'_>]) -> Result<(), landlock::RulesetError> {
+fn restrict_files(served: &[Served<'_>]) -> Result<bool, landlock::RulesetError> {
     let abi = ABI::V6;
     let all = AccessFs::from_all(abi);
     let mut rules = Ruleset::default()
@@ -142,5 +144,5 @@ fn restrict_files(served: &[Served<'_>]) -> Result<(), landlock::RulesetError> {
         }
         rules = rules.add_rule(PathBeneath::new(root.root.as_fd(), access))?;
     }
-    rules.restrict_self().map(|_| ())
+    rules.restrict_self().map(|status| status.ruleset != RulesetStatus::NotEnforced)
 }

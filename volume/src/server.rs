@@ -247,7 +247,7 @@ impl Server {
                 let (link, rest) = arguments!(body, LinkIn);
                 let (name, _) = name(rest)?;
                 let (old, parent) = (self.nodes.get(link.oldnodeid)?, self.directory(node)?);
-                let place = self.place(&*old);
+                let place = self.place(&old);
                 fs::linkat(&self.descriptors, &place, &*parent, &name, AtFlags::SYMLINK_FOLLOW)?;
                 self.look_up(&*parent, &name).map(|entry| (entry, 0))
             }
@@ -411,7 +411,7 @@ impl Server {
         if !matches!(node.kind, libc::S_IFREG | libc::S_IFDIR) {
             return Err(Errno::ACCESS);
         }
-        fs::openat(&self.descriptors, &self.place(node), self.open_flags(flags)?, Mode::empty())
+        fs::openat(&self.descriptors, self.place(node), self.open_flags(flags)?, Mode::empty())
     }
 
     fn attributes_of(&self, stat: &Stat) -> Attr {
@@ -742,7 +742,7 @@ impl Server {
                 return Err(Errno::ACCESS);
             }
             let flags = flags | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-            fs::openat(&self.descriptors, &self.place(node), flags, Mode::empty())
+            fs::openat(&self.descriptors, self.place(node), flags, Mode::empty())
         };
         match if self.access == Access::ReadOnly { Err(Errno::ROFS) } else { open(OFlags::RDWR) } {
             Ok(fd) => Ok(fd),
