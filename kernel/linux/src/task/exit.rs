@@ -52,6 +52,12 @@ pub fn finish(t: &Arc<Task>, status: i32) {
     if clear != 0 && crate::mem::user::write(clear, &0_u32).is_ok() {
         futex::wake_address(t, clear, 1);
     }
+    take_out(t, status);
+}
+
+/// What the end of a task means to others.
+fn take_out(t: &Arc<Task>, status: i32) {
+    let process = t.process();
     process::unregister(t);
     crate::mem::remote::give_up(t);
     ptrace::task_ends(t, status);
@@ -69,6 +75,17 @@ pub fn finish(t: &Arc<Task>, status: i32) {
         end_process(process, status);
     }
     process.thread_ended.wake_all(!0);
+}
+
+/// As `finish`, for a task whose host thread is gone with its memory (`sched::look_for_lost`). It is the current task for
+/// as long as this takes.
+pub(super) fn finish_lost(t: &Arc<Task>) {
+    let status = must_end(t).unwrap_or(raw::SIGKILL as i32);
+    trace::ended(t, status);
+    if t.pid() == 1 && t.process().tasks.borrow().len() <= 1 {
+        end_guest(status);
+    }
+    take_out(t, status);
 }
 
 /// Process 1 ended, and with it the guest: its host process ends with the code that a shell would show.
