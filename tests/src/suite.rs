@@ -23,9 +23,9 @@ use std::time::{Duration, Instant};
 /// One test of whatever kind.
 enum Test {
     Case(Case),
-    Posix(Posix),
     /// The same with TMPDIR on a volume.
     OnVolume(Case),
+    Posix(Posix),
     Program(Program),
     Refusal(Refusal),
     /// A hostile guest, and whether it ends by itself or its tender is killed.
@@ -374,6 +374,8 @@ impl Runner<'_> {
             let folder = fresh.join("cases");
             if at.is_prepared() {
                 here("prepare", &folder)?;
+            } else {
+                fs::create_dir(&folder).map_err(|error| error.to_string())?;
             }
             let mut command = self.place.husk(tender);
             // Images of folders that will never be seen again are not to stay in the user's cache.

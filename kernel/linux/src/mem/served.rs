@@ -94,10 +94,11 @@ impl Space {
                 .map(|(_, area)| area.clone())
                 .collect()
         };
-        areas.iter().fold(Ok(()), |result, area| match area.inode() {
-            Some(inode) => result.and(remote::write_back(&inode)),
-            None => result,
-        })
+        let mut result = Ok(());
+        for inode in areas.iter().filter_map(Area::inode) {
+            result = result.and(remote::write_back(&inode));
+        }
+        result
     }
 }
 

@@ -274,10 +274,10 @@ pub(super) fn msync(t: &Arc<Task>, addr: usize, len: usize, flags: u32) -> SysRe
     }
     // Mappings share the pages of their files; only those of volumes have something to write back.
     let end = addr.checked_add(len).ok_or(Errno::ENOMEM)?;
-    t.space().note_written(addr..end);
     if flags & raw::MS_SYNC != 0 {
         t.space().write_back(addr..end)?;
     }
+    t.space().note_written(addr..end);
     if t.space().covers(addr..end) { Ok(0) } else { Err(Errno::ENOMEM) }
 }
 

@@ -15,7 +15,7 @@ thread_local! {
 }
 
 /// Where the ring of this test lies.
-pub fn memory() -> Option<(usize, usize)> {
+pub(crate) fn memory() -> Option<(usize, usize)> {
     RING.with_borrow(|ring| *ring)
 }
 
@@ -47,17 +47,17 @@ pub fn kill_server() {
 }
 
 /// There is no lock.
-pub fn unlocked<R>(wait: impl FnOnce() -> R) -> R {
+pub(crate) fn unlocked<R>(wait: impl FnOnce() -> R) -> R {
     wait()
 }
 
 /// Nobody answers later than at once.
-pub fn nap(_word: &AtomicU32, _value: u32, _ns: u64) {
+pub(crate) fn nap(_word: &AtomicU32, _value: u32, _ns: u64) {
     std::thread::yield_now();
 }
 
 /// Lets the server answer.
-pub fn wake_server(_doorbell: &AtomicU32) {
+pub(crate) fn wake_server(_doorbell: &AtomicU32) {
     let Some((base, len)) = memory() else { return };
     let server = SERVER.take();
     if let Some(mut server) = server {

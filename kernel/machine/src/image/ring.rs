@@ -5,13 +5,13 @@ use core::sync::atomic::AtomicU32;
 use husk_abi::layout::RING;
 
 /// Where the ring lies and how long it is, if this guest has one.
-pub fn memory() -> Option<(usize, usize)> {
+pub(crate) fn memory() -> Option<(usize, usize)> {
     let len = super::start::boot().ring_len as usize;
     (len > 0).then_some((RING, len))
 }
 
 /// Runs `wait` with the big kernel lock free. It must not touch what the lock protects, nor the application's memory.
-pub fn unlocked<R>(wait: impl FnOnce() -> R) -> R {
+pub(crate) fn unlocked<R>(wait: impl FnOnce() -> R) -> R {
     lock::release();
     let result = if kvm::is_tender() { kvm::outside(wait) } else { wait() };
     lock::acquire();
@@ -19,11 +19,11 @@ pub fn unlocked<R>(wait: impl FnOnce() -> R) -> R {
 }
 
 /// Sleeps while `word` holds `value`, at most `ns`. May return early.
-pub fn nap(word: &AtomicU32, value: u32, ns: u64) {
+pub(crate) fn nap(word: &AtomicU32, value: u32, ns: u64) {
     gate::ring_wait(word, value, ns);
 }
 
 /// Wakes a worker of the server that sleeps.
-pub fn wake_server(doorbell: &AtomicU32) {
+pub(crate) fn wake_server(doorbell: &AtomicU32) {
     gate::ring_wake(doorbell);
 }
