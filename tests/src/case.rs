@@ -99,6 +99,11 @@ impl Case {
         format!("{}/{}", self.family, self.name)
     }
 
+    /// The source.
+    pub(crate) fn text(&self) -> Result<String, String> {
+        fs::read_to_string(&self.source).map_err(|error| format!("{}: {error}", self.source.display()))
+    }
+
     /// Time limit of one run.
     pub(crate) fn limit(&self) -> Duration {
         Duration::from_secs(self.directives.timeout.unwrap_or(10))

@@ -61,10 +61,11 @@ pub(crate) fn run(command: &Command, input: &[u8], limit: Duration) -> io::Resul
     Ok(Outcome { stdout: gather(&stdout), stderr: gather(&stderr), end })
 }
 
-/// `command`, in its folder, started by another program that becomes it.
+/// `command`, in its folder and with its variables, started by another program that becomes it.
 pub(crate) fn under(starter: &str, options: &[&str], command: &Command) -> Command {
     let mut whole = Command::new(starter);
     whole.args(options).arg(command.get_program()).args(command.get_args());
+    whole.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     if let Some(folder) = command.get_current_dir() {
         whole.current_dir(folder);
     }

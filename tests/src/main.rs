@@ -2,15 +2,19 @@
 //! guest under each tender; standard output and exit status must be equal, so the host kernel is the reference
 //! and no expected output is kept anywhere.
 //!
-//! Five kinds of case: `cases/FAMILY/NAME.c` (one kernel behaviour each), `programs.toml` (commands as users run
+//! Seven kinds of case: `cases/FAMILY/NAME.c` (one kernel behaviour each), `cases/posix/CALL.c` (many small cases each, in
+//! all places where files can be), `programs.toml` (commands as users run
 //! them), `errors.toml` (what `husk run` says of programs it cannot run) and `hostile/NAME.c` (guests that try to
-//! outlive their tender), and the scenarios of `snapshot.rs` (guests that are saved and restored). `gaps.toml` names the failures that are known, with the reason.
+//! outlive their tender), the scenarios of `snapshot.rs` (guests that are saved and restored), and `images.toml` (container images, against
+//! runc). `gaps.toml` names the failures that are known, with the reason.
 
 #![forbid(unsafe_code)]
 
 mod case;
 mod exec;
 mod gaps;
+mod image;
+mod posix;
 mod program;
 mod report;
 mod snapshot;

@@ -118,7 +118,8 @@ impl Refusal {
     }
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> Result<T, String> {
+/// Reads a list of tests.
+pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T, String> {
     let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))
 }

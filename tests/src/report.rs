@@ -101,8 +101,14 @@ pub(crate) fn difference(native: &Outcome, guest: &Outcome) -> String {
     let errors: Vec<&str> = guest.stderr.lines().collect();
     if !errors.is_empty() {
         let _ = writeln!(text, "guest's standard error:");
-        for line in &errors[errors.len().saturating_sub(15)..] {
-            let _ = writeln!(text, "  {}", line.chars().take(300).collect::<String>());
+        // A kernel panic begins with its message and ends with its registers: both ends are worth seeing.
+        let skipped = errors.len().saturating_sub(60);
+        for (n, line) in errors.iter().enumerate() {
+            match n {
+                30 if skipped > 0 => drop(writeln!(text, "  … {skipped} lines …")),
+                _ if n > 30 && n < 30 + skipped => {}
+                _ => drop(writeln!(text, "  {}", line.chars().take(300).collect::<String>())),
+            }
         }
     }
     text

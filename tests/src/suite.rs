@@ -4,6 +4,8 @@
 use crate::case::Case;
 use crate::exec::{self, Outcome};
 use crate::gaps::Gaps;
+use crate::image::Image;
+use crate::posix::{self, Posix};
 use crate::program::{self, Program, Refusal};
 use crate::report::{Report, Verdict, difference};
 use crate::snapshot::{self, Scenario};
@@ -21,11 +23,13 @@ use std::time::{Duration, Instant};
 /// One test of whatever kind.
 enum Test {
     Case(Case),
+    Posix(Posix),
     Program(Program),
     Refusal(Refusal),
     /// A hostile guest, and whether it ends by itself or its tender is killed.
     Hostile(Case, Ending),
     Snapshot(Scenario),
+    Image(Image),
 }
 
 #[derive(Clone, Copy)]
@@ -35,14 +39,26 @@ enum Ending {
 }
 
 impl Test {
-    fn id(&self) -> String {
-        match self {
+    /// What its verdicts are about.
+    fn ids(&self) -> Vec<String> {
+        let id = match self {
+            Test::Posix(posix) => return posix.ids(),
             Test::Case(case) => case.id(),
             Test::Program(program) => format!("programs/{}", program.name),
             Test::Refusal(refusal) => format!("errors/{}", refusal.name),
             Test::Hostile(case, Ending::Exit) => format!("hostile/{}-exits", case.name),
             Test::Hostile(case, Ending::Kill) => format!("hostile/{}-is-killed", case.name),
             Test::Snapshot(scenario) => format!("snapshot/{}", scenario.name()),
+            Test::Image(image) => format!("images/{}", image.name),
+        };
+        vec![id]
+    }
+
+    /// The test, or what the options leave of it.
+    fn chosen(self, options: &Options) -> Option<Test> {
+        match self {
+            Test::Posix(posix) => posix.filter(|id| is_chosen(id, options)).map(Test::Posix),
+            test => test.ids().iter().all(|id| is_chosen(id, options)).then_some(test),
         }
     }
 }
@@ -62,14 +78,14 @@ struct Place {
 pub(crate) fn run(options: &Options) -> Result<bool, String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let tests = find(folder)?;
-    let ids: Vec<String> = tests.iter().map(Test::id).collect();
+    let ids: Vec<String> = tests.iter().flat_map(Test::ids).collect();
     let gaps = Gaps::read(&folder.join("gaps.toml"))?;
     if let Some(stray) = gaps.strays(&ids).first() {
         return Err(format!("gaps.toml names {}, and there is no such case", stray.case));
     }
-    let chosen: Vec<Test> = tests.into_iter().filter(|test| is_chosen(&test.id(), options)).collect();
+    let chosen: Vec<Test> = tests.into_iter().filter_map(|test| test.chosen(options)).collect();
     if options.list {
-        chosen.iter().for_each(|test| println!("{}", test.id()));
+        chosen.iter().flat_map(Test::ids).for_each(|id| println!("{id}"));
         return Ok(true);
     }
     if chosen.is_empty() {
@@ -117,10 +133,16 @@ fn next(queue: &Mutex<VecDeque<Test>>) -> Option<Test> {
 }
 
 fn find(folder: &Path) -> Result<Vec<Test>, String> {
-    let mut tests: Vec<Test> = Case::find(&folder.join("cases"))?.into_iter().map(Test::Case).collect();
+    let (posix, cases): (Vec<_>, Vec<_>) =
+        Case::find(&folder.join("cases"))?.into_iter().partition(|case| case.family == "posix");
+    let mut tests: Vec<Test> = cases.into_iter().map(Test::Case).collect();
+    for case in posix {
+        tests.push(Test::Posix(Posix::of(case)?));
+    }
     tests.extend(Program::read(&folder.join("programs.toml"))?.into_iter().map(Test::Program));
     tests.extend(Refusal::read(&folder.join("errors.toml"))?.into_iter().map(Test::Refusal));
     tests.extend(Scenario::ALL.map(Test::Snapshot));
+    tests.extend(Image::read(&folder.join("images.toml"))?.into_iter().map(Test::Image));
     for ending in [Ending::Exit, Ending::Kill] {
         let hostile = Case::in_family(&folder.join("hostile"))?;
         tests.extend(hostile.into_iter().map(|case| Test::Hostile(case, ending)));
@@ -184,6 +206,9 @@ fn tenders(options: &Options, place: &Place) -> Result<Vec<(&'static str, Option
     Ok(tenders)
 }
 
+/// What the guests of one source printed, by tender.
+type GuestRuns = Vec<(&'static str, Result<Outcome, String>)>;
+
 struct Runner<'a> {
     options: &'a Options,
     place: &'a Place,
@@ -194,25 +219,31 @@ struct Runner<'a> {
 
 impl Runner<'_> {
     fn run(&self, test: &Test) {
-        let id = test.id();
         let verdicts = match test {
+            Test::Posix(posix) => return self.posix(posix),
             Test::Case(case) => self.case(case),
             Test::Program(program) => self.program(program),
             Test::Refusal(refusal) => self.each(|tender| self.refusal(refusal, tender)),
             Test::Snapshot(scenario) => self.each(|tender| self.snapshot(*scenario, tender)),
+            Test::Image(image) => self.image(image),
             Test::Hostile(case, ending) => self.each(|tender| self.hostile(case, *ending, tender)),
         };
+        self.note(&test.ids().concat(), verdicts);
+    }
+
+    /// Adds the verdicts on one case to the report; one on a known failure is turned round.
+    fn note(&self, id: &str, verdicts: Result<Vec<(&'static str, Verdict)>, String>) {
         let verdicts = verdicts.unwrap_or_else(|error| vec![("native", Verdict::Failed(error))]);
         let Ok(mut report) = self.report.lock() else { return };
         for (tender, verdict) in verdicts {
-            let verdict = match (verdict, self.gaps.find(&id, tender)) {
+            let verdict = match (verdict, self.gaps.find(id, tender)) {
                 (Verdict::Passed, Some(_)) => {
                     Verdict::Failed("passes now: take it out of gaps.toml".to_owned())
                 }
                 (Verdict::Failed(_), Some(gap)) => Verdict::Skipped(format!("known: {}", gap.reason)),
                 (verdict, _) => verdict,
             };
-            report.add(&id, tender, verdict);
+            report.add(id, tender, verdict);
         }
     }
 
@@ -276,6 +307,95 @@ impl Runner<'_> {
                 let mut command = self.place.husk(tender);
                 self.name_program(&mut command, case, &program);
                 run(command)
+            },
+        )
+    }
+
+    /// Runs the chosen cases of one source in all places, and notes a verdict on each.
+    fn posix(&self, posix: &Posix) {
+        let program = match posix.case.compile(&self.place.out) {
+            Ok(program) => program,
+            Err(error) => return self.note(&posix.case.id(), Err(error)),
+        };
+        for (at, names) in &posix.places {
+            match self.posix_runs(posix, &program, at, names) {
+                Ok((native, guests)) => {
+                    for name in names {
+                        let verdicts = self.posix_verdicts(name, &native, &guests);
+                        self.note(&posix.id(at, name), verdicts);
+                    }
+                }
+                Err(error) => self.note(&posix.case.id(), Err(error)),
+            }
+        }
+    }
+
+    /// The native runs, as many as are asked for, and one in a guest of each tender that can be used.
+    fn posix_runs(
+        &self,
+        posix: &Posix,
+        program: &Path,
+        at: &posix::Place,
+        names: &[String],
+    ) -> Result<(Vec<Outcome>, GuestRuns), String> {
+        let run = |mut command: Command, verb: &str, cases: &Path| {
+            command.arg(verb).arg(cases).args(names);
+            exec::run(&command, b"", posix.case.limit()).map_err(|error| error.to_string())
+        };
+        let here = |verb: &str, cases: &Path| {
+            let mut command = native(&self.place.scratch, &BTreeMap::new());
+            command.arg(program);
+            run(command, verb, cases)
+        };
+        let mut natives = Vec::new();
+        for _ in 0..self.options.repeat {
+            let fresh = self.place.fresh()?;
+            let folder = match (at.like_scratch, fresh.file_name()) {
+                (true, Some(name)) => self.place.scratch.join(name),
+                _ => fresh.clone(),
+            };
+            natives.push(here("run", &folder)?);
+            drop((fs::remove_dir_all(&folder), fs::remove_dir_all(&fresh)));
+        }
+        let mut guests = Vec::new();
+        for (tender, _) in self.tenders.iter().filter(|(_, unusable)| unusable.is_none()) {
+            let fresh = self.place.fresh()?;
+            let folder = fresh.join("cases");
+            if at.is_prepared() {
+                here("prepare", &folder)?;
+            }
+            let mut command = self.place.husk(tender);
+            // Images of folders that will never be seen again are not to stay in the user's cache.
+            command.env("XDG_CACHE_HOME", fresh.join("cache"));
+            command.args(at.options(&folder)).arg("--").arg(program);
+            guests.push((*tender, run(command, "run", at.folder(&folder))));
+            drop(fs::remove_dir_all(&fresh));
+        }
+        Ok((natives, guests))
+    }
+
+    /// The verdicts on one case, whose whole source was run.
+    fn posix_verdicts(
+        &self,
+        name: &str,
+        natives: &[Outcome],
+        guests: &GuestRuns,
+    ) -> Result<Vec<(&'static str, Verdict)>, String> {
+        let natives: Vec<Outcome> = natives.iter().map(|outcome| posix::part(outcome, name)).collect();
+        if let Some(lacking) = natives.first().and_then(|outcome| posix::lacks(&outcome.stdout)) {
+            return Ok(vec![("native", Verdict::Skipped(format!("this host lacks {lacking}")))]);
+        }
+        let next = AtomicUsize::new(0);
+        self.compare(
+            || {
+                let native = natives.get(next.fetch_add(1, Ordering::Relaxed));
+                native.cloned().ok_or_else(|| "was not run natively".to_owned())
+            },
+            |tender| match guests.iter().find(|(of, _)| *of == tender) {
+                Some((_, outcome)) => {
+                    outcome.as_ref().map(|outcome| posix::part(outcome, name)).map_err(Clone::clone)
+                }
+                None => Err("was not run".to_owned()),
             },
         )
     }
@@ -356,6 +476,25 @@ impl Runner<'_> {
         let verdict = snapshot::run(scenario, &bench);
         drop(fs::remove_dir_all(&folder));
         verdict
+    }
+
+    fn image(&self, image: &Image) -> Result<Vec<(&'static str, Verdict)>, String> {
+        let skip = |reason: String| self.each(|_| Ok(Verdict::Skipped(reason.clone())));
+        if let Some(reason) = image.lacks() {
+            return skip(reason);
+        }
+        let folder = self.place.fresh()?;
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("images");
+        let verdicts = match image.make(&folder, &sources, &self.place.out) {
+            Err(Ok(reason)) => skip(reason),
+            Err(Err(error)) => Err(error),
+            Ok(made) => self.compare(
+                || Ok(image.joined(&image.under_runc(&made)?)),
+                |tender| Ok(image.joined(&image.under_husk(&made, &self.place.husk, tender)?)),
+            ),
+        };
+        drop(fs::remove_dir_all(&folder));
+        verdicts
     }
 
     fn refusal(&self, refusal: &Refusal, tender: &str) -> Result<Verdict, String> {

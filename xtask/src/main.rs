@@ -27,6 +27,17 @@ const DEBIAN: &[(&str, &str)] = &[
     ("zstd", "zstd"),
     ("lua5.4", "lua5.4"),
     ("sqlite3", "sqlite3"),
+    ("busybox", "busybox-static"),
+    ("nginx", "nginx-light"),
+    ("redis-server", "redis-server"),
+    ("mmdebstrap", "mmdebstrap"),
+    ("umoci", "umoci"),
+    ("skopeo", "skopeo"),
+    ("runc", "runc"),
+    ("docker-registry", "docker-registry"),
+    ("htpasswd", "apache2-utils"),
+    ("openssl", "openssl"),
+    ("podman", "podman"),
 ];
 
 /// What chaff, a workspace of its own, links: a file and the package that brings it.
@@ -47,6 +58,7 @@ const FAMILIES: &[&str] = &[
     "ipc",
     "mm",
     "pipes",
+    "posix",
     "proc",
     "processes",
     "signals",
@@ -58,6 +70,7 @@ const FAMILIES: &[&str] = &[
     "programs",
     "snapshot",
     "errors",
+    "images",
     "hostile",
 ];
 

@@ -21,9 +21,6 @@ const RECORD: u64 = husk_abi::record::KVM_DESCRIPTOR as u64;
 /// Most bytes of one madvise call: what the filter lets pass.
 const DISCARD_MAX: usize = 1 << 30;
 
-/// A timespec of zero.
-static NO_TIME: [u64; 2] = [0; 2];
-
 /// The guest's notion of time: the boot block's, so that a deadline means the same on both sides.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Clock {
@@ -123,14 +120,7 @@ impl Guest {
             }
         }
         polls[4] = raw::pollfd { fd: vcpu.kick_input(), events: raw::POLLIN as i16, revents: 0 };
-        let left = deadline.saturating_sub(self.clock.now()[1]);
-        let timeout = [left / 1_000_000_000, left % 1_000_000_000];
-        // A kick that came while the vCPU was on its way here only looks at the descriptors.
-        let timeout = match (vcpu.take_wakeful(), deadline) {
-            (true, _) => NO_TIME.as_ptr() as usize,
-            (false, u64::MAX) => 0,
-            (false, _) => timeout.as_ptr() as usize,
-        };
+        let timeout = vcpu.limit_sleep(deadline.saturating_sub(self.clock.now()[1]));
         // SAFETY: an array of pollfd and a timespec, both alive during the call.
         let ready =
             unsafe { host::sealed(Sysno::ppoll, [polls.as_mut_ptr() as usize, polls.len(), timeout, 0, 0]) };

@@ -71,6 +71,9 @@ pub(crate) struct Vcpu {
     signals: AtomicU64,
     /// The size of the terminal that came with SIGWINCH, as in `Upcall`.
     window: AtomicU64,
+    /// How long the sleep that is about to begin may last: seconds and nanoseconds, as ppoll(2) reads them when it begins.
+    /// A signal sets both to 0, so that none is slept through, however short before the sleep it comes.
+    timeout: [AtomicU64; 2],
     /// The vCPU's part of PRIVATE in the tender's memory.
     private: usize,
     stacks: usize,
@@ -90,6 +93,7 @@ const NO_VCPU: Vcpu = Vcpu {
     wakeful: AtomicU32::new(0),
     signals: AtomicU64::new(0),
     window: AtomicU64::new(0),
+    timeout: [AtomicU64::new(0), AtomicU64::new(0)],
     private: 0,
     stacks: 0,
 };
@@ -254,6 +258,7 @@ pub(crate) fn create(
             wakeful: AtomicU32::new(0),
             signals: AtomicU64::new(0),
             window: AtomicU64::new(0),
+            timeout: [AtomicU64::new(0), AtomicU64::new(0)],
             private: memory.private(index),
             stacks: stacks + index * (SIGNAL_STACK + THREAD_STACK),
         };
@@ -288,13 +293,19 @@ pub(crate) fn enter(
     }
     install_handlers()?;
     confine::confine(config, &mut keep).map_err(|(what, errno)| Error::Host(what, errno))?;
-    guest.vcpus[0].prepare_thread(&[])?;
+    // Further threads begin with their signals blocked, until each has its signal stack.
+    let directed = FORWARDED.into_iter().chain([SIZE, husk_abi::control::SIGNAL]);
+    guest.vcpus[0].prepare_thread(directed.chain([TICK, KICK]))?;
     if let Some(fd) = guest.control {
         husk_tender::host::announce_input(fd, husk_abi::control::SIGNAL)
             .map_err(|errno| Error::Host("fcntl of the control socket", errno))?;
     }
     // From here on there is no way back: other threads hold on to `guest`.
-    match guest.start_threads().and_then(|()| seal::seal(guest.memory.arena())) {
+    let sealed = guest
+        .start_threads()
+        .and_then(|()| block_signals([]))
+        .and_then(|()| seal::seal(guest.memory.arena()));
+    match sealed {
         Ok(()) => guest.vcpus[0].drive(&guest),
         Err(error) => guest.crash(&guest.vcpus[0], format_args!("cannot seal the tender: {error}")),
     }
@@ -326,7 +337,9 @@ impl Guest {
 extern "C" fn thread_main(argument: usize) -> ! {
     // SAFETY: `start_threads` passes a `Start` and keeps it until `ready` counts this thread.
     let &Start { guest, vcpu } = unsafe { &*(argument as *const Start<'static>) };
-    if let Err(error) = vcpu.prepare_thread(&FORWARDED) {
+    // One vCPU takes the signals that are sent to the process: this one may sleep until its kernel needs it.
+    let directed = FORWARDED.into_iter().chain([SIZE, husk_abi::control::SIGNAL]);
+    if let Err(error) = vcpu.prepare_thread(directed) {
         guest.crash(vcpu, format_args!("cannot prepare its thread: {error}"));
     }
     // From now on the filter may be there.
@@ -383,8 +396,21 @@ extern "C" fn on_signal(signal: u32, info: *const u64) {
             vcpu.window.fetch_or(old & husk_abi::boot::CONTINUE_MARK, Ordering::Relaxed);
         }
     }
+    for part in &vcpu.timeout {
+        part.store(0, Ordering::Relaxed);
+    }
     // SAFETY: the page is mapped for the life of the process; the field is atomic.
     unsafe { (*vcpu.run).immediate_exit.store(1, Ordering::SeqCst) };
+}
+
+/// Makes `signals`, and no others, wait in the calling thread.
+fn block_signals(signals: impl IntoIterator<Item = u32>) -> Result<(), Error> {
+    let mask = signals.into_iter().fold(0_u64, |mask, signal| mask | 1 << (signal - 1));
+    let set = [raw::SIG_SETMASK as usize, &raw const mask as usize, 0, 8, 0, 0];
+    // SAFETY: a mask of eight bytes.
+    unsafe { host::call(Sysno::rt_sigprocmask, set) }
+        .map(|_| ())
+        .map_err(|errno| Error::Host("rt_sigprocmask", errno))
 }
 
 impl Vcpu {
@@ -403,18 +429,16 @@ impl Vcpu {
     }
 
     /// Gives the calling thread its signal stack, mask, tick and kick. Signals in `blocked` go to other threads.
-    fn prepare_thread(&self, blocked: &[u32]) -> Result<(), Error> {
+    fn prepare_thread(&self, blocked: impl IntoIterator<Item = u32>) -> Result<(), Error> {
         // SAFETY: the first word of the vCPU's own signal stack.
         unsafe { *(self.stacks as *mut *const Vcpu) = self };
         let stack = [self.stacks, 0, SIGNAL_STACK];
-        let mask = blocked.iter().fold(0_u64, |mask, signal| mask | 1 << (signal - 1));
         let call = |name, number, args: [usize; 6]| {
             // SAFETY: all pointers below are to locals of the layout that the call reads or writes.
             unsafe { host::call(number, args) }.map_err(|errno: Errno| Error::Host(name, errno))
         };
         call("sigaltstack", Sysno::sigaltstack, [stack.as_ptr() as usize, 0, 0, 0, 0, 0])?;
-        let set = [raw::SIG_SETMASK as usize, &raw const mask as usize, 0, 8, 0, 0];
-        call("rt_sigprocmask", Sysno::rt_sigprocmask, set)?;
+        block_signals(blocked)?;
         let tid = call("gettid", Sysno::gettid, [0; 6])?;
 
         let owner = [raw::F_OWNER_TID, tid as u32];
@@ -444,6 +468,22 @@ impl Vcpu {
             // SAFETY: one byte of a local.
             unsafe { host::sealed(Sysno::write, [self.pipe[1] as usize, [1_u8].as_ptr() as usize, 1, 0, 0]) };
         }
+    }
+
+    /// Sets how long the next sleep may last, in nanoseconds; not at all if there is news already. Gives the address of the
+    /// time-out for ppoll(2).
+    pub(crate) fn limit_sleep(&self, left: u64) -> usize {
+        let parts = [left / 1_000_000_000, left % 1_000_000_000];
+        for (place, part) in self.timeout.iter().zip(parts) {
+            place.store(part, Ordering::SeqCst);
+        }
+        // In this order: a signal from here on sets the time-out itself.
+        if self.take_wakeful() || self.signals.load(Ordering::SeqCst) != 0 {
+            for place in &self.timeout {
+                place.store(0, Ordering::SeqCst);
+            }
+        }
+        self.timeout.as_ptr() as usize
     }
 
     /// Whether a kick has come since this was last asked.

@@ -47,8 +47,8 @@ impl File for Inode {
             return Err(if self.is_directory() { Errno::EISDIR } else { Errno::EINVAL });
         };
         let count = contents.read(at, sink)?;
-        if of.flags() & O_NOATIME == 0 {
-            self.touch_accessed();
+        if let Some(path) = of.path.as_ref().filter(|_| of.flags() & O_NOATIME == 0) {
+            path.touch_accessed();
         }
         if count > 0 {
             report(of, IN_ACCESS);
@@ -117,8 +117,11 @@ impl Inode {
     pub fn written(&self) {
         self.touch_modified();
         let mode = self.attributes().mode;
-        if mode & (S_ISUID | S_ISGID) != 0 && !task::current().cred().capable(CAP_FSETID) {
-            self.drop_privilege_bits();
+        if mode & (S_ISUID | S_ISGID) != 0 {
+            let cred = task::current().cred();
+            if !cred.capable(CAP_FSETID) {
+                self.drop_privilege_bits(&cred);
+            }
         }
     }
 

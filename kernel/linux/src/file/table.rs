@@ -52,6 +52,20 @@ impl FdTable {
         }
     }
 
+    /// The lowest free descriptor from `min` on.
+    fn lowest_free(&self, min: usize) -> usize {
+        let slots = self.slots.borrow();
+        let from = min.max(self.full_below.get());
+        let free = (from..slots.len()).find(|index| slots[*index].is_none());
+        free.unwrap_or(slots.len().max(from))
+    }
+
+    /// EMFILE if the current task can have no further descriptor, for calls that must not do their work in vain.
+    pub fn check_room(&self) -> Result<(), Errno> {
+        let limit = crate::task::current().rlimit(linux_raw_sys::general::RLIMIT_NOFILE).rlim_cur;
+        if self.lowest_free(0) as u64 >= limit { Err(Errno::EMFILE) } else { Ok(()) }
+    }
+
     /// Puts `file` at the lowest free descriptor that is at least `min`; EMFILE at `limit` (RLIMIT_NOFILE).
     pub fn install_from(
         &self,
@@ -60,19 +74,17 @@ impl FdTable {
         min: usize,
         limit: u64,
     ) -> Result<i32, Errno> {
-        let mut slots = self.slots.borrow_mut();
         let full_below = self.full_below.get();
-        let from = min.max(full_below);
-        let free = (from..slots.len()).find(|index| slots[*index].is_none());
-        let index = free.unwrap_or(slots.len().max(from));
+        let index = self.lowest_free(min);
         if index as u64 >= limit {
             return Err(Errno::EMFILE);
         }
+        let mut slots = self.slots.borrow_mut();
         if index >= slots.len() {
             slots.resize(index + 1, None);
         }
         slots[index] = Some(Slot { file, close_on_exec });
-        if from == full_below {
+        if min <= full_below {
             self.full_below.set(index + 1);
         }
         Ok(index as i32)

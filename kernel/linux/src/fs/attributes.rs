@@ -7,7 +7,7 @@ use crate::file::regular::within_size_limit;
 use crate::task::cred::{CAP_CHOWN, CAP_FSETID, Cred, Gid, Uid};
 use crate::time::realtime_ns;
 use linux_raw_sys::general::{
-    F_SEAL_GROW, F_SEAL_SHRINK, IN_ACCESS, IN_ATTRIB, IN_MODIFY, S_IFDIR, S_IFMT, S_ISGID, S_ISUID, S_IXGRP,
+    F_SEAL_GROW, F_SEAL_SHRINK, IN_ACCESS, IN_ATTRIB, IN_MODIFY, S_IFDIR, S_IFMT, S_ISGID,
 };
 
 /// A new access or modification time.
@@ -69,14 +69,11 @@ pub fn set_owner(path: &Path, cred: &Cred, uid: Option<Uid>, gid: Option<Gid>) -
         let (uid, gid) = (uid.unwrap_or(attributes.uid), gid.unwrap_or(attributes.gid));
         check_kept(inode, &Attributes { uid, gid, ..*attributes })?;
     }
+    if attributes.mode & S_IFMT != S_IFDIR {
+        attributes.drop_privilege_bits(cred);
+    }
     attributes.uid = uid.unwrap_or(attributes.uid);
     attributes.gid = gid.unwrap_or(attributes.gid);
-    if (uid.is_some() || gid.is_some()) && attributes.mode & S_IFMT != S_IFDIR {
-        attributes.mode &= !S_ISUID;
-        if attributes.mode & S_IXGRP != 0 {
-            attributes.mode &= !S_ISGID;
-        }
-    }
     attributes.ctime = realtime_ns() as i64;
     drop(attributes);
     notify::event(&path.entry, IN_ATTRIB);

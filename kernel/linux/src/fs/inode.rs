@@ -10,7 +10,7 @@ use super::{Stat, device_number, pseudo};
 use crate::errno::Errno;
 use crate::file::File;
 use crate::file::locks::Locks;
-use crate::task::cred::{CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, Cred, Gid, Uid};
+use crate::task::cred::{CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID, Cred, Gid, Uid};
 use crate::time::realtime_ns;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -18,8 +18,8 @@ use alloc::vec::Vec;
 use core::any::Any;
 use husk_machine::cell::KCell;
 use linux_raw_sys::general::{
-    S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK, S_ISGID, S_ISVTX, S_IXGRP,
-    S_IXOTH, S_IXUSR,
+    S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK, S_ISGID, S_ISUID, S_ISVTX,
+    S_IXGRP, S_IXOTH, S_IXUSR,
 };
 
 /// Wish to read, write or execute (search), as access(2) has them.
@@ -42,6 +42,16 @@ pub struct Attributes {
     pub mtime: i64,
     pub ctime: i64,
     pub btime: i64,
+}
+
+impl Attributes {
+    /// Takes away set-user-ID, and set-group-ID where it means execution or `cred` could not have given it.
+    pub(super) fn drop_privilege_bits(&mut self, cred: &Cred) {
+        self.mode &= !S_ISUID;
+        if self.mode & S_IXGRP != 0 || !cred.in_group(self.gid) && !cred.capable(CAP_FSETID) {
+            self.mode &= !S_ISGID;
+        }
+    }
 }
 
 /// What an inode is.
@@ -289,20 +299,16 @@ impl Inode {
 
     /// The contents were read: moves atime as a relatime mount does, but not once a day too, which would cost each
     /// read a look at the clock.
-    pub(crate) fn touch_accessed(&self) {
+    pub(super) fn touch_accessed(&self) {
         let mut attributes = self.attributes.borrow_mut();
         if attributes.atime <= attributes.mtime || attributes.atime <= attributes.ctime {
             attributes.atime = realtime_ns() as i64;
         }
     }
 
-    /// What a write by somebody without CAP_FSETID takes away: set-user-ID, and set-group-ID where it means execution.
-    pub(crate) fn drop_privilege_bits(&self) {
-        let mut attributes = self.attributes.borrow_mut();
-        attributes.mode &= !linux_raw_sys::general::S_ISUID;
-        if attributes.mode & S_IXGRP != 0 {
-            attributes.mode &= !S_ISGID;
-        }
+    /// Takes away what a change of contents or owner by `cred` does: see `Attributes::drop_privilege_bits`.
+    pub(crate) fn drop_privilege_bits(&self, cred: &Cred) {
+        self.attributes.borrow_mut().drop_privilege_bits(cred);
     }
 
     pub(super) fn change_links(&self, by: i32) {

@@ -40,6 +40,7 @@ pub use walk::{change_directory, path_of};
 use crate::task::cred::{Gid, Uid};
 use alloc::sync::Arc;
 use husk_machine::cell::KCell;
+use linux_raw_sys::general::{MS_NOATIME, MS_NODIRATIME, MS_RDONLY};
 
 /// What stat(2) and statx(2) tell of a file. Times are nanoseconds since the epoch.
 #[derive(Clone, Copy, Debug, Default)]
@@ -85,6 +86,15 @@ pub struct Path {
 impl Path {
     pub fn inode(&self) -> &Arc<Inode> {
         self.entry.inode()
+    }
+
+    /// What is here was read: moves its access time, if the mount has such.
+    pub(crate) fn touch_accessed(&self) {
+        let flags = self.mount.flags();
+        let still = if self.inode().is_directory() { MS_NODIRATIME } else { 0 };
+        if flags & (MS_RDONLY | MS_NOATIME | still) == 0 {
+            self.inode().touch_accessed();
+        }
     }
 
     /// Whether this is what a mount shows at its place.

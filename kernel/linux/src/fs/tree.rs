@@ -141,6 +141,7 @@ pub fn make_link(t: &Arc<Task>, old: &Path, dirfd: i32, path: &[u8]) -> Result<(
     let mut walk = Walk::new(t, dirfd, path)?;
     to_free_name(&mut walk, false)?;
     let parent = walk.parent();
+    parent.mount.check_writable()?;
     if !Arc::ptr_eq(&parent.mount, &old.mount) {
         return Err(Errno::EXDEV);
     }
@@ -184,6 +185,7 @@ pub fn unlink(t: &Arc<Task>, dirfd: i32, path: &[u8]) -> Result<(), Errno> {
     if walk.to_parent()? != Last::Name {
         return Err(Errno::EISDIR);
     }
+    walk.parent().mount.check_writable()?;
     let victim = walk.look_up_last()?;
     let (parent, cred) = (walk.parent(), &walk.cred());
     if walk.trailing_slash() {
@@ -209,6 +211,7 @@ pub fn remove_directory(t: &Arc<Task>, dirfd: i32, path: &[u8]) -> Result<(), Er
         Last::DotDot => return Err(Errno::ENOTEMPTY),
         Last::Root => return Err(Errno::EBUSY),
     }
+    walk.parent().mount.check_writable()?;
     let victim = walk.look_up_last()?;
     let (parent, cred) = (walk.parent(), &walk.cred());
     may_change(parent, cred)?;

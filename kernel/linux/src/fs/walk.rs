@@ -155,11 +155,11 @@ impl<'a> Walk<'a> {
             let after = &self.text[range.end..];
             let last = after.iter().all(|byte| *byte == b'/');
             let trailing_slash = last && !after.is_empty();
+            self.require_directory()?;
+            self.check_search()?;
             if range.len() > NAME_MAX {
                 return Err(Errno::ENAMETOOLONG);
             }
-            self.require_directory()?;
-            self.check_search()?;
             self.rest = range.end;
             self.last = range;
             if last {

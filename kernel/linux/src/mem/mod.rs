@@ -798,6 +798,23 @@ impl Space {
         self.map.borrow().iter().any(|(_, area)| area.writes_to_file() && area.is_of(inode))
     }
 
+    /// Moves the times of the files that may have been written through the writable shared areas of `range`, for
+    /// msync(2): nobody sees the writes themselves.
+    pub fn note_written(&self, range: Range<usize>) {
+        for (start, area) in self.map.borrow().iter() {
+            if let Backing::File { file, .. } = &area.backing
+                && start < range.end
+                && range.start < area.end
+                && area.shared
+                && area.protection & PROT_WRITE != 0
+                && let Some(path) = &file.path
+                && path.inode().is_regular()
+            {
+                path.inode().touch_modified();
+            }
+        }
+    }
+
     /// Takes the pages `pages` of a file out of shared mappings, to be found anew by faults; with `private`, also out
     /// of private ones, where they are gone.
     fn forget_file(&self, inode: &Inode, pages: Range<u64>, private: bool) {

@@ -105,6 +105,7 @@ fn read_extensible<T: pod::Pod>(address: usize, size: usize) -> Result<T, Errno>
 
 fn open_at(t: &Arc<Task>, dirfd: i32, path: &[u8], how: How) -> SysResult {
     let close_on_exec = how.flags & O_CLOEXEC != 0;
+    t.files().check_room()?;
     let file = open::open(t, dirfd, path, how)?;
     Ok(t.files().install(file, close_on_exec)? as usize)
 }
@@ -261,7 +262,7 @@ fn list(
     }
     user::copy_out(dirp, &out)?;
     file.set_position(position);
-    inode.touch_accessed();
+    path.touch_accessed();
     notify::event(&path.entry, IN_ACCESS);
     Ok(out.len())
 }

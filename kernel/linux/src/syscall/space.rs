@@ -12,7 +12,7 @@ use husk_abi::layout::PAGE_SIZE;
 use linux_raw_sys::general::{
     F_SEAL_EXEC, F_SEAL_FUTURE_WRITE, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_WRITE, FALLOC_FL_KEEP_SIZE,
     FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE, IN_MODIFY, MFD_ALLOW_SEALING, MFD_CLOEXEC, MFD_EXEC,
-    MFD_NOEXEC_SEAL, POSIX_FADV_DONTNEED, POSIX_FADV_NOREUSE, SYNC_FILE_RANGE_WAIT_AFTER,
+    MFD_NOEXEC_SEAL, POSIX_FADV_DONTNEED, POSIX_FADV_NOREUSE, S_IFDIR, S_IFIFO, SYNC_FILE_RANGE_WAIT_AFTER,
     SYNC_FILE_RANGE_WAIT_BEFORE, SYNC_FILE_RANGE_WRITE,
 };
 
@@ -32,7 +32,11 @@ pub(super) fn fallocate(t: &Arc<Task>, fd: i32, mode: u32, offset: i64, len: i64
     let path = file.path.as_ref().ok_or(Errno::ESPIPE)?;
     let inode = path.inode();
     let Some(contents) = inode.contents() else {
-        return Err(if inode.is_directory() { Errno::EISDIR } else { Errno::ENODEV });
+        return Err(match inode.kind() {
+            S_IFDIR => Errno::EISDIR,
+            S_IFIFO => Errno::ESPIPE,
+            _ => Errno::ENODEV,
+        });
     };
     let start = offset as u64;
     let end = offset.checked_add(len).ok_or(Errno::EFBIG)? as u64;

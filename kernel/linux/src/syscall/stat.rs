@@ -210,7 +210,7 @@ pub(super) fn readlink(t: &Arc<Task>, path: usize, buf: usize, bufsiz: i32) -> S
 pub(super) fn readlinkat(t: &Arc<Task>, dirfd: i32, path: usize, buf: usize, bufsiz: i32) -> SysResult {
     let room = usize::try_from(bufsiz).ok().filter(|room| *room > 0).ok_or(Errno::EINVAL)?;
     let path = user::read_path(path)?;
-    let link = if path.is_empty() {
+    let link = if path.is_empty() && dirfd != AT_FDCWD {
         // An O_PATH descriptor of the link itself.
         t.files().get(dirfd)?.path.clone().ok_or(Errno::ENOENT)?
     } else {
@@ -223,6 +223,7 @@ pub(super) fn readlinkat(t: &Arc<Task>, dirfd: i32, path: usize, buf: usize, buf
     };
     let len = target.len().min(room);
     user::copy_out(buf, &target[..len])?;
+    link.touch_accessed();
     Ok(len)
 }
 
@@ -257,8 +258,9 @@ fn write_statfs(address: usize, mount: &Mount) -> SysResult {
     out.f_blocks = limit as _;
     out.f_bfree = available as _;
     out.f_bavail = available as _;
-    out.f_files = (inodes + available) as _;
-    out.f_ffree = available as _;
+    // An inode for each page there may be, as a tmpfs has them.
+    out.f_files = limit as _;
+    out.f_ffree = limit.saturating_sub(inodes) as _;
     out.f_fsid.val = [mount.fs.dev as i32, 0];
     out.f_namelen = 255;
     // ST_RDONLY, ST_NOSUID, ST_NODEV and ST_NOEXEC are the MS_ bits.
