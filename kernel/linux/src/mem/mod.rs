@@ -4,6 +4,7 @@
 //! process tender that acts on the host process that asks, so a space is changed only by its own tasks.
 
 pub mod map;
+pub mod oom;
 pub mod remote;
 mod save;
 mod served;
@@ -139,6 +140,17 @@ impl Space {
             sites: KCell::default(),
             unsettled: KCell::default(),
         }))
+    }
+
+    /// Pages of the guest's memory that it holds, as far as is known: in the process tender those it shares.
+    fn held_pages(&self) -> usize {
+        self.machine.resident().unwrap_or_else(|| {
+            let map = self.map.borrow();
+            map.iter()
+                .filter(|(_, area)| area.shared)
+                .map(|(start, area)| (area.end - start) / PAGE_SIZE)
+                .sum()
+        })
     }
 
     /// Makes it the space of this vCPU.

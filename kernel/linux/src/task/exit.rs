@@ -52,6 +52,9 @@ pub fn finish(t: &Arc<Task>, status: i32) {
     if clear != 0 && crate::mem::user::write(clear, &0_u32).is_ok() {
         futex::wake_address(t, clear, 1);
     }
+    if process.tasks.borrow().len() <= 1 {
+        crate::mem::oom::give_back(process, &t.space());
+    }
     take_out(t, status);
 }
 

@@ -317,9 +317,11 @@ fn rouse(task: &Arc<Task>) {
     if task.sched.state.get() != State::Sleeping {
         return;
     }
+    // What it had run more than others it has made up for by sleeping as long.
     let least = task.sched.group().virtual_now.get().saturating_sub(SLICE_NS);
+    let slept = monotonic_ns().saturating_sub(task.sched.since.get());
     let own = &task.sched.virtual_time;
-    own.set(own.get().max(least));
+    own.set(own.get().saturating_sub(slept).max(least));
     enqueue(task.clone());
 }
 
@@ -642,7 +644,8 @@ fn account(running: bool) {
     } else {
         let ran = now.saturating_sub(task.sched.since.get());
         task.sched.ran.set(task.sched.ran.get() + ran);
-        task.sched.virtual_time.set(task.sched.virtual_time.get() + ran);
+        // What goes beyond a slice is time that the host gave to others.
+        task.sched.virtual_time.set(task.sched.virtual_time.get() + ran.min(SLICE_NS));
         task.sched.since.set(now);
     }
 }
@@ -735,6 +738,7 @@ fn tick(group: &Group) {
 pub fn before_return() {
     let me = current();
     lost::look_if_suspected();
+    crate::mem::oom::relieve_if_short();
     let now = monotonic_ns();
     timer::run_expired(now);
     take_host_signals();

@@ -104,9 +104,10 @@ pub fn release() {
     super::cpu::wake_notified();
 }
 
-/// Takes the lock from vCPUs that are no more. Only vCPU 0 of a restored guest, alone, may call it.
+/// Takes the lock from vCPUs that are no more. Only vCPU 0 of a restored guest, alone, may call it, before it has its
+/// `Cpu`.
 pub(super) fn take_over() {
-    LOCK.store(mine(), Ordering::Relaxed);
+    LOCK.store(1, Ordering::Relaxed);
 }
 
 /// The word itself, for a thread that ends without a stack to call from.
