@@ -92,6 +92,7 @@ pub(crate) fn main(process: &Process) -> ! {
                 }
                 Ok(mut options) => {
                     options.trace |= is_trace;
+                    crate::env_file::load(&mut options);
                     run(process, &options, clock)
                 }
                 Err((problem, argument)) => fail(&[
@@ -119,6 +120,9 @@ fn run(process: &Process, options: &Options, clock: Sample) -> ! {
 /// Starts the guest, as this process or as its child.
 pub(crate) fn launch(process: &Process, options: &Options, clock: Sample, root: &Root) -> ! {
     let mut place = Place { raw: terminal::find(options.terminal), ..Place::new() };
+    if let Some(container) = &root.container {
+        place.stop = container.plan.stop_signal;
+    }
     if options.terminal && !host::is_terminal(0) {
         fail(&[b"run: -t: stdin is no terminal"]);
     }
@@ -203,7 +207,7 @@ pub(crate) fn with_parent(
         }
         Ok(pid) => {
             place.wish.into_iter().for_each(host::close);
-            terminal::watch(pid);
+            terminal::watch(pid, place.stop);
             let status = control.wait(process, pid, facts);
             terminal::restore();
             end_as(status)
@@ -255,6 +259,8 @@ pub(crate) struct Place {
     has_parent: bool,
     /// The terminal is in raw mode.
     raw: bool,
+    /// What the guest gets for SIGTERM.
+    stop: u32,
     /// Where the guest asks to be stopped.
     wish: Option<i32>,
 }
@@ -264,7 +270,7 @@ impl Place {
     pub(crate) fn new() -> Self {
         // SAFETY: no pointers.
         let number = unsafe { host::call(syscalls::Sysno::getpid, [0; 6]) }.unwrap_or(0) as u32;
-        Self { number, own_users: false, has_parent: true, raw: false, wish: None }
+        Self { number, own_users: false, has_parent: true, raw: false, stop: raw::SIGTERM, wish: None }
     }
 }
 
@@ -380,7 +386,17 @@ fn inherited_env(process: &Process, options: &Options, env: &mut [*const u8; ENV
     let kept = |index: &usize| !own.iter().any(|other| same_name(base[*index], *other));
     let inherited = (0..base.len()).filter(kept).map(|index| base[index]);
     let last = |index: &usize| !own[index + 1..].iter().any(|other| same_name(own[*index], *other));
-    for entry in inherited.chain((0..own.len()).filter(last).map(|index| own[index])) {
+    // A name alone stands for the caller's variable.
+    let resolve = |entry: *const u8| {
+        // SAFETY: the host gives C strings.
+        let has_value = unsafe { CStr::from_ptr(entry.cast()) }.to_bytes().contains(&b'=');
+        if has_value {
+            Some(entry)
+        } else {
+            process.env.iter().copied().find(|known| same_name(*known, entry))
+        }
+    };
+    for entry in inherited.chain((0..own.len()).filter(last).filter_map(|index| resolve(own[index]))) {
         let Some(variable) = env.get_mut(count) else {
             fail(&[b"run: the environment has more than 1024 variables"])
         };
@@ -426,7 +442,12 @@ fn become_guest(
     // SAFETY: as above.
     let all = unsafe { &mut *all };
     let mut hostname = [0_u8; 65];
-    let hostname = crate::root::hostname(&mut hostname);
+    // A program of the host is on a host of its own; a container's is that of its engine.
+    let hostname = match options.hostname {
+        Some(name) => name,
+        None if root.container.is_some() => crate::root::hostname(&mut hostname),
+        None => c"",
+    };
     let mut host_variable = [0_u8; 80];
     let (arguments, count) = match &root.container {
         Some(container) => {

@@ -6,6 +6,7 @@ mod check;
 mod completion;
 mod images;
 mod import;
+mod inspect;
 mod plan_image;
 mod progress;
 mod ps;
@@ -50,6 +51,8 @@ pub(crate) enum Verb {
     Import(import::Options),
     /// List the images of the store
     Images(images::Options),
+    /// Print all that is known of images, as JSON
+    Inspect(inspect::Options),
     /// Remove images from the store
     Rmi(rmi::Options),
     /// Write an image as an OCI layout or an archive
@@ -90,6 +93,7 @@ impl Verb {
             Self::Pull(options) => pull::run(&options),
             Self::Import(options) => import::run(&options),
             Self::Images(options) => images::run(&options),
+            Self::Inspect(options) => inspect::run(&options),
             Self::Rmi(options) => rmi::run(&options),
             Self::Save(options) => save::run(&options),
             Self::Tag(options) => tag::run(&options),
