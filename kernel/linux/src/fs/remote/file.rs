@@ -8,7 +8,6 @@ use crate::file::{File, OpenFile, seek_within};
 use crate::fs::dir::Listed;
 use crate::fs::inode::Inode;
 use crate::fs::{Stat, contents};
-use crate::task;
 use alloc::sync::Arc;
 use husk_fuse::{
     Direntplus, FallocateIn, FsyncIn, LseekIn, LseekOut, Opcode, OpenIn, OpenOut, ReadIn, ReleaseIn, WriteIn,
