@@ -163,6 +163,32 @@ fn bugs_are_made_triggered_and_told_from_real_ones() {
         }
     }
 
+    // Two bugs in one run: chaff still, and told as that, whichever comes first.
+    let mut pairs = 0;
+    for (number, one) in bugs.iter().enumerate() {
+        let of = |bug: &serde_json::Value| {
+            serde_json::from_value::<Vec<(usize, u8)>>(bug["changes"].clone()).unwrap()
+        };
+        let free = |other: &&serde_json::Value| {
+            let taken = of(one);
+            other["input"] == one["input"]
+                && of(other).iter().all(|(at, _)| taken.iter().all(|(own, _)| own != at))
+        };
+        let Some(other) = bugs[number + 1..].iter().find(free) else { continue };
+        project.good(&[&["trigger", "-o", "trigger"], &owner[..], &[&one["id"].to_string()]].concat());
+        let mut both = read("trigger");
+        for (at, byte) in of(other) {
+            both[at] = byte;
+        }
+        fs::write(project.at("trigger"), both).unwrap();
+        let said = triage("trigger");
+        assert_eq!(said.status.code(), Some(0), "{one} and {other}: {said:?}");
+        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        assert!(said.contains("chaff ") && !said.contains("no chaff"), "{one} and {other}: {said}");
+        pairs += 1;
+    }
+    assert!(pairs > 0, "no two bugs can be triggered by one input");
+
     // A real bug of the program: kind 9 writes through the input.
     let mut real = input(0);
     real[0] = 9;
@@ -212,12 +238,60 @@ fn bad_input_is_told_from_good() {
     assert!(said.contains("crashing/one ends the program by signal 11"), "{said}");
     project.profile();
     let said = inject("100000");
-    assert!(said.contains("100000 bugs were asked for and ") && said.contains(" can be certified"), "{said}");
+    let could = said.split("100000 bugs were asked for and ").nth(1).expect(&said);
+    let could: usize = could.split_once(" can be certified").expect(&said).0.parse().unwrap();
+    assert!(could > 0, "{said}");
     assert!(!project.at("x").exists());
+    // The key is looked at before hours of work.
+    let said =
+        project.bad(&["inject", "program", "-o", "x", "--count", "1", "--seed", "1", "--key", "nokey"]);
+    assert!(said.contains("nokey") && said.contains("husk chaff key"), "{said}");
+    let said = project.bad(&["inject", "program", "-o", "x", "--count", "0", "--seed", "1", "--key", "key"]);
+    assert!(said.contains("--count"), "{said}");
+    fs::write(project.at("garbage"), "no profile").unwrap();
+    let said = project.bad(&[
+        "inject",
+        "program",
+        "-o",
+        "x",
+        "--count",
+        "1",
+        "--seed",
+        "1",
+        "--key",
+        "key",
+        "--profile",
+        "garbage",
+    ]);
+    assert!(said.contains("garbage"), "{said}");
     // The profile belongs to the code it was made from.
     fs::write(project.at("sum.c"), LIBRARY.replace("31", "33")).unwrap();
     project.good(&["cc", "-O2", "-c", "sum.c", "-o", "sum.o"]);
     assert!(project.run("ar", &["rc", "libsum.a", "sum.o"]).status.success());
     project.good(&["cc", "main.o", "libsum.a", "-o", "program"]);
     assert!(inject("5").contains("another build of this program"));
+}
+
+/// The bitcode of the Rust compiler, whose LLVM is newer than 19, stands for that of a newer clang.
+#[test]
+fn bitcode_of_a_newer_version_is_refused_by_name() {
+    let project = Project::new();
+    let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
+    fs::write(
+        project.at("new.rs"),
+        "#[unsafe(no_mangle)] pub extern \"C\" fn new(p: &mut [u8; 9]) { p[1] = 2; }",
+    )
+    .unwrap();
+    let made =
+        project.run(&rustc, &["--crate-type", "lib", "-O", "--emit=llvm-bc", "new.rs", "-o", "new.bc"]);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let objcopy = project.run(
+        "/usr/lib/llvm-19/bin/llvm-objcopy",
+        &["--update-section", ".husk.bitcode=new.bc", "sum.o", "new.o"],
+    );
+    assert!(objcopy.status.success(), "{}", String::from_utf8_lossy(&objcopy.stderr));
+    project.good(&["cc", "main.o", "new.o", "-o", "program"]);
+    let said =
+        project.bad(&["profile", "--program", "program", "--corpus", "corpus", "--", "./program", "{}"]);
+    assert!(said.contains("new.o") && said.contains("not of a version that LLVM 19 reads"), "{said}");
 }
