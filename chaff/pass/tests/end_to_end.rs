@@ -204,6 +204,13 @@ fn bugs_are_made_triggered_and_told_from_real_ones() {
         assert!(!read("chaffed").windows(word.len()).any(|window| window == word));
     }
 
+    // A manifest that was cut off, and a file that is no program.
+    fs::write(project.at("cut"), &read("other.chaff")[..500]).unwrap();
+    let said = project.bad(&["report", "--program", "other", "--key", "key", "--manifest", "cut"]);
+    assert!(said.contains("cut is no manifest, or damaged"), "{said}");
+    let said = project.bad(&["report", "--program", "main.c", "--key", "key", "--manifest", "other.chaff"]);
+    assert!(said.contains("main.c: not an ELF file"), "{said}");
+
     // Another build's manifest, and another's key.
     fs::copy(project.at("other.chaff"), project.at("chaffed.chaff")).unwrap();
     let said = project.bad(&[&["report"], &owner[..]].concat());
