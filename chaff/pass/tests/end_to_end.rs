@@ -84,10 +84,14 @@ impl Project {
         Command::new(program).args(arguments).current_dir(self.directory.path()).output().unwrap()
     }
 
-    fn chaff(&self, arguments: &[&str]) -> Output {
+    fn tool() -> PathBuf {
         let program = Path::new(env!("CARGO_BIN_EXE_husk-chaff-pass")).with_file_name("husk-chaff");
         assert!(program.exists(), "{} is missing: run `cargo build` in chaff/ first", program.display());
-        self.run(program.to_str().unwrap(), arguments)
+        program
+    }
+
+    fn chaff(&self, arguments: &[&str]) -> Output {
+        self.run(Self::tool().to_str().unwrap(), arguments)
     }
 
     fn good(&self, arguments: &[&str]) -> String {
@@ -202,6 +206,22 @@ fn bugs_are_made_triggered_and_told_from_real_ones() {
     assert!(symbols.stdout.is_empty(), "{}", String::from_utf8_lossy(&symbols.stdout));
     for word in [&b"husk"[..], b"chaff", b"c.1.0"] {
         assert!(!read("chaffed").windows(word.len()).any(|window| window == word));
+    }
+
+    // Where the program was built is nothing that triage needs; an input may be a core dump itself.
+    fs::rename(project.at("program"), project.at("elsewhere")).unwrap();
+    let directory = project.directory.path().to_owned();
+    let core = [b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x04\0".as_slice(), &[0; 64]].concat();
+    fs::write(project.at("core"), core).unwrap();
+    for (options, says) in [(&["--input"][..], "no crash, no chaff triggered"), (&[], "no core dump")] {
+        let words = ["triage", "--program", "chaffed", "--key", "key", "core"].map(|word| match word {
+            "chaffed" | "key" | "core" => directory.join(word).display().to_string(),
+            _ => word.to_owned(),
+        });
+        let words: Vec<&str> = words.iter().map(String::as_str).chain(options.iter().copied()).collect();
+        let said = Command::new(Project::tool()).args(&words).current_dir("/").output().unwrap();
+        let said = String::from_utf8_lossy(&[said.stdout, said.stderr].concat()).into_owned();
+        assert!(said.contains(says), "{said}");
     }
 
     // A manifest that was cut off, and a file that is no program.

@@ -204,7 +204,7 @@ pub fn input(manifest: &Manifest, program: &Path, input: &Path, limit: Duration)
     let stdin = profile::on_stdin(&manifest.command).then_some(input);
     let trace = trace::trace(&command, program, &watch, limit, stdin)?;
     if !trace.started && !trace.timeout {
-        bail!("the profiled command did not run {}", program.display());
+        bail!("the profiled command ({}) did not run {}", manifest.command.join(" "), program.display());
     }
     Ok(match trace.crash {
         Some(crash) => judge(manifest, crash.signal, crash.at),
