@@ -167,6 +167,17 @@ fn bugs_are_made_triggered_and_told_from_real_ones() {
         }
     }
 
+    // Of one class only.
+    let words = [
+        "inject", "program", "-o", "one", "--count", "4", "--seed", "5", "--key", "key", "--class", "unused",
+    ];
+    project.good(&words);
+    let one = project.good(&["report", "--format", "json", "--program", "one", "--key", "key"]);
+    let one: serde_json::Value = serde_json::from_str(&one).unwrap();
+    let classes: Vec<&serde_json::Value> =
+        one["bugs"].as_array().unwrap().iter().map(|bug| &bug["class"]).collect();
+    assert_eq!(classes, ["unused"; 4]);
+
     // Two bugs in one run: chaff still, and told as that, whichever comes first.
     let mut pairs = 0;
     for (number, one) in bugs.iter().enumerate() {
