@@ -6,7 +6,7 @@
 /// First word of every boot block.
 pub const BOOT_MAGIC: u64 = u64::from_le_bytes(*b"huskboot");
 /// Changes with every change of this crate that an old kernel or tender would misread.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// Which tender is below the kernel.
 pub const TENDER_PROCESS: u32 = 1;
@@ -63,6 +63,11 @@ pub const CONTINUE_MARK: u64 = 1 << 62;
 /// The root is a container image's: what Docker puts into every container is the kernel's to make (the working
 /// directory, /etc/hostname, /etc/hosts, /etc/resolv.conf), and the program may be a name to search in PATH.
 pub const FLAG_CONTAINER: u64 = 1 << 4;
+
+/// The type of a mount that the state server serves.
+pub const VOLUME_TYPE: &str = "fuse.husk";
+/// Most mounts of a guest.
+pub const MOUNTS_MAX: usize = 128;
 
 /// Most files of a root: merged metadata and layers.
 pub const ROOT_FILES_MAX: usize = 128;
@@ -144,6 +149,13 @@ pub struct Boot {
     pub wish_fd: i32,
     /// Where in the root image each of its files begins, as 64-bit numbers.
     pub root_files: Text,
+    /// Bytes of the ring at `layout::RING`: one unit (`husk_ring`) for each volume among the mounts. 0 where there is none.
+    pub ring_len: u64,
+    /// What to mount over the root, in this order: for each mount four strings as mount(2) takes them: source, target
+    /// (an absolute path without `.` and `..`, made if need be), type and options with commas between. The n-th of type
+    /// `VOLUME_TYPE` has the ring's n-th unit; its root may be a file. Options are `ro` and, of a tmpfs, `size=BYTES` and
+    /// `mode=OCTAL`.
+    pub mounts: Text,
     /// /proc/cpuinfo's "model name" of the host.
     pub cpu_model: Text,
     pub seed: [u8; 32],

@@ -46,6 +46,10 @@ pub mod flags {
     pub const CLONE_PROCESS: u32 = raw::CLONE_PARENT_SETTID | raw::SIGCHLD;
 }
 
+/// Bit of `Wait`'s mask: the state server has answered a request that was waited for. Each vCPU that waits for it, or is about
+/// to, gets each answer's sign; it looks for itself whether the answer was for it.
+pub const REPLIES: u64 = 1 << 7;
+
 /// The descriptor that traces go to in the kvm tender, where they do not go to stderr.
 pub const TRACE: u64 = 4;
 /// The descriptor by which a guest asks to be stopped with its parent process (kvm tender).
@@ -80,10 +84,11 @@ macro_rules! calls {
 calls! {
     1 Write "Write `b` bytes at guest address `a` to descriptor `c` (1 or 2, the control socket 3, the record (`record::KVM_DESCRIPTOR`), `TRACE` or `WISH`).";
     2 Read "Read up to `b` bytes to guest address `a` from descriptor `c` (0 or the control socket 3).";
-    3 Wait "Sleep until `a` (monotonic ns; u64::MAX for ever), a notify (also one since the last sleep), or one of the conditions in mask `b`: bit n input on descriptor n, bit 16 + n room for output. Gives those that hold.";
+    3 Wait "Sleep until `a` (monotonic ns; u64::MAX for ever), a notify (also one since the last sleep), or one of the conditions in mask `b`: bit n input on descriptor n, bit 16 + n room for output, `REPLIES`. Gives those that hold.";
     4 Notify "End the wait of vCPU `a`, or kick it out of the application.";
     5 Discard "Give `b` bytes of guest-physical memory at `a` back to the host; not in a restored guest.";
     6 Exit "End the guest with wait status `a`.";
+    7 Ring "Wake the state server: the ring holds a request.";
 }
 
 /// Arguments and result of one hypercall, in guest memory.

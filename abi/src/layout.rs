@@ -43,6 +43,11 @@ pub const PRIVATE: usize = 0x7e00_1000_0000;
 /// Bytes of the private area for one vCPU.
 pub const PRIVATE_PER_CPU: usize = 0x1_0000;
 
+/// The ring that the state server of the guest's volumes shares with the kernel (`husk_ring`), where there is one.
+pub const RING: usize = 0x7e00_2000_0000;
+/// Most bytes of the ring.
+pub const RING_MAX: usize = 0x1000_0000;
+
 /// The arena: all memory the kernel manages, linear and writable. In the kvm tender it is the whole of guest-physical
 /// memory; in the process tender a shared memfd, so that kernel state is one for all guest processes.
 pub const ARENA: usize = 0x7e01_0000_0000;
@@ -65,7 +70,8 @@ const _: () = assert!(KERNEL + KERNEL_MAX <= BOOT);
 const _: () = assert!(BOOT + BOOT_LEN <= GATE);
 const _: () = assert!(GATE + GATE_LEN <= VDSO);
 const _: () = assert!(VDSO + VDSO_LEN <= PRIVATE);
-const _: () = assert!(PRIVATE + PRIVATE_PER_CPU * CPUS_MAX <= ARENA);
+const _: () = assert!(PRIVATE + PRIVATE_PER_CPU * CPUS_MAX <= RING);
+const _: () = assert!(RING + RING_MAX <= ARENA);
 const _: () = assert!(ARENA + ARENA_MAX <= ROOT);
 const _: () = assert!(ROOT + ROOT_MAX <= TENDER);
 const _: () = assert!(KERNEL >> 39 == (ROOT + ROOT_MAX - 1) >> 39);

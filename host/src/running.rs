@@ -122,6 +122,11 @@ impl Guest {
         self.number("flags")
     }
 
+    /// Whether a state server serves volumes to it.
+    pub fn has_volumes(&self) -> bool {
+        self.number("volumes") != 0
+    }
+
     /// SHA-256 of the kernel image.
     pub fn kernel(&self) -> [u8; 32] {
         let digits = self.info.get("kernel").cloned().unwrap_or_default();

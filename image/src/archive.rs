@@ -50,7 +50,17 @@ impl Files {
         if compressed.iter().any(|magic| head[..len].starts_with(magic)) {
             file = spool(layer::uncompressed(file)?, &what)?;
         }
-        let entries = scan(&file, &what)?;
+        Self::scanned(path, file)
+    }
+
+    /// Keeps a plain tar in a temporary file; `path` is what errors call it.
+    pub(crate) fn of_reader(reader: impl Read, path: &Path) -> Result<Self, ImageError> {
+        let file = spool(reader, &path.display().to_string())?;
+        Self::scanned(path, file)
+    }
+
+    fn scanned(path: &Path, file: File) -> Result<Self, ImageError> {
+        let entries = scan(&file, &path.display().to_string())?;
         Ok(Self::Tar { path: path.to_path_buf(), file: Arc::new(file), entries })
     }
 

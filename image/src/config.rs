@@ -193,6 +193,17 @@ impl Document {
     }
 }
 
+/// Whether guests run images of a platform, as `--platform` spells it: `[linux/]amd64`.
+///
+/// # Errors
+/// [`ImageError::Other`] for all others.
+pub fn check_platform(text: &str) -> Result<(), ImageError> {
+    match text {
+        "linux/amd64" | "amd64" | "linux/x86_64" => Ok(()),
+        _ => Err(ImageError::Other(format!("--platform {text}: guests run linux/amd64 only"))),
+    }
+}
+
 impl Index {
     /// The image for this machine.
     ///
@@ -205,9 +216,16 @@ impl Index {
                 .as_ref()
                 .is_none_or(|platform| platform.os == "linux" && platform.architecture == "amd64")
         };
-        // One that says so comes before one that says nothing.
-        let said = self.manifests.iter().filter(|descriptor| descriptor.platform.is_some()).find(fits);
-        said.or_else(|| self.manifests.iter().find(fits)).ok_or_else(|| {
+        // One that says so comes before one that says nothing, and before all one that any amd64 can run.
+        let baseline =
+            |platform: &Platform| platform.variant.as_deref().is_none_or(|variant| variant == "v1");
+        let rank = |descriptor: &&Descriptor| match &descriptor.platform {
+            Some(platform) if baseline(platform) => 0,
+            Some(_) => 1,
+            None => 2,
+        };
+        let said = self.manifests.iter().filter(fits).min_by_key(rank);
+        said.ok_or_else(|| {
             let names: Vec<String> = self
                 .manifests
                 .iter()

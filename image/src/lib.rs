@@ -35,6 +35,7 @@
 pub mod archive;
 pub mod config;
 mod credentials;
+mod daemon;
 mod digest;
 mod error;
 pub mod launch;

@@ -165,7 +165,15 @@ impl Rebuilt {
                         _ => return Err(bad("a name leads out")),
                     }
                 }
-                Ok(Some(Box::new(File::open(path)?.take(size))))
+                let file = File::open(&path).map_err(|error| {
+                    // Files of a rootless store belong to ids that only its user namespace may read.
+                    let hint = match error.kind() {
+                        io::ErrorKind::PermissionDenied => "; `podman unshare husk pull …` may read it",
+                        _ => "",
+                    };
+                    io::Error::new(error.kind(), format!("{}: {error}{hint}", path.display()))
+                })?;
+                Ok(Some(Box::new(file.take(size))))
             }
             _ => Err(bad("a part of no known type")),
         }
@@ -204,41 +212,98 @@ struct PodmanLayer {
     diff_digest: Option<Digest>,
 }
 
-/// An image of podman's store (of the overlay driver) by name or id.
+/// Storage drivers whose layers are directories of files.
+const DRIVERS: [&str; 2] = ["overlay", "vfs"];
+
+/// The parts of containers-storage.conf(5) that say where podman's store is.
+#[derive(Deserialize, Default)]
+struct StorageFile {
+    #[serde(default)]
+    storage: Storage,
+}
+
+#[derive(Deserialize, Default)]
+struct Storage {
+    graphroot: Option<PathBuf>,
+    rootless_storage_path: Option<String>,
+}
+
+/// Podman's store: CONTAINERS_STORAGE_CONF or the first storage.conf names it, or it is where podman puts it by itself.
+fn podman_root() -> Result<PathBuf, ImageError> {
+    let variable = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = variable("HOME").unwrap_or_default();
+    let is_root = rustix::process::geteuid().is_root();
+    let own = variable("XDG_CONFIG_HOME").unwrap_or_else(|| home.join(".config"));
+    let files = [
+        variable("CONTAINERS_STORAGE_CONF"),
+        (!is_root).then(|| own.join("containers/storage.conf")),
+        Some("/etc/containers/storage.conf".into()),
+        Some("/usr/share/containers/storage.conf".into()),
+    ];
+    for path in files.into_iter().flatten() {
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        let file: StorageFile = toml::from_str(&text)
+            .map_err(|error| ImageError::document(&path.display().to_string(), error.message()))?;
+        if is_root {
+            if let Some(root) = file.storage.graphroot {
+                return Ok(root);
+            }
+        } else if let Some(root) = file.storage.rootless_storage_path {
+            let uid = rustix::process::geteuid().as_raw().to_string();
+            return Ok(root.replace("$HOME", &home.to_string_lossy()).replace("$UID", &uid).into());
+        } else if path.starts_with(&own)
+            && let Some(root) = file.storage.graphroot
+        {
+            return Ok(root);
+        }
+    }
+    Ok(if is_root {
+        PathBuf::from("/var/lib/containers/storage")
+    } else {
+        let data = variable("XDG_DATA_HOME").unwrap_or_else(|| home.join(".local/share"));
+        data.join("containers/storage")
+    })
+}
+
+/// An image of podman's store by name or id. `[DRIVER@GRAPHROOT+RUNROOT]` in front of it names another store.
 ///
 /// # Errors
 /// [`ImageError::NoImage`], [`ImageError::Io`], [`ImageError::Document`].
 pub fn podman(text: &str) -> Result<Local, ImageError> {
-    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
-    let root = if rustix::process::geteuid().is_root() {
-        PathBuf::from("/var/lib/containers/storage")
-    } else {
-        home.join(".local/share/containers/storage")
+    let Some((place, name)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']')) else {
+        return podman_at(&podman_root()?, text);
     };
-    podman_at(&root, text)
+    let place = place.split_once('@').map_or(place, |(_, root)| root);
+    let root = place.split_once('+').map_or(place, |(root, _)| root);
+    podman_at(Path::new(root), name)
 }
 
 fn podman_at(root: &Path, text: &str) -> Result<Local, ImageError> {
-    let images: Vec<PodmanImage> = read(&root.join("overlay-images/images.json"))?;
+    let list = |driver: &&str| root.join(format!("{driver}-images/images.json"));
+    let driver = DRIVERS.into_iter().find(|driver| list(driver).exists()).ok_or_else(|| {
+        ImageError::Other(format!(
+            "{}: podman has no images there (of the driver overlay or vfs)",
+            root.display()
+        ))
+    })?;
+    let images: Vec<PodmanImage> = read(&list(&driver))?;
     let wanted: Option<Reference> = text.parse().ok();
     // podman's own images have the registry localhost.
     let own: Option<Reference> = format!("localhost/{text}").parse().ok();
-    let is_named = |image: &&PodmanImage| {
-        image
-            .names
-            .iter()
-            .flatten()
-            .filter_map(|name| name.parse::<Reference>().ok())
-            .any(|name| Some(&name) == wanted.as_ref() || Some(&name) == own.as_ref())
+    let has = |image: &PodmanImage, wanted: &Option<Reference>| {
+        let names = image.names.iter().flatten().filter_map(|name| name.parse::<Reference>().ok());
+        wanted.is_some() && names.map(Some).any(|name| name == *wanted)
     };
     let is_id = |image: &&PodmanImage| text.len() >= 6 && image.id.starts_with(text);
-    let image = images.iter().find(is_named).or_else(|| images.iter().find(is_id));
+    let named = |wanted| images.iter().find(|image| has(image, wanted));
+    let image = named(&own).or_else(|| named(&wanted)).or_else(|| images.iter().find(is_id));
     let image = image.ok_or_else(|| ImageError::NoImage(format!("containers-storage:{text}")))?;
     let id: Digest = format!("sha256:{}", image.id).parse()?;
     let file = format!("={}", STANDARD.encode(id.to_string()));
-    let path = root.join("overlay-images").join(id.hex()).join(file);
+    let path = root.join(format!("{driver}-images")).join(id.hex()).join(file);
     let config = fs::read(&path).map_err(ImageError::io(&path))?;
-    let all: Vec<PodmanLayer> = read(&root.join("overlay-layers/layers.json"))?;
+    let folder = root.join(format!("{driver}-layers"));
+    let all: Vec<PodmanLayer> = read(&folder.join("layers.json"))?;
     let by_id: HashMap<&str, &PodmanLayer> = all.iter().map(|layer| (layer.id.as_str(), layer)).collect();
     let mut layers = HashMap::new();
     let mut next = Some(image.layer.as_str());
@@ -247,8 +312,12 @@ fn podman_at(root: &Path, text: &str) -> Result<Local, ImageError> {
             return Err(ImageError::document(text, "its layers lead in circles"));
         }
         if let Some(diff_id) = &layer.diff_digest {
-            let split = root.join("overlay-layers").join(format!("{}.tar-split.gz", layer.id));
-            layers.insert(diff_id.clone(), (split, root.join("overlay").join(&layer.id).join("diff")));
+            let split = folder.join(format!("{}.tar-split.gz", layer.id));
+            let files = match driver {
+                "vfs" => root.join("vfs/dir").join(&layer.id),
+                _ => root.join(driver).join(&layer.id).join("diff"),
+            };
+            layers.insert(diff_id.clone(), (split, files));
         }
         next = layer.parent.as_deref();
     }
@@ -256,7 +325,7 @@ fn podman_at(root: &Path, text: &str) -> Result<Local, ImageError> {
     Local::new(format!("containers-storage:{text}"), named, config, layers)
 }
 
-/// An image of Docker's store (of the overlay2 driver) by name or id.
+/// An image of Docker's store (of the overlay2 driver) by name or id, for a daemon that does not run.
 ///
 /// # Errors
 /// [`ImageError::NoImage`], [`ImageError::Io`], [`ImageError::Document`].

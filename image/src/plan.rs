@@ -20,6 +20,15 @@ pub struct Request<'a> {
     pub image: &'a str,
     /// `--user`, empty where it was not given.
     pub user: &'a str,
+    pub pull: Pull,
+}
+
+/// When an image is fetched that may be in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pull {
+    Always,
+    Missing,
+    Never,
 }
 
 /// Finds an image in the store, or else brings it there, and makes its plan, which is kept in the user's cache too. The
@@ -41,8 +50,16 @@ pub fn plan(
         (image, local_input(request.image))
     } else {
         let name = request.image.parse::<Reference>();
-        let image = match store.look_up(request.image)? {
+        let found = match request.pull {
+            // By an id nothing can be fetched.
+            Pull::Always if name.is_ok() => None,
+            _ => store.look_up(request.image)?,
+        };
+        let image = match found {
             Some((image, _)) => image,
+            None if request.pull == Pull::Never => {
+                return Err(ImageError::Other("it is not in the store, and --pull=never".to_owned()));
+            }
             None => {
                 let name = request.image.parse()?;
                 let source = source::open(request.image, options)?;

@@ -6,6 +6,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -26,7 +27,11 @@ use crate::{Descriptor, Digest, ImageError, Reference, Verified};
 /// How often something that may pass is tried.
 const TRIES: u32 = 5;
 const CONNECT: Duration = Duration::from_secs(10);
-const RESPONSE: Duration = Duration::from_secs(60);
+const RESPONSE: Duration = Duration::from_secs(30);
+/// How long a download may stand still.
+const STALL: Duration = Duration::from_secs(30);
+/// The longest wait that a registry may ask for.
+const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// An image in a registry.
 pub struct Remote {
@@ -56,16 +61,18 @@ fn is_loopback(registry: &str) -> bool {
         || host.parse::<std::net::Ipv4Addr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-/// The host's authorities, those of the registry's folders in /etc, and those that were named.
+/// The host's authorities (SSL_CERT_FILE and SSL_CERT_DIR say others), those of the registry's folder of
+/// containers-certs.d(5), and those that were named.
 fn certificates(registry: &str, options: &Options) -> Vec<Certificate<'static>> {
     let mut found: Vec<Certificate<'static>> = rustls_native_certs::load_native_certs()
         .certs
         .iter()
         .map(|der| Certificate::from_der(der.as_ref()).to_owned())
         .collect();
-    let folders =
-        ["/etc/containers/certs.d", "/etc/docker/certs.d"].map(|folder| Path::new(folder).join(registry));
-    for folder in folders.into_iter().chain(options.certificates.clone()) {
+    let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".config/containers/certs.d"));
+    let folders = ["/etc/containers/certs.d", "/etc/docker/certs.d"].map(PathBuf::from);
+    let folders = folders.into_iter().chain(home).map(|folder| folder.join(registry));
+    for folder in folders.chain(options.certificates.clone()) {
         for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
             let path = entry.path();
             if path.extension().is_some_and(|extension| extension == "crt") {
@@ -111,13 +118,14 @@ impl Remote {
             options.tls_verify == Some(false) || (options.tls_verify.is_none() && is_loopback(registry));
         match remote.agent.get(format!("{}/v2/", remote.base)).call() {
             Ok(_) => {}
-            Err(first) if may_be_plain => {
+            // A certificate that nobody knows is no sign of plain HTTP.
+            Err(first) if may_be_plain && !is_about_certificate(&first) => {
                 remote.base = format!("http://{host}");
                 let second = remote.agent.get(format!("{}/v2/", remote.base)).call();
                 second.map_err(|error| remote.failed(format!("{error} (and by HTTPS: {first})")))?;
             }
             Err(error) => {
-                let hint = if error.to_string().contains("ertificate") {
+                let hint = if is_about_certificate(&error) {
                     "; put the authority's certificate into --cert-dir or /etc/containers/certs.d, or trust it unseen by \
                      --tls-verify=false"
                 } else {
@@ -146,6 +154,7 @@ impl Remote {
             if from > 0 {
                 request = request.header("Range", format!("bytes={from}-"));
             }
+            let mut asked_wait = None;
             let why = match request.call() {
                 Ok(response) => match response.status().as_u16() {
                     200 | 206 => return Ok(response),
@@ -155,6 +164,7 @@ impl Remote {
                         continue;
                     }
                     status => {
+                        asked_wait = retry_after(&response);
                         let text = explain(response);
                         let why = match status {
                             401 | 403 if self.credentials.is_none() => {
@@ -163,7 +173,10 @@ impl Remote {
                                 )
                             }
                             401 | 403 => format!("the credentials are not accepted{text}"),
-                            404 => return Err(self.failed(format!("{path}: not found{text}"))),
+                            404 => format!("{path}: not found{text}"),
+                            429 => format!(
+                                "{path}: too many requests: its limit is reached, try again later{text}"
+                            ),
                             _ => format!("{path}: status {status}{text}"),
                         };
                         if status != 429 && status < 500 {
@@ -178,7 +191,7 @@ impl Remote {
             if tried == TRIES {
                 return Err(self.failed(why));
             }
-            pause(tried);
+            pause(tried, asked_wait);
         }
     }
 
@@ -226,9 +239,15 @@ impl Remote {
                 response.map_err(|error| self.failed(format!("token server {realm}: {error}")))?;
             let status = response.status();
             if !status.is_success() {
-                return Err(self.failed(format!(
-                    "token server {realm}: status {status}: the credentials are not accepted"
-                )));
+                let text = explain(response);
+                let why = match status.as_u16() {
+                    401 | 403 if self.credentials.is_none() => {
+                        ": access denied: log in with `podman login` or `docker login`"
+                    }
+                    401 | 403 => ": the credentials are not accepted",
+                    _ => "",
+                };
+                return Err(self.failed(format!("token server {realm}: status {status}{why}{text}")));
             }
             let bytes = response.body_mut().with_config().limit(1 << 20).read_to_vec();
             let bytes = bytes.map_err(|error| self.failed(format!("token server {realm}: {error}")))?;
@@ -271,8 +290,19 @@ impl Remote {
     }
 }
 
-fn pause(tried: u32) {
-    std::thread::sleep(Duration::from_millis(250 << tried.min(6)));
+fn is_about_certificate(error: &ureq::Error) -> bool {
+    error.to_string().contains("ertificate")
+}
+
+/// Waits before the next try: as long as the registry asked for, or longer from try to try.
+fn pause(tried: u32, asked: Option<Duration>) {
+    std::thread::sleep(asked.unwrap_or(Duration::from_millis(250 << tried.min(6))));
+}
+
+/// The seconds of a Retry-After; a date there, which no registry sends, counts as none.
+fn retry_after(response: &Response<Body>) -> Option<Duration> {
+    let seconds = response.headers().get("Retry-After")?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds).min(WAIT_MAX))
 }
 
 /// What a registry says of an error.
@@ -393,13 +423,66 @@ impl<'a> Download<'a> {
         let path = format!("blobs/{}", self.descriptor.digest);
         let response = self.remote.get(&path, "*/*", self.at)?;
         let is_partial = response.status().as_u16() == 206;
-        let mut reader = response.into_body().into_with_config().limit(u64::MAX).reader();
+        let reader = response.into_body().into_with_config().limit(u64::MAX).reader();
+        let mut reader = Attended::new(reader, STALL);
         if self.at > 0 && !is_partial {
             // The registry does not do parts.
             let skipped = io::copy(&mut reader.by_ref().take(self.at), &mut io::sink());
             skipped.map_err(ImageError::read(&path))?;
         }
         Ok(Box::new(reader))
+    }
+}
+
+/// A reader that fails where nothing comes for a time. What reads is a thread of its own, since a socket's own time limit
+/// is for the whole of a body; where it stalls it is left alone and ends with its connection.
+struct Attended {
+    pieces: Receiver<io::Result<Vec<u8>>>,
+    now: io::Cursor<Vec<u8>>,
+    patience: Duration,
+}
+
+impl Attended {
+    /// Bytes of a piece, and pieces that are read ahead.
+    const PIECE: usize = 128 << 10;
+    const AHEAD: usize = 4;
+
+    fn new(mut inner: impl Read + Send + 'static, patience: Duration) -> Self {
+        let (sender, pieces) = sync_channel(Self::AHEAD);
+        std::thread::spawn(move || {
+            loop {
+                let mut piece = vec![0; Self::PIECE];
+                let result = inner.read(&mut piece).map(|count| {
+                    piece.truncate(count);
+                    piece
+                });
+                let is_last = result.as_ref().map_or(true, Vec::is_empty);
+                if sender.send(result).is_err() || is_last {
+                    return;
+                }
+            }
+        });
+        Self { pieces, now: io::Cursor::default(), patience }
+    }
+}
+
+impl Read for Attended {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.now.read(buffer)?;
+        if count > 0 || buffer.is_empty() {
+            return Ok(count);
+        }
+        match self.pieces.recv_timeout(self.patience) {
+            Ok(piece) => {
+                self.now = io::Cursor::new(piece?);
+                self.now.read(buffer)
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                Err(io::Error::new(io::ErrorKind::TimedOut, "nothing came for too long"))
+            }
+            // The end was told before.
+            Err(RecvTimeoutError::Disconnected) => Ok(0),
+        }
     }
 }
 
@@ -420,6 +503,10 @@ impl Read for Download<'_> {
             return Ok(0);
         }
         loop {
+            if self.tried >= TRIES {
+                // Whoever reads on after the error gets no further tries.
+                return Err(io::ErrorKind::NotConnected.into());
+            }
             if self.body.is_none() {
                 self.body = Some(self.connect()?);
             }
@@ -447,7 +534,7 @@ impl Read for Download<'_> {
                     .failed(format!("blob {digest}: {why}; the next pull goes on from there"))
                     .into());
             }
-            pause(self.tried);
+            pause(self.tried, None);
         }
     }
 }
@@ -472,6 +559,29 @@ mod tests {
         );
         assert_eq!(parameters_of("").count(), 0);
         assert_eq!(parameters_of(r#"a="b"#).count(), 0);
+    }
+
+    #[test]
+    fn what_stands_still_is_given_up() {
+        /// A few bytes, and then silence until the test has ended.
+        struct Silent(bool);
+        impl Read for Silent {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                if std::mem::replace(&mut self.0, true) {
+                    std::thread::sleep(Duration::from_secs(3600));
+                }
+                buffer[..3].copy_from_slice(b"abc");
+                Ok(3)
+            }
+        }
+        let mut all = Vec::new();
+        let error =
+            Attended::new(Silent(false), Duration::from_millis(50)).read_to_end(&mut all).unwrap_err();
+        assert_eq!((all.as_slice(), error.kind()), (&b"abc"[..], io::ErrorKind::TimedOut));
+        let text = vec![7; 3 * Attended::PIECE + 1];
+        let mut all = Vec::new();
+        Attended::new(io::Cursor::new(text.clone()), STALL).read_to_end(&mut all).unwrap();
+        assert!(all == text);
     }
 
     #[test]

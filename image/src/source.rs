@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::store::Session;
-use crate::{Descriptor, ImageError, Reference, archive, layout, local, registry};
+use crate::{Descriptor, ImageError, Reference, archive, daemon, layout, local, registry};
 
 /// Called with the number of bytes that were read since.
 pub type Advance<'a> = &'a (dyn Fn(u64) + Sync);
@@ -70,8 +70,8 @@ pub const TRANSPORTS: [&str; 6] =
     ["oci:", "oci-archive:", "docker-archive:", "containers-storage:", "docker-daemon:", "docker://"];
 
 /// Opens what `text` spells: `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:NAME]`,
-/// `containers-storage:NAME` (podman's store), `docker-daemon:NAME` (Docker's), `docker://NAME` or just a name (a
-/// registry).
+/// `containers-storage:[[DRIVER@GRAPHROOT[+RUNROOT]]]NAME` (podman's store), `docker-daemon:NAME` (Docker's, through its
+/// socket, or by its files where it does not run), `docker://NAME` or just a name (a registry).
 ///
 /// # Errors
 /// [`ImageError::Reference`]; why there is no such image.
@@ -90,7 +90,10 @@ pub fn open(text: &str, options: &Options) -> Result<Box<dyn Source>, ImageError
             Ok(Box::new(archive::DockerArchive::open(&path, name.as_deref())?))
         }
         Some(("containers-storage", name)) => Ok(Box::new(local::podman(name)?)),
-        Some(("docker-daemon", name)) => Ok(Box::new(local::docker(name)?)),
+        Some(("docker-daemon", name)) => match daemon::socket()? {
+            Some(socket) => Ok(Box::new(daemon::export(&socket, name)?)),
+            None => Ok(Box::new(local::docker(name)?)),
+        },
         Some(("docker", rest)) if rest.starts_with("//") => {
             Ok(Box::new(registry::Remote::new(&rest[2..].parse()?, options)?))
         }

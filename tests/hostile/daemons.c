@@ -2,6 +2,8 @@
 #include "hostile.h"
 int main(int argc, char **argv) {
     ignore_all();
+    // A parent that ignores SIGCHLD waits until it has no child left.
+    signal(SIGCHLD, SIG_DFL);
     for (int i = 0; i < 6; i++)
         if (!fork()) {
             setsid();

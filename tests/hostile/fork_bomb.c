@@ -1,4 +1,5 @@
 // Every process forks for ever.
+//= timeout 60
 #include "hostile.h"
 int main(int argc, char **argv) {
     ignore_all();

@@ -24,17 +24,19 @@ const FLAGS: &[&str] = &[
 ];
 
 /// One C case.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Case {
     /// Folder name: what part of the interface it tests.
     pub(crate) family: String,
     /// File name without `.c`.
     pub(crate) name: String,
+    /// It works in a folder below TMPDIR.
+    pub(crate) has_scratch: bool,
     source: PathBuf,
     directives: Directives,
 }
 
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Directives {
     is_static: bool,
     timeout: Option<u64>,
@@ -86,6 +88,7 @@ impl Case {
                 cases.push(Case {
                     family: file_name(folder),
                     name: source.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+                    has_scratch: text.contains("scratch()"),
                     source,
                     directives,
                 });

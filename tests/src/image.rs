@@ -281,6 +281,8 @@ impl Run {
         process["noNewPrivileges"] = json!(false);
         let sets = ["bounding", "effective", "permitted"].map(|name| (name.to_owned(), json!(CAPABILITIES)));
         process["capabilities"] = Value::Object(sets.into_iter().collect());
+        config["hostname"] = json!(rustix::system::uname().nodename().to_string_lossy());
+        let process = &mut config["process"];
         // The host's, as husk leaves them.
         process.as_object_mut().map(|process| process.remove("rlimits"));
         if let Some(user) = &self.user {

@@ -2,8 +2,9 @@
 //! guest under each tender; standard output and exit status must be equal, so the host kernel is the reference
 //! and no expected output is kept anywhere.
 //!
-//! Seven kinds of case: `cases/FAMILY/NAME.c` (one kernel behaviour each), `cases/posix/CALL.c` (many small cases each, in
-//! all places where files can be), `programs.toml` (commands as users run
+//! Eight kinds of case: `cases/FAMILY/NAME.c` (one kernel behaviour each), those that write files again with TMPDIR on a
+//! volume (`volumes`), `cases/posix/CALL.c` (many small cases each, in all places where files can be), `programs.toml`
+//! (commands as users run
 //! them), `errors.toml` (what `husk run` says of programs it cannot run) and `hostile/NAME.c` (guests that try to
 //! outlive their tender), the scenarios of `snapshot.rs` (guests that are saved and restored), and `images.toml` (container images, against
 //! runc). `gaps.toml` names the failures that are known, with the reason.

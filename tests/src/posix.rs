@@ -22,6 +22,12 @@ pub(crate) struct Place {
 pub(crate) const PLACES: &[Place] = &[
     Place { name: "tmpfs", folder: Some("/dev/shm/posix"), options: &[], like_scratch: true },
     Place { name: "overlay", folder: None, options: &["--with", "{}/"], like_scratch: false },
+    Place {
+        name: "volume",
+        folder: Some("/volume/posix"),
+        options: &["-v", "{}:/volume"],
+        like_scratch: false,
+    },
 ];
 
 impl Place {

@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 /// One test of whatever kind.
 enum Test {
     Case(Case),
+    /// The same with TMPDIR on a volume.
+    OnVolume(Case),
     Posix(Posix),
     Program(Program),
     Refusal(Refusal),
@@ -44,6 +46,7 @@ impl Test {
         let id = match self {
             Test::Posix(posix) => return posix.ids(),
             Test::Case(case) => case.id(),
+            Test::OnVolume(case) => format!("volumes/{}-{}", case.family, case.name),
             Test::Program(program) => format!("programs/{}", program.name),
             Test::Refusal(refusal) => format!("errors/{}", refusal.name),
             Test::Hostile(case, Ending::Exit) => format!("hostile/{}-exits", case.name),
@@ -135,7 +138,8 @@ fn next(queue: &Mutex<VecDeque<Test>>) -> Option<Test> {
 fn find(folder: &Path) -> Result<Vec<Test>, String> {
     let (posix, cases): (Vec<_>, Vec<_>) =
         Case::find(&folder.join("cases"))?.into_iter().partition(|case| case.family == "posix");
-    let mut tests: Vec<Test> = cases.into_iter().map(Test::Case).collect();
+    let mut tests: Vec<Test> = cases.iter().cloned().map(Test::Case).collect();
+    tests.extend(cases.into_iter().filter(|case| case.has_scratch).map(Test::OnVolume));
     for case in posix {
         tests.push(Test::Posix(Posix::of(case)?));
     }
@@ -221,7 +225,8 @@ impl Runner<'_> {
     fn run(&self, test: &Test) {
         let verdicts = match test {
             Test::Posix(posix) => return self.posix(posix),
-            Test::Case(case) => self.case(case),
+            Test::Case(case) => self.case(case, None),
+            Test::OnVolume(case) => self.case(case, Some("/volume")),
             Test::Program(program) => self.program(program),
             Test::Refusal(refusal) => self.each(|tender| self.refusal(refusal, tender)),
             Test::Snapshot(scenario) => self.each(|tender| self.snapshot(*scenario, tender)),
@@ -288,7 +293,8 @@ impl Runner<'_> {
         })
     }
 
-    fn case(&self, case: &Case) -> Result<Vec<(&'static str, Verdict)>, String> {
+    /// `volume`: where in a guest its TMPDIR is, then a folder of the host.
+    fn case(&self, case: &Case, volume: Option<&str>) -> Result<Vec<(&'static str, Verdict)>, String> {
         let program = case.compile(&self.place.out)?;
         let run = |mut command: Command| {
             let folder = self.place.fresh()?;
@@ -305,6 +311,11 @@ impl Runner<'_> {
             },
             |tender| {
                 let mut command = self.place.husk(tender);
+                let shared = tempfile::tempdir_in(&self.place.scratch).map_err(|error| error.to_string())?;
+                if let Some(volume) = volume {
+                    let source = shared.path().display();
+                    command.args(["-v", &format!("{source}:{volume}"), "--env", &format!("TMPDIR={volume}")]);
+                }
                 self.name_program(&mut command, case, &program);
                 run(command)
             },
@@ -363,6 +374,8 @@ impl Runner<'_> {
             let folder = fresh.join("cases");
             if at.is_prepared() {
                 here("prepare", &folder)?;
+            } else {
+                fs::create_dir(&folder).map_err(|error| error.to_string())?;
             }
             let mut command = self.place.husk(tender);
             // Images of folders that will never be seen again are not to stay in the user's cache.

@@ -175,6 +175,10 @@ pub fn save(
             "its root is a container image's, of several files, which a snapshot cannot name yet; it goes on";
         return Err(Error::Refused(guest.id.clone(), why.to_owned()));
     }
+    if guest.has_volumes() {
+        let why = "it has volumes, whose files are the host's and cannot be saved with it; it goes on";
+        return Err(Error::Refused(guest.id.clone(), why.to_owned()));
+    }
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
         _ => PathBuf::from("."),

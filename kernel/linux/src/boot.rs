@@ -64,9 +64,18 @@ pub(crate) fn init(t: &Arc<Task>) {
     let env = strings(boot.env);
     let cwd = strings(boot.cwd).into_iter().next().unwrap_or_default();
     let name = String::from_utf8_lossy(&program).into_owned();
+    if let Err((place, why)) = fs::mounts::prepare(t, &strings(boot.mounts)) {
+        let place = String::from_utf8_lossy(&place).into_owned();
+        fail(125, format_args!("run: {place}: cannot be mounted: {why}"));
+    }
     let is_container = boot.flags & FLAG_CONTAINER != 0;
+    let hostname = strings(boot.hostname).into_iter().next().unwrap_or_default();
+    if !hostname.is_empty()
+        && let Err(error) = crate::uts::set_hostname(&hostname)
+    {
+        fail(125, format_args!("cannot set the host's name: {error:?}"));
+    }
     if is_container {
-        let hostname = strings(boot.hostname).into_iter().next().unwrap_or_default();
         fs::container::prepare(t, &hostname, &cwd);
     }
     if !cwd.is_empty()

@@ -2,7 +2,7 @@
 
 use crate::boot;
 use crate::errno::{Errno, SysResult};
-use crate::mem::{Bad, remote, user};
+use crate::mem::{Bad, oom, remote, user};
 use crate::record;
 use crate::signal::{self, Action};
 use crate::snapshot;
@@ -50,7 +50,10 @@ impl Personality for Linux {
         }
         {
             let t = task::current();
-            signal::fault(&t, trap, unmendable(&t, trap));
+            let bad = unmendable(&t, trap);
+            if bad != Bad::OutOfMemory || !oom::make_room(&t) {
+                signal::fault(&t, trap, bad);
+            }
         }
         work_off();
     }

@@ -14,6 +14,7 @@ pub mod page;
 #[cfg(any(husk_image, test))]
 mod paging;
 pub mod pod;
+pub mod ring;
 pub mod span;
 pub mod user;
 pub mod vdso;
@@ -26,6 +27,11 @@ pub mod trap;
 mod hosted;
 #[cfg(husk_image)]
 mod image;
+
+#[cfg(not(husk_image))]
+use hosted as backend;
+#[cfg(husk_image)]
+use image as backend;
 
 #[cfg(not(husk_image))]
 pub use hosted::{clock, control, cpu, frames, host, patch, random, space, start, thread};

@@ -76,6 +76,8 @@ mod image {
     }
 
     static PANICKING: AtomicBool = AtomicBool::new(false);
+    /// The panic has said what it had to say.
+    static SAID: AtomicBool = AtomicBool::new(false);
 
     /// Ends the guest with status 125 and says why. `regs` describes where, when a trap of the kernel is the reason.
     pub fn panic(what: &dyn fmt::Display) -> ! {
@@ -91,9 +93,21 @@ mod image {
                 print(format_args!("husk: application {regs:#x?}\n"));
             }
         }
+        SAID.store(true, Ordering::SeqCst);
+        cpu::alarm_first();
         gate::exit_guest(125)
     }
+
+    /// Ends this host process if another one has panicked: with the first one the guest ends.
+    pub(crate) fn end_if_panicking() {
+        if SAID.load(Ordering::SeqCst) {
+            gate::exit_guest(125)
+        }
+    }
 }
+
+#[cfg(husk_image)]
+pub(crate) use image::end_if_panicking;
 
 #[cfg(husk_image)]
 pub use image::{fault, panic, print, trace};

@@ -8,7 +8,7 @@ use crate::memory::Memory;
 use crate::vcpu::{Guest, Vcpu};
 use core::fmt::{self, Write};
 use husk_abi::boot::Boot;
-use husk_abi::gate::{Call, Number, TRACE, WISH};
+use husk_abi::gate::{Call, Number, REPLIES, TRACE, WISH};
 use husk_tender::confine::POLLS_MAX;
 use linux_raw_sys::errno;
 use linux_raw_sys::general as raw;
@@ -70,6 +70,7 @@ impl Guest {
             }
             Some(Number::Notify) => self.notify(call.a),
             Some(Number::Discard) => discard(&self.memory, call.a, call.b),
+            Some(Number::Ring) => self.ring(),
             Some(Number::Exit) => host::exit(exit_code(call.a)),
             None => error(errno::ENOSYS),
         };
@@ -105,7 +106,7 @@ impl Guest {
     /// Sleeps until the deadline, a notify, or one of the conditions in `mask`: bit n input on descriptor n, bit 16 + n
     /// room for output. Returns those that hold.
     fn wait(&self, vcpu: &Vcpu, deadline: u64, mask: u64) -> i64 {
-        const KNOWN: u64 = 0b1001 | 0b1110 << 16;
+        const KNOWN: u64 = 0b1001 | 0b1110 << 16 | REPLIES;
         if mask & !KNOWN != 0 {
             return error(errno::EINVAL);
         }
@@ -120,10 +121,14 @@ impl Guest {
             }
         }
         polls[4] = raw::pollfd { fd: vcpu.kick_input(), events: raw::POLLIN as i16, revents: 0 };
+        let replies = self.ring.map(|ring| ring.replies).filter(|_| mask & REPLIES != 0);
+        polls[5] = raw::pollfd { fd: replies.unwrap_or(-1), events: raw::POLLIN as i16, revents: 0 };
+        vcpu.set_awaits_reply(replies.is_some());
         let timeout = vcpu.limit_sleep(deadline.saturating_sub(self.clock.now()[1]));
         // SAFETY: an array of pollfd and a timespec, both alive during the call.
         let ready =
             unsafe { host::sealed(Sysno::ppoll, [polls.as_mut_ptr() as usize, polls.len(), timeout, 0, 0]) };
+        vcpu.set_awaits_reply(false);
         vcpu.take_kicks(&self.memory);
         vcpu.take_wakeful();
         if ready <= 0 {
@@ -141,7 +146,24 @@ impl Guest {
                 result |= mask & 1 << (16 + descriptor);
             }
         }
+        if let Some(fd) = replies.filter(|_| polls[5].revents != 0) {
+            let mut count = 0_u64;
+            // SAFETY: eight bytes. The counter does not block, should another vCPU have read it.
+            unsafe { host::sealed(Sysno::read, [fd as usize, &raw mut count as usize, 8, 0, 0]) };
+            // What was read here is not seen by the others that wait.
+            self.vcpus.iter().filter(|other| other.index() != vcpu.index()).for_each(Vcpu::tell_of_reply);
+            result |= REPLIES;
+        }
         result as i64
+    }
+
+    /// Wakes the state server.
+    fn ring(&self) -> i64 {
+        let Some(ring) = self.ring else { return error(errno::EBADF) };
+        // SAFETY: eight bytes of a local. The counter does not block, should it be full.
+        unsafe {
+            host::sealed(Sysno::write, [ring.requests as usize, [1_u64].as_ptr() as usize, 8, 0, 0]) as i64
+        }
     }
 
     fn notify(&self, cpu: u64) -> i64 {

@@ -112,7 +112,8 @@ fn start(config: &Config<'_>, machine: &Machine<'_>) -> Result<core::convert::In
         .map_err(|errno| Error::Host("KVM_CREATE_VM", errno))? as i32;
 
     let arena_len = (config.memory as usize).next_multiple_of(memory::LARGE_PAGE);
-    let mut memory = Memory::new(&image, arena_len, config.root(), config.root_len as usize, cpus)?;
+    let mut memory =
+        Memory::new(&image, arena_len, config.root(), config.root_len as usize, config.ring, cpus)?;
     let (all, len) = memory.all();
     let region =
         kvm::MemoryRegion { slot: 0, flags: 0, guest_physical: 0, len: len as u64, host: all as u64 };

@@ -1,7 +1,7 @@
 //! Guest-physical memory and the page tables with which a guest starts.
 //!
-//! Guest-physical memory is one stretch of the tender's: the arena, and behind it the root image, straight from its file and
-//! read-only (a guest that maps it writable gets an error of KVM_RUN). The tables built here map
+//! Guest-physical memory is one stretch of the tender's: the arena, behind it the root image, straight from its file and
+//! read-only (a guest that maps it writable gets an error of KVM_RUN), then the ring of its volumes. The tables built here map
 //! `layout`'s ranges; they lie in the arena, where the guest goes on with them, so nothing in them is ever trusted.
 
 use crate::Error;
@@ -11,8 +11,7 @@ use husk_abi::boot::{Boot, KERNEL_MAGIC, KernelHeader};
 use husk_abi::layout::{self, PAGE_SIZE};
 use husk_abi::paging::{ADDRESS, bit};
 use husk_abi::vcpu::ROOT_TABLE;
-use husk_tender::config::RootFile;
-use husk_tender::config::{Damaged, Snapshot};
+use husk_tender::config::{Damaged, Ring, RootFile, Snapshot};
 use linux_raw_sys::general as raw;
 use syscalls::Sysno;
 
@@ -102,6 +101,7 @@ impl Memory {
         arena_len: usize,
         root: impl Iterator<Item = RootFile>,
         root_len: usize,
+        ring: Option<Ring>,
         cpus: usize,
     ) -> Result<Self, Error> {
         let fits =
@@ -112,9 +112,14 @@ impl Memory {
         if root_len > layout::ROOT_MAX {
             return Err(Error::Config("the root image is too large"));
         }
-        // Arena and root image lie in one stretch, because each further memory slot of KVM waits for a grace period: 0.1 ms,
+        let ring_len = ring.map_or(0, |ring| ring.len);
+        if ring_len > layout::RING_MAX || !ring_len.is_multiple_of(LARGE_PAGE) {
+            return Err(Error::Config("the ring of the volumes is too large"));
+        }
+        // Arena, root image and ring lie in one stretch, because each further memory slot of KVM waits for a grace period: 0.1 ms,
         // and milliseconds on a busy host.
-        let room = arena_len + root_len.next_multiple_of(LARGE_PAGE);
+        let ring_at = arena_len + root_len.next_multiple_of(LARGE_PAGE);
+        let room = ring_at + ring_len;
         let nothing = raw::MAP_PRIVATE | raw::MAP_ANONYMOUS | raw::MAP_NORESERVE;
         let arena = map_host(0, room + GUARD + LARGE_PAGE, raw::PROT_NONE, nothing, (-1, 0))?
             .next_multiple_of(LARGE_PAGE);
@@ -129,6 +134,10 @@ impl Memory {
             }
             let flags = raw::MAP_PRIVATE | raw::MAP_NORESERVE | raw::MAP_FIXED;
             map_host(arena + arena_len + start, len, raw::PROT_READ, flags, (file.fd, file.offset as usize))?;
+        }
+        if let Some(ring) = ring {
+            let protection = raw::PROT_READ | raw::PROT_WRITE;
+            map_host(arena + ring_at, ring_len, protection, raw::MAP_SHARED | raw::MAP_FIXED, (ring.fd, 0))?;
         }
         let advise = |len: usize, advice: u32| {
             // SAFETY: inside the arena. Advice is only advice: without it everything is slower and right.
@@ -174,6 +183,9 @@ impl Memory {
         for at in (0..root_len).step_by(LARGE_PAGE) {
             let guest_physical = (arena_len + at) as u64;
             memory.map(layout::ROOT + at, guest_physical, READ | bit::NO_EXECUTE | bit::LARGE)?;
+        }
+        for at in (0..ring_len).step_by(LARGE_PAGE) {
+            memory.map(layout::RING + at, (ring_at + at) as u64, write | bit::LARGE)?;
         }
         memory.boot = memory.used;
         Ok(memory)
@@ -279,8 +291,16 @@ impl Memory {
     pub(crate) fn close_boot(&mut self) -> Result<u64, Error> {
         let end = {
             let boot = self.boot_header();
-            let texts =
-                [boot.program, boot.args, boot.env, boot.cwd, boot.hostname, boot.root_files, boot.cpu_model];
+            let texts = [
+                boot.program,
+                boot.args,
+                boot.env,
+                boot.cwd,
+                boot.hostname,
+                boot.mounts,
+                boot.root_files,
+                boot.cpu_model,
+            ];
             texts
                 .iter()
                 .map(|text| text.offset as usize + text.len as usize)

@@ -13,7 +13,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use husk_abi::boot::KernelHeader;
 use husk_abi::layout::{self, PRIVATE_PER_CPU};
 use husk_abi::vcpu::{self, Upcall, selector};
-use husk_tender::config::{Config, FORWARDED, SIZE};
+use husk_tender::config::{Config, FORWARDED, Ring, SIZE};
 use husk_tender::confine;
 use linux_raw_sys::general as raw;
 use syscalls::{Errno, Sysno};
@@ -36,6 +36,7 @@ pub(crate) struct Guest {
     pub(crate) record: Option<i32>,
     pub(crate) trace: Option<i32>,
     pub(crate) wish: Option<i32>,
+    pub(crate) ring: Option<Ring>,
     pub(crate) vcpus: Vcpus,
     /// Threads that are ready to be sealed.
     ready: AtomicU32,
@@ -67,6 +68,8 @@ pub(crate) struct Vcpu {
     kicked: AtomicU32,
     /// A kick has come since the last sleep: the next sleep ends at once, so that none is slept through.
     wakeful: AtomicU32,
+    /// Asleep until, among others, the state server answers, or about to be.
+    awaits_reply: AtomicU32,
     /// Host signals that arrived: bit n is signal n + 1.
     signals: AtomicU64,
     /// The size of the terminal that came with SIGWINCH, as in `Upcall`.
@@ -91,6 +94,7 @@ const NO_VCPU: Vcpu = Vcpu {
     pipe: [-1; 2],
     kicked: AtomicU32::new(0),
     wakeful: AtomicU32::new(0),
+    awaits_reply: AtomicU32::new(0),
     signals: AtomicU64::new(0),
     window: AtomicU64::new(0),
     timeout: [AtomicU64::new(0), AtomicU64::new(0)],
@@ -256,6 +260,7 @@ pub(crate) fn create(
             pipe,
             kicked: AtomicU32::new(0),
             wakeful: AtomicU32::new(0),
+            awaits_reply: AtomicU32::new(0),
             signals: AtomicU64::new(0),
             window: AtomicU64::new(0),
             timeout: [AtomicU64::new(0), AtomicU64::new(0)],
@@ -283,12 +288,14 @@ pub(crate) fn enter(
 ) -> Result<Infallible, Error> {
     let control = (config.control_fd >= 0).then_some(config.control_fd);
     let (trace, wish, record) = (config.trace_fd, config.wish_fd, config.record_fd);
-    let guest = Guest { memory, clock, control, record, trace, wish, vcpus, ready: AtomicU32::new(0) };
-    let mut keep = [-1; 7 + 3 * layout::CPUS_MAX];
-    let named = [control, trace, wish, record].map(|fd| fd.unwrap_or(-1));
+    let ring = config.ring;
+    let guest = Guest { memory, clock, control, record, trace, wish, ring, vcpus, ready: AtomicU32::new(0) };
+    let mut keep = [-1; 9 + 3 * layout::CPUS_MAX];
+    let counters = [ring.map(|ring| ring.requests), ring.map(|ring| ring.replies)];
+    let named = [control, trace, wish, record, counters[0], counters[1]].map(|fd| fd.unwrap_or(-1));
     keep[..3].copy_from_slice(&[0, 1, 2]);
-    keep[3..7].copy_from_slice(&named);
-    for (vcpu, slots) in guest.vcpus.iter().zip(keep[7..].chunks_exact_mut(3)) {
+    keep[3..9].copy_from_slice(&named);
+    for (vcpu, slots) in guest.vcpus.iter().zip(keep[9..].chunks_exact_mut(3)) {
         slots.copy_from_slice(&[vcpu.fd, vcpu.pipe[0], vcpu.pipe[1]]);
     }
     install_handlers()?;
@@ -488,7 +495,21 @@ impl Vcpu {
 
     /// Whether a kick has come since this was last asked.
     pub(crate) fn take_wakeful(&self) -> bool {
-        self.wakeful.swap(0, Ordering::Relaxed) != 0
+        self.wakeful.swap(0, Ordering::SeqCst) != 0
+    }
+
+    /// Says whether the vCPU sleeps until, among others, the state server answers.
+    pub(crate) fn set_awaits_reply(&self, awaits: bool) {
+        self.awaits_reply.store(u32::from(awaits), Ordering::SeqCst);
+    }
+
+    /// The state server has answered, perhaps this vCPU. From any thread.
+    pub(crate) fn tell_of_reply(&self) {
+        // In this order: a vCPU that is about to sleep says so first, and then looks whether it may.
+        self.wakeful.store(1, Ordering::SeqCst);
+        if self.awaits_reply.load(Ordering::SeqCst) != 0 {
+            self.notify();
+        }
     }
 
     /// Takes note of all kicks so far, and tells the kernel of host signals.

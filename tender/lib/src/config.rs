@@ -62,6 +62,10 @@ pub struct Config<'a> {
     /// Bytes of each file of the root image, where there are several: their descriptors follow on `root_fd`, and each
     /// begins at the first whole page behind the one before.
     pub root_files: &'a [u64],
+    /// What is mounted over the root: strings as the boot block's `mounts` has them, each ended by a NUL.
+    pub mounts: &'a [u8],
+    /// What the guest and the state server of its volumes share, if it has volumes.
+    pub ring: Option<Ring>,
     /// Memory limit, bytes.
     pub memory: u64,
     pub cpus: u32,
@@ -94,6 +98,17 @@ pub struct Config<'a> {
     pub control_fd: i32,
     /// What the guest goes on from, if it is not a new one. Program, arguments and the like are then those of the snapshot.
     pub snapshot: Option<Snapshot>,
+}
+
+/// The memory that the guest shares with the state server of its volumes, and how they wake each other.
+#[derive(Clone, Copy, Debug)]
+pub struct Ring {
+    /// The memory's file, and its bytes: whole units of `husk_ring`.
+    pub fd: i32,
+    pub len: usize,
+    /// Event counters (eventfd(2), non-blocking), which only the kvm tender uses: requests, replies.
+    pub requests: i32,
+    pub replies: i32,
 }
 
 /// A snapshot, open for reading.
@@ -264,6 +279,7 @@ pub fn renew_boot(block: &mut [u8], config: &Config<'_>, fixed: impl FnOnce(&mut
     boot.root_len = config.root_len;
     boot.root_offset = config.root_offset;
     boot.record_fd = config.record_fd.unwrap_or(-1);
+    boot.ring_len = 0;
     boot.memory = config.memory;
     boot.cpus = config.cpus;
     boot.tsc = now.tsc;
@@ -326,6 +342,11 @@ pub fn write_boot(
     if let Some(trace) = config.trace {
         writer.push(&mut boot.trace, trace)?;
     }
+    if !config.mounts.is_empty() {
+        writer.push_bytes(&mut boot.mounts, config.mounts)?;
+        boot.mounts.count = config.mounts.iter().filter(|byte| **byte == 0).count() as u32;
+    }
+    boot.ring_len = config.ring.map_or(0, |ring| ring.len as u64);
     for file in config.root() {
         writer.push_bytes(&mut boot.root_files, &file.start.to_le_bytes())?;
     }

@@ -13,7 +13,7 @@ use syscalls::Sysno;
 pub type Failed = (&'static str, HostErrno);
 
 /// Most descriptors a sealed tender polls at once; ppoll(2) takes no more than RLIMIT_NOFILE.
-pub const POLLS_MAX: u64 = 5;
+pub const POLLS_MAX: u64 = 6;
 
 /// Most host threads of a guest: as many as its kernel has vCPUs for, in all of its processes.
 pub const THREADS_MAX: u64 = 4096;

@@ -37,8 +37,8 @@ global_asm!(
     // Gives the lock up, wakes a sleeper if there may be one, ends the thread.
     "  xor eax, eax",
     "  xchg eax, [rdi]",
-    "  cmp eax, 2",
-    "  jne 2f",
+    "  test eax, eax",
+    "  jns 2f",
     "  mov esi, 1",
     "  mov edx, 1",
     "  xor r10d, r10d",

@@ -2,15 +2,17 @@
 //!
 //! It creates the isolation and is gone: after sealing no code of the tender runs any more, the kernel acts on the host's
 //! signals itself, and the filter alone is the boundary.
-#![no_std]
+#![cfg_attr(not(test), no_std)]
 
 pub mod table;
+#[cfg(test)]
+mod tests;
 
 use husk_abi::boot::{Boot, FLAG_FORK, KERNEL_MAGIC, KernelHeader, ROOT_FILES_MAX, TENDER_PROCESS};
 use husk_abi::gate::entry;
 use husk_abi::layout::{
     ARENA, ARENA_MAX, BOOT, BOOT_LEN, CPUS_MAX, GATE, GATE_LEN, KERNEL, PAGE_SIZE, PRIVATE, PRIVATE_PER_CPU,
-    ROOT, ROOT_MAX,
+    RING, RING_MAX, ROOT, ROOT_MAX,
 };
 use husk_tender::bpf::{Descriptor, Filter, Row};
 use husk_tender::config::{self, Config, Damaged, FORWARDED, SIZE};
@@ -70,6 +72,14 @@ fn prepare(config: &Config<'_>) -> Result<(), Failure> {
             host::map(ROOT + start, len, raw::PROT_READ, flags, file.fd, file.offset as usize)
         })?;
     }
+    if let Some(ring) = &config.ring {
+        assert!(ring.len <= RING_MAX, "ring too big");
+        let flags = raw::MAP_SHARED | raw::MAP_FIXED_NOREPLACE;
+        // SAFETY: the range is the ring's by the layout of the address space.
+        tried("map the ring of its volumes", unsafe {
+            host::map(RING, ring.len, raw::PROT_READ | raw::PROT_WRITE, flags, ring.fd, 0)
+        })?;
+    }
     // SAFETY: no pointers.
     let pid = unsafe { host::call(Sysno::getpid, [0; 6]) }.unwrap_or(0) as i32;
     let (data_pages, _) = data_range();
@@ -88,6 +98,8 @@ fn prepare(config: &Config<'_>) -> Result<(), Failure> {
         boot.host_pid = pid;
     });
     written.map_err(|_| Failure { what: "fit arguments and environment", error: HostErrno::E2BIG })?;
+    // SAFETY: nobody writes it from here on.
+    tried("protect the boot block", unsafe { host::protect(BOOT, BOOT_LEN, raw::PROT_READ) })?;
     take_signals()?;
     seal(config, arena_fd)
 }
@@ -182,27 +194,63 @@ fn seal(config: &Config<'_>, arena_fd: i32) -> Result<(), Failure> {
         let done = host::announce_input(config.control_fd, husk_abi::control::SIGNAL);
         tried("listen to the control socket", done)?;
     }
-    let may_fork = config.flags & FLAG_FORK != 0;
-    let only = |when: bool, rows: &'static [Row]| if when { rows } else { &[] };
-    let rows = table::ROWS
-        .iter()
-        .chain(only(may_fork, table::FORK_ROWS))
-        .chain(only(trace_fd > 2, table::TRACE_ROWS))
-        .chain(only(wish_fd > 2, table::WISH_ROWS))
-        .chain(only(record_fd > 2, table::RECORD_ROWS))
-        .chain(only(config.control_fd >= 0, table::CONTROL_ROWS))
-        .chain(only(snapshot_fd >= 0, table::SNAPSHOT_ROWS));
-    let same = |fd: i32| (fd as u32, fd as u32);
-    let mut filter = Filter::of_rows(rows, |descriptor| match descriptor {
-        Descriptor::Arena => same(arena_fd),
-        Descriptor::Root => (root_first as u32, root_last as u32),
-        Descriptor::Record => same(record_fd),
-        Descriptor::Trace => same(trace_fd),
-        Descriptor::Wish => same(wish_fd),
-        Descriptor::Control => same(config.control_fd),
-        Descriptor::Snapshot => same(snapshot_fd),
-    });
-    tried("install the filter", filter.install())
+    let kept = Kept {
+        arena: arena_fd,
+        root: (root_first as u32, root_last as u32),
+        trace: trace_fd,
+        wish: wish_fd,
+        record: record_fd,
+        control: config.control_fd,
+        snapshot: snapshot_fd,
+        may_fork: config.flags & FLAG_FORK != 0,
+    };
+    tried("install the filter", kept.filter().install())
+}
+
+/// What the filter depends on: the descriptors that a guest keeps, -1 for one that it has not, and whether it may fork.
+#[derive(Clone, Copy)]
+struct Kept {
+    arena: i32,
+    /// First and last.
+    root: (u32, u32),
+    trace: i32,
+    wish: i32,
+    record: i32,
+    control: i32,
+    snapshot: i32,
+    may_fork: bool,
+}
+
+impl Kept {
+    fn rows(self) -> impl Iterator<Item = &'static Row> {
+        let only = |when: bool, rows: &'static [Row]| if when { rows } else { &[] };
+        table::ROWS
+            .iter()
+            .chain(only(self.may_fork, table::FORK_ROWS))
+            .chain(only(self.trace > 2, table::TRACE_ROWS))
+            .chain(only(self.wish > 2, table::WISH_ROWS))
+            .chain(only(self.record > 2, table::RECORD_ROWS))
+            .chain(only(self.control >= 0, table::CONTROL_ROWS))
+            .chain(only(self.snapshot >= 0, table::SNAPSHOT_ROWS))
+    }
+
+    /// First and last of those that the name stands for.
+    fn descriptors(self, descriptor: Descriptor) -> (u32, u32) {
+        let same = |fd: i32| (fd as u32, fd as u32);
+        match descriptor {
+            Descriptor::Arena => same(self.arena),
+            Descriptor::Root => self.root,
+            Descriptor::Record => same(self.record),
+            Descriptor::Trace => same(self.trace),
+            Descriptor::Wish => same(self.wish),
+            Descriptor::Control => same(self.control),
+            Descriptor::Snapshot => same(self.snapshot),
+        }
+    }
+
+    fn filter(self) -> Filter {
+        Filter::of_rows(self.rows(), |descriptor| self.descriptors(descriptor))
+    }
 }
 
 fn enter(config: &Config<'_>) -> ! {

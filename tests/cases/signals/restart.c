@@ -14,7 +14,7 @@ static void try_it(const char *name, int what, int flags) {
         char c;
         long r = -1;
         struct pollfd w = {p[0], POLLIN};
-        struct timespec t = {0, 300000000};
+        struct timespec t = {3, 0};
         struct sockaddr_un un = {AF_UNIX};
         int status, fd;
         pass_turn(result);
@@ -24,17 +24,17 @@ static void try_it(const char *name, int what, int flags) {
             r = read(p[0], &c, 1);
             break;
         case 1:
-            r = poll(&w, 1, 300);
+            r = poll(&w, 1, 3000);
             break;
         case 2:
             r = nanosleep(&t, &left);
             if (r < 0)
-                r = left.tv_sec == 0 && left.tv_nsec > 0 && left.tv_nsec < 300000000 ? -1 : -7;
+                r = left.tv_sec < 3 && left.tv_sec + left.tv_nsec > 0 ? -1 : -7;
             break;
         case 3:
             fd = fork();
             if (!fd) {
-                nap(200);
+                nap(700);
                 _exit(0);
             }
             r = waitpid(fd, &status, 0);
@@ -50,7 +50,7 @@ static void try_it(const char *name, int what, int flags) {
             break;
         case 6:
             fd = epoll_create1(0);
-            r = epoll_wait(fd, &(struct epoll_event){0}, 1, 300);
+            r = epoll_wait(fd, &(struct epoll_event){0}, 1, 3000);
             break;
         }
         dprintf(p[1], " ");
@@ -61,8 +61,17 @@ static void try_it(const char *name, int what, int flags) {
     nap(20);
     kill(pid, SIGUSR1);
     nap(30);
-    if (what == 0)
+    if (what == 0) {
+        // Data that come with the signal would be read instead: first it must have ended the call, or been handled.
+        siginfo_t ended = {0};
+        for (int i = 0; i < 300 && !flags && !ended.si_pid; i++) {
+            waitid(P_PID, pid, &ended, WEXITED | WNOWAIT | WNOHANG);
+            nap(10);
+        }
+        if (flags)
+            wait_asleep(pid);
         write(p[1], "y", 1);
+    }
     int status = 0;
     if (what == 4 || (what == 5 && flags)) {
         nap(50);

@@ -13,11 +13,11 @@ pub(crate) struct List {
     len: usize,
 }
 
-static mut PLACES: [[*const u8; LIST_MAX]; 2] = [[core::ptr::null(); LIST_MAX]; 2];
+static mut PLACES: [[*const u8; LIST_MAX]; 3] = [[core::ptr::null(); LIST_MAX]; 3];
 
 impl List {
     /// # Safety
-    /// Called once for each of the two places, by the only thread.
+    /// Called once for each of the three places, by the only thread.
     unsafe fn new(place: usize) -> Self {
         let places = &raw mut PLACES;
         // SAFETY: promised by the caller.
@@ -27,6 +27,13 @@ impl List {
     pub(crate) fn push(&mut self, item: &CStr) -> Result<(), Problem> {
         *self.items.get_mut(self.len).ok_or(Problem::TooMany)? = item.as_ptr().cast();
         self.len += 1;
+        Ok(())
+    }
+
+    /// Puts an item before those that are there from `at` on.
+    pub(crate) fn insert(&mut self, at: usize, item: &CStr) -> Result<(), Problem> {
+        self.push(item)?;
+        self.items[at..self.len].rotate_right(1);
         Ok(())
     }
 
@@ -43,6 +50,14 @@ pub(crate) enum Tender {
     Process,
 }
 
+/// When an image is fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pull {
+    Always,
+    Missing,
+    Never,
+}
+
 /// How the kernel is asked to fail, so that a test sees what the user is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -57,8 +72,12 @@ pub(crate) struct Options {
     pub(crate) memory: Option<u64>,
     pub(crate) cpus: Option<u32>,
     pub(crate) env: List,
+    /// Files with variables that `env` comes after; read by `env_file::load`.
+    pub(crate) env_files: List,
     pub(crate) with: List,
     pub(crate) name: Option<&'static CStr>,
+    pub(crate) hostname: Option<&'static CStr>,
+    pub(crate) pull: Pull,
     pub(crate) workdir: Option<&'static CStr>,
     /// As given: names are an image's to resolve.
     pub(crate) user: Option<&'static CStr>,
@@ -88,6 +107,10 @@ pub(crate) struct Options {
     pub(crate) count: bool,
     pub(crate) spent: bool,
     pub(crate) string_size: Option<u32>,
+    /// Something is to be mounted, which is `husk-cli`'s to prepare, and what it then left: descriptors of the table of mounts,
+    /// the ring's memory and its two counters.
+    pub(crate) asks_mounts: bool,
+    pub(crate) mounts: Option<[i32; 4]>,
     /// The user asks how it is used.
     pub(crate) help: bool,
 }
@@ -97,15 +120,18 @@ impl Options {
     /// Called once, by the only thread.
     pub(crate) unsafe fn new() -> Self {
         // SAFETY: promised by the caller.
-        let (env, with) = unsafe { (List::new(0), List::new(1)) };
+        let (env, with, env_files) = unsafe { (List::new(0), List::new(1), List::new(2)) };
         Self {
             tender: Tender::Default,
             rootfs: None,
             memory: None,
             cpus: None,
             env,
+            env_files,
             with,
             name: None,
+            hostname: None,
+            pull: Pull::Missing,
             workdir: None,
             user: None,
             ids: (0, 0),
@@ -127,6 +153,8 @@ impl Options {
             count: false,
             spent: false,
             string_size: None,
+            asks_mounts: false,
+            mounts: None,
             help: false,
         }
     }
@@ -176,6 +204,13 @@ fn size(text: &[u8]) -> Option<u64> {
         _ => (text, 0),
     };
     number(digits)?.checked_mul(1 << shift).filter(|bytes| *bytes > 0)
+}
+
+/// Whether a guest may call its host so: hostname(7), and what the kernel keeps of it.
+fn is_hostname(text: &[u8]) -> bool {
+    text.len() <= 64
+        && text.first().is_some_and(u8::is_ascii_alphanumeric)
+        && text.iter().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(byte))
 }
 
 /// Whether a guest may be called so.
@@ -291,12 +326,38 @@ pub(crate) fn apply(options: &mut Options, id: Id, value: &'static CStr) -> Resu
             options.cpus = Some(cpus as u32);
         }
         Id::Env => options.env.push(value)?,
+        Id::EnvFile => options.env_files.push(value)?,
         Id::With => options.with.push(value)?,
         Id::Name => options.name = Some(is_name(bytes).then_some(value).ok_or(Problem::BadValue)?),
+        Id::Hostname => {
+            options.hostname = Some(is_hostname(bytes).then_some(value).ok_or(Problem::BadValue)?)
+        }
+        Id::Pull => {
+            options.pull = match bytes {
+                b"always" => Pull::Always,
+                b"missing" => Pull::Missing,
+                b"never" => Pull::Never,
+                _ => return Err(Problem::BadValue),
+            }
+        }
+        Id::Platform => {
+            let is_ours = [&b"linux/amd64"[..], b"amd64", b"linux/x86_64"].contains(&bytes);
+            is_ours.then_some(()).ok_or(Problem::BadValue)?;
+        }
+        Id::Remove => {}
         Id::Workdir => options.workdir = Some(value),
         Id::User => options.user = Some(value),
         Id::Entrypoint => options.entrypoint = Some(value),
         Id::Image => options.image = true,
+        Id::Volume | Id::Mount | Id::Tmpfs => options.asks_mounts = true,
+        Id::Mounts => {
+            let mut descriptors = [-1; 4];
+            for (index, digits) in bytes.split(|byte| *byte == b',').enumerate() {
+                let fd = number(digits).filter(|fd| (3..1 << 16).contains(fd)).ok_or(Problem::BadValue)?;
+                *descriptors.get_mut(index).ok_or(Problem::BadValue)? = fd as i32;
+            }
+            options.mounts = Some(descriptors);
+        }
         Id::Interactive | Id::Follow => {}
         Id::Terminal => options.terminal = true,
         Id::NoFork => options.may_fork = false,

@@ -29,6 +29,8 @@ pub(crate) struct Facts {
     pub(crate) memory: u64,
     pub(crate) cpus: u32,
     pub(crate) flags: u64,
+    /// It has volumes, which a state server serves.
+    pub(crate) has_volumes: bool,
 }
 
 /// A guest's control socket and directory.
@@ -286,9 +288,10 @@ impl Directory {
         let pid = call(Sysno::getpid, [0; 6]).unwrap_or(0);
         let mut text = Info::new();
         let Facts { tender, memory, cpus, flags, root_offset, root_len, .. } = facts;
+        let volumes = u8::from(facts.has_volumes);
         let _ = write!(
             text,
-            "pid={pid}\0guest={guest}\0started={started}\0tender={tender}\0memory={memory}\0cpus={cpus}\0flags={flags}\0root-offset={root_offset}\0root-len={root_len}\0kernel="
+            "pid={pid}\0guest={guest}\0started={started}\0tender={tender}\0memory={memory}\0cpus={cpus}\0flags={flags}\0volumes={volumes}\0root-offset={root_offset}\0root-len={root_len}\0kernel="
         );
         for byte in crate::start::KERNEL_ID {
             let _ = write!(text, "{byte:02x}");

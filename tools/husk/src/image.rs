@@ -1,7 +1,7 @@
 //! The root of a container image: found by its plan in the user's cache, or by `husk-cli`, which pulls and merges as needed
 //! and leaves a plan.
 
-use crate::args::Options;
+use crate::args::{Options, Pull};
 use crate::path::PathBuffer;
 use crate::root::{Root, find, run_for_output, stamp, working_directory};
 use crate::run;
@@ -59,17 +59,31 @@ pub(crate) fn open(process: &Process, options: &Options, named: &'static CStr) -
     let at = &raw mut KEPT;
     // SAFETY: called once, by the only thread.
     let kept = unsafe { &mut *at };
-    if let Some(root) = planned(process, options, named, kept) {
+    if options.pull != Pull::Always
+        && let Some(root) = planned(process, options, named, kept)
+    {
         return root;
     }
     // SAFETY: as above; `planned` let go of what it had.
     let kept = unsafe { &mut *at };
-    let mut arguments = [core::ptr::null::<u8>(); 8];
+    let mut arguments = [core::ptr::null::<u8>(); 10];
     let user = options.user.unwrap_or(c"");
+    let pull = match options.pull {
+        Pull::Always => c"always",
+        Pull::Missing => c"missing",
+        Pull::Never => c"never",
+    };
     let or_program: &CStr = if options.image { c"--image" } else { c"--or-program" };
-    for (slot, text) in
-        arguments[1..].iter_mut().zip([c"plan-image", or_program, c"--user", user, c"--", named])
-    {
+    for (slot, text) in arguments[1..].iter_mut().zip([
+        c"plan-image",
+        or_program,
+        c"--user",
+        user,
+        c"--pull",
+        pull,
+        c"--",
+        named,
+    ]) {
         *slot = text.as_ptr().cast();
     }
     let len = run_for_output(process, b"husk-cli", &mut arguments, &mut kept.plan);

@@ -7,6 +7,7 @@ mod args;
 mod cli;
 mod control;
 mod cpuid;
+mod env_file;
 mod image;
 mod info;
 mod path;

@@ -51,6 +51,7 @@ pub(crate) fn main(process: &Process, clock: Sample) -> ! {
         cpus: header.cpus,
         // Nobody takes a record of a restored guest.
         flags: header.flags & !(FLAG_RECORD | FLAG_EXPORT),
+        has_volumes: false,
     };
     let root = Root {
         fd: root_fd,

@@ -13,7 +13,7 @@ use husk_abi::boot::{
 };
 use husk_options::{Opt, RUN, TRACE};
 use husk_tender::clock::{self, Sample};
-use husk_tender::config::{Config, FORWARDED, Kernel, Snapshot, Strings};
+use husk_tender::config::{Config, FORWARDED, Kernel, Ring, Snapshot, Strings};
 use husk_tender::host::{self, HostErrno};
 use linux_raw_sys::auxvec::AT_HWCAP;
 use linux_raw_sys::general as raw;
@@ -87,9 +87,12 @@ pub(crate) fn main(process: &Process) -> ! {
             let is_trace = verb == b"trace";
             let tables: &[&[Opt]] = if is_trace { &[TRACE, RUN] } else { &[RUN] };
             match args::parse(process.args, 2, tables) {
-                Ok(options) if options.help => crate::cli::exec(process),
+                Ok(options) if options.help || (options.asks_mounts && options.mounts.is_none()) => {
+                    crate::cli::exec(process)
+                }
                 Ok(mut options) => {
                     options.trace |= is_trace;
+                    crate::env_file::load(&mut options);
                     run(process, &options, clock)
                 }
                 Err((problem, argument)) => fail(&[
@@ -117,6 +120,9 @@ fn run(process: &Process, options: &Options, clock: Sample) -> ! {
 /// Starts the guest, as this process or as its child.
 pub(crate) fn launch(process: &Process, options: &Options, clock: Sample, root: &Root) -> ! {
     let mut place = Place { raw: terminal::find(options.terminal), ..Place::new() };
+    if let Some(container) = &root.container {
+        place.stop = container.plan.stop_signal;
+    }
     if options.terminal && !host::is_terminal(0) {
         fail(&[b"run: -t: stdin is no terminal"]);
     }
@@ -129,6 +135,7 @@ pub(crate) fn launch(process: &Process, options: &Options, clock: Sample, root: 
         memory: memory(options),
         cpus: options.cpus.unwrap_or_else(crate::root::host_cpus),
         flags: flags_of(options, root, &place),
+        has_volumes: options.mounts.and_then(ring).is_some(),
     };
     if options.may_fork || place.raw {
         with_parent(process, &facts, options.name, place, |control_fd, place| {
@@ -200,7 +207,7 @@ pub(crate) fn with_parent(
         }
         Ok(pid) => {
             place.wish.into_iter().for_each(host::close);
-            terminal::watch(pid);
+            terminal::watch(pid, place.stop);
             let status = control.wait(process, pid, facts);
             terminal::restore();
             end_as(status)
@@ -252,6 +259,8 @@ pub(crate) struct Place {
     has_parent: bool,
     /// The terminal is in raw mode.
     raw: bool,
+    /// What the guest gets for SIGTERM.
+    stop: u32,
     /// Where the guest asks to be stopped.
     wish: Option<i32>,
 }
@@ -261,7 +270,7 @@ impl Place {
     pub(crate) fn new() -> Self {
         // SAFETY: no pointers.
         let number = unsafe { host::call(syscalls::Sysno::getpid, [0; 6]) }.unwrap_or(0) as u32;
-        Self { number, own_users: false, has_parent: true, raw: false, wish: None }
+        Self { number, own_users: false, has_parent: true, raw: false, stop: raw::SIGTERM, wish: None }
     }
 }
 
@@ -377,7 +386,17 @@ fn inherited_env(process: &Process, options: &Options, env: &mut [*const u8; ENV
     let kept = |index: &usize| !own.iter().any(|other| same_name(base[*index], *other));
     let inherited = (0..base.len()).filter(kept).map(|index| base[index]);
     let last = |index: &usize| !own[index + 1..].iter().any(|other| same_name(own[*index], *other));
-    for entry in inherited.chain((0..own.len()).filter(last).map(|index| own[index])) {
+    // A name alone stands for the caller's variable.
+    let resolve = |entry: *const u8| {
+        // SAFETY: the host gives C strings.
+        let has_value = unsafe { CStr::from_ptr(entry.cast()) }.to_bytes().contains(&b'=');
+        if has_value {
+            Some(entry)
+        } else {
+            process.env.iter().copied().find(|known| same_name(*known, entry))
+        }
+    };
+    for entry in inherited.chain((0..own.len()).filter(last).filter_map(|index| resolve(own[index]))) {
         let Some(variable) = env.get_mut(count) else {
             fail(&[b"run: the environment has more than 1024 variables"])
         };
@@ -385,6 +404,24 @@ fn inherited_env(process: &Process, options: &Options, env: &mut [*const u8; ENV
         count += 1;
     }
     count
+}
+
+/// The table of mounts, as the boot block has it.
+fn mount_table(fd: i32) -> &'static [u8] {
+    let len = host::stat_fd(fd).map_or(0, |stat| stat.st_size as usize);
+    // SAFETY: a new mapping where the host finds room.
+    match unsafe { host::map(0, len, raw::PROT_READ, raw::MAP_PRIVATE, fd, 0) } {
+        // SAFETY: mapped for the life of the process; nobody has the file any more but this process.
+        Ok(at) => unsafe { core::slice::from_raw_parts(at as *const u8, len) },
+        Err(error) => fail(&[b"run: the table of mounts cannot be read: ", text(error)]),
+    }
+}
+
+/// The ring of the guest's volumes, if it has any.
+fn ring(descriptors: [i32; 4]) -> Option<Ring> {
+    let [_, fd, requests, replies] = descriptors;
+    let len = host::stat_fd(fd).ok()?.st_size as usize;
+    Some(Ring { fd, len, requests, replies })
 }
 
 fn become_guest(
@@ -405,7 +442,12 @@ fn become_guest(
     // SAFETY: as above.
     let all = unsafe { &mut *all };
     let mut hostname = [0_u8; 65];
-    let hostname = crate::root::hostname(&mut hostname);
+    // A program of the host is on a host of its own; a container's is that of its engine.
+    let hostname = match options.hostname {
+        Some(name) => name,
+        None if root.container.is_some() => crate::root::hostname(&mut hostname),
+        None => c"",
+    };
     let mut host_variable = [0_u8; 80];
     let (arguments, count) = match &root.container {
         Some(container) => {
@@ -445,6 +487,8 @@ fn become_guest(
         cwd,
         hostname,
         root_files: root.files,
+        mounts: options.mounts.map_or(&[], |descriptors| mount_table(descriptors[0])),
+        ring: options.mounts.and_then(ring),
         root_name: root.path,
         record_fd: options.record,
         strict: options.strict,
@@ -480,6 +524,8 @@ fn config_of<'a>(
         root_len: root.len,
         root_offset: root.offset,
         root_files: &[],
+        mounts: &[],
+        ring: None,
         root_name: c"",
         record_fd: None,
         strict: 0,

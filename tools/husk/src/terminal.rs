@@ -6,9 +6,9 @@
 //! and goes on with it. All of it happens in signal handlers, which make host calls and nothing else; the guest itself has
 //! no call for any of it.
 
-use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use husk_abi::boot::{CONTINUE_MARK, SIZE_MARK};
-use husk_tender::config::SIZE;
+use husk_tender::config::{FORWARDED, SIZE};
 use husk_tender::host::{self, HostResult};
 use linux_raw_sys::general as raw;
 use linux_raw_sys::ioctl;
@@ -45,6 +45,8 @@ static RAW: AtomicBool = AtomicBool::new(false);
 static TERMINAL: AtomicI32 = AtomicI32::new(-1);
 /// The guest's process.
 static GUEST: AtomicI32 = AtomicI32::new(0);
+/// What it gets for SIGTERM.
+static STOP: AtomicU32 = AtomicU32::new(raw::SIGTERM);
 /// The end of a pipe from which the guest's wishes to stop are read, or -1.
 static WISHES: AtomicI32 = AtomicI32::new(-1);
 
@@ -142,8 +144,12 @@ pub(crate) fn take_signals(forwarded: &[u32]) {
     }
 }
 
-/// The guest has been made: passes signals on to it from now on.
-pub(crate) fn watch(guest: i32) {
+/// The guest has been made: passes signals on to it from now on, and for SIGTERM `stop`, the signal by which an image wants
+/// to be stopped. One that does not reach guests leaves SIGTERM.
+pub(crate) fn watch(guest: i32, stop: u32) {
+    if FORWARDED.contains(&stop) || stop == raw::SIGKILL {
+        STOP.store(stop, Ordering::Relaxed);
+    }
     GUEST.store(guest, Ordering::Relaxed);
 }
 
@@ -189,6 +195,7 @@ extern "C" fn on_signal(signal: u32, info: *const i32) {
             suspend();
         }
         raw::SIGCONT => go_on(guest),
+        raw::SIGTERM => host::kill(guest, STOP.load(Ordering::Relaxed)),
         _ if code != FROM_TERMINAL => host::kill(guest, signal),
         _ => {}
     }

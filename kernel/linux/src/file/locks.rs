@@ -7,10 +7,14 @@ use super::OpenFile;
 use super::table::FdTable;
 use crate::errno::Errno;
 use crate::task::Pid;
-use crate::task::wait::{WaitLimit, WaitQueue, wait_event};
+use crate::task::wait::{WaitEnd, WaitLimit, WaitQueue, wait_event};
 use alloc::vec::Vec;
 use husk_machine::cell::KCell;
 use husk_machine::global::Global;
+
+/// How long to wait for a lock that others than this guest may hold before asking again: the first time, and at most.
+const FIRST_PAUSE_NS: u64 = 500_000;
+const LONGEST_PAUSE_NS: u64 = 20_000_000;
 
 /// Whose a lock is. The addresses only tell owners apart; an owner's locks go before it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,6 +136,91 @@ impl Locks {
         // Others may wait behind the part that this lock gave up by changing its kind.
         self.released.wake_all(!0);
         result
+    }
+
+    /// As `lock`, for a file on which others than this guest have locks: `ask` takes the lock where they all are, and gives
+    /// EAGAIN if another is in the way there.
+    pub fn lock_served(
+        &self,
+        wanted: Record,
+        wait: bool,
+        ask: impl Fn() -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        let mut pause = FIRST_PAUSE_NS;
+        let result = loop {
+            let holder = self.conflict(&wanted);
+            let result = if holder.is_some() { Err(Errno::EAGAIN) } else { ask() };
+            match result {
+                Ok(()) => {
+                    self.put(&wanted, true);
+                    break Ok(());
+                }
+                Err(Errno::EAGAIN) if wait => {}
+                Err(error) => break Err(error),
+            }
+            if let (Owner::Table(_), Some(holder)) = (wanted.owner, holder) {
+                if would_deadlock(wanted.owner, holder.owner) {
+                    break Err(Errno::EDEADLK);
+                }
+                set_blocked(wanted.owner, Some(holder.owner));
+            }
+            // Nobody tells of locks that others give up.
+            if self.pause(&mut pause, || holder.is_some() && self.conflict(&wanted).is_none()).is_err() {
+                break Err(Errno::ERESTARTSYS);
+            }
+        };
+        set_blocked(wanted.owner, None);
+        self.released.wake_all(!0);
+        result
+    }
+
+    /// Waits until a lock of this guest is given up and `ready`, or a while, longer each time.
+    fn pause(&self, pause: &mut u64, ready: impl Fn() -> bool) -> Result<(), WaitEnd> {
+        let deadline = Some(crate::time::monotonic_ns() + *pause);
+        *pause = (*pause * 2).min(LONGEST_PAUSE_NS);
+        let limit = WaitLimit { deadline, ..WaitLimit::default() };
+        match wait_event(&[&self.released], limit, || ready().then_some(())) {
+            Err(WaitEnd::Interrupted) => Err(WaitEnd::Interrupted),
+            Ok(()) | Err(WaitEnd::TimedOut) => Ok(()),
+        }
+    }
+
+    /// As `lock_whole`, with `ask` as in `lock_served`.
+    pub fn lock_whole_served(
+        &self,
+        owner: Owner,
+        exclusive: bool,
+        wait: bool,
+        ask: impl Fn() -> Result<(), Errno>,
+    ) -> Result<(), Errno> {
+        let mut pause = FIRST_PAUSE_NS;
+        loop {
+            match ask() {
+                Ok(()) => {
+                    self.whole.borrow_mut().retain(|(holder, _)| *holder != owner);
+                    self.whole.borrow_mut().push((owner, exclusive));
+                    self.released.wake_all(!0);
+                    return Ok(());
+                }
+                Err(Errno::EAGAIN) => {
+                    // A change of kind is not atomic: the old lock is given up.
+                    self.whole.borrow_mut().retain(|(holder, _)| *holder != owner);
+                }
+                Err(error) => return Err(error),
+            }
+            if !wait {
+                return Err(Errno::EAGAIN);
+            }
+            let blocked = || self.whole.borrow().iter().any(|(_, other)| *other || exclusive);
+            let was_blocked = blocked();
+            self.pause(&mut pause, || was_blocked && !blocked()).map_err(|_| Errno::ERESTARTSYS)?;
+        }
+    }
+
+    /// Whether an owner has record locks here, and a lock of the whole file.
+    pub fn holds(&self, owner: Owner) -> (bool, bool) {
+        let records = self.records.borrow().iter().any(|record| record.owner == owner);
+        (records, self.whole.borrow().iter().any(|(holder, _)| *holder == owner))
     }
 
     /// F_UNLCK.

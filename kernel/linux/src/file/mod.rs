@@ -21,6 +21,7 @@ pub mod table;
 pub mod timerfd;
 
 use crate::errno::{Errno, SysResult};
+use crate::fs::remote::{self, RemoteFile};
 use crate::task::wait::WaitQueue;
 use alloc::string::String;
 use alloc::sync::{Arc, Weak};
@@ -206,8 +207,11 @@ impl OpenFile {
     /// What fstat(2) tells: of the inode that was opened, where there is one.
     pub fn stat(&self) -> Result<crate::fs::Stat, Errno> {
         match &self.path {
-            Some(path) => Ok(path.inode().stat()),
-            None => self.object.stat(),
+            Some(path) if self.object.downcast::<RemoteFile>().is_none() => {
+                path.inode().refresh()?;
+                Ok(path.inode().stat())
+            }
+            _ => self.object.stat(),
         }
     }
 
@@ -250,6 +254,16 @@ impl Drop for OpenFile {
             && self.flags.get() & O_PATH == 0
         {
             if let Some(locks) = path.inode().locks() {
+                if path.inode().is_remote() {
+                    let owner = locks::Owner::open(self);
+                    let (records, whole) = locks.holds(owner);
+                    if records {
+                        remote::locks::unlock(path.inode(), owner, 0, u64::MAX);
+                    }
+                    if whole {
+                        remote::locks::unlock_whole(path.inode(), owner);
+                    }
+                }
                 locks.open_file_gone(self);
             }
             crate::fs::notify::event(

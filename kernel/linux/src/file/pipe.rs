@@ -628,11 +628,19 @@ impl Drop for PipeEnd {
 
 impl File for PipeEnd {
     fn read(&self, of: &OpenFile, _at: u64, sink: &mut Sink<'_>) -> SysResult {
-        self.pipe.read(of.nonblocking(), sink)
+        let count = self.pipe.read(of.nonblocking(), sink)?;
+        if let Some(path) = of.path.as_ref().filter(|_| count > 0) {
+            path.touch_accessed();
+        }
+        Ok(count)
     }
 
     fn write(&self, of: &OpenFile, _at: u64, source: &mut Source<'_>) -> SysResult {
-        self.pipe.write(of.nonblocking(), of.flags() & raw::O_DIRECT != 0, source)
+        let count = self.pipe.write(of.nonblocking(), of.flags() & raw::O_DIRECT != 0, source)?;
+        if let Some(path) = of.path.as_ref().filter(|_| count > 0) {
+            path.inode().touch_modified();
+        }
+        Ok(count)
     }
 
     fn ioctl(&self, _of: &OpenFile, command: u32, argument: usize) -> SysResult {

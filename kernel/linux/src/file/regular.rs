@@ -8,15 +8,16 @@ use super::{File, FilePage, OpenFile, seek_within};
 use crate::errno::{Errno, SysResult};
 use crate::file::pipe::{Pipe, PipeEnd};
 use crate::fs::contents::SIZE_MAX;
-use crate::fs::inode::{Inode, Node};
+use crate::fs::inode::{Endpoint, Inode, Node};
+use crate::fs::remote::RemoteFile;
 use crate::fs::{Stat, notify, pseudo};
 use crate::signal;
 use crate::task;
 use crate::task::cred::CAP_FSETID;
 use alloc::sync::Arc;
 use linux_raw_sys::general::{
-    F_SEAL_FUTURE_WRITE, F_SEAL_GROW, F_SEAL_WRITE, IN_ACCESS, IN_MODIFY, O_NOATIME, RLIMIT_FSIZE, S_IFIFO,
-    S_ISGID, S_ISUID, SEEK_DATA, SEEK_HOLE, SIGXFSZ,
+    F_SEAL_FUTURE_WRITE, F_SEAL_GROW, F_SEAL_WRITE, IN_ACCESS, IN_MODIFY, O_NOATIME, RLIMIT_FSIZE, S_IFBLK,
+    S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_ISGID, S_ISUID, SEEK_DATA, SEEK_HOLE, SIGXFSZ,
 };
 
 /// How much may be written at `at` of the `wanted` bytes under RLIMIT_FSIZE; EFBIG and SIGXFSZ if nothing.
@@ -33,7 +34,7 @@ pub fn within_size_limit(at: u64, wanted: usize) -> Result<usize, Errno> {
 }
 
 /// Tells inotify(7) of what was done through `of`.
-fn report(of: &OpenFile, event: u32) {
+pub(crate) fn report(of: &OpenFile, event: u32) {
     if notify::watching()
         && let Some(path) = &of.path
     {
@@ -47,8 +48,8 @@ impl File for Inode {
             return Err(if self.is_directory() { Errno::EISDIR } else { Errno::EINVAL });
         };
         let count = contents.read(at, sink)?;
-        if of.flags() & O_NOATIME == 0 {
-            self.touch_accessed();
+        if let Some(path) = of.path.as_ref().filter(|_| of.flags() & O_NOATIME == 0) {
+            path.touch_accessed();
         }
         if count > 0 {
             report(of, IN_ACCESS);
@@ -112,6 +113,16 @@ impl File for Inode {
     }
 }
 
+/// The pipe that a FIFO's inode keeps.
+fn kept_pipe(endpoint: &Endpoint) -> Arc<Pipe> {
+    let kept = endpoint.borrow().clone().and_then(|kept| kept.downcast::<Pipe>().ok());
+    kept.unwrap_or_else(|| {
+        let pipe = Pipe::new();
+        drop(endpoint.replace(Some(pipe.clone())));
+        pipe
+    })
+}
+
 impl Inode {
     /// The contents have changed: times, and what writing takes from a set-user-ID program.
     pub fn written(&self) {
@@ -138,15 +149,14 @@ impl Inode {
             Node::Pseudo(pseudo::Node::Directory(_)) => Ok(self.clone()),
             Node::Symlink(_) | Node::Pseudo(pseudo::Node::Link(_)) => Err(Errno::ELOOP),
             Node::Endpoint(_) if self.kind() != S_IFIFO => Err(Errno::ENXIO),
-            Node::Endpoint(endpoint) => {
-                let kept = endpoint.borrow().clone().and_then(|kept| kept.downcast::<Pipe>().ok());
-                let pipe = kept.unwrap_or_else(|| {
-                    let pipe = Pipe::new();
-                    drop(endpoint.replace(Some(pipe.clone())));
-                    pipe
-                });
-                Ok(PipeEnd::open(&pipe, flags)?)
-            }
+            Node::Endpoint(endpoint) => Ok(PipeEnd::open(&kept_pipe(endpoint), flags)?),
+            Node::Remote(remote) => match self.kind() {
+                S_IFREG | S_IFDIR => Ok(RemoteFile::open(self, flags)?),
+                S_IFIFO => Ok(PipeEnd::open(&kept_pipe(remote.endpoint()), flags)?),
+                S_IFLNK => Err(Errno::ELOOP),
+                S_IFCHR | S_IFBLK => self.open_device(self.rdev(), flags),
+                _ => Err(Errno::ENXIO),
+            },
         }
     }
 }

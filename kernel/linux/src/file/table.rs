@@ -1,7 +1,9 @@
 //! Descriptors: the table that maps small numbers to open files, shared by tasks as clone(2)'s CLONE_FILES says.
 
 use super::OpenFile;
+use super::locks::Owner;
 use crate::errno::Errno;
+use crate::fs::remote;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use husk_machine::cell::KCell;
@@ -31,6 +33,10 @@ impl FdTable {
         if let Some(path) = &file.path
             && let Some(locks) = path.inode().locks()
         {
+            let owner = Owner::table(self);
+            if path.inode().is_remote() && locks.holds(owner).0 {
+                remote::locks::unlock(path.inode(), owner, 0, u64::MAX);
+            }
             locks.table_closed(self);
         }
     }

@@ -92,6 +92,17 @@ pub fn mount_new(
         }
         _ => pseudo::make(pseudo::kind(kind).ok_or(Errno::ENODEV)?),
     };
+    attach(fs, top, source, place, flags)
+}
+
+/// Mounts a file system at `place`.
+pub(super) fn attach(
+    fs: Arc<FileSystem>,
+    top: Arc<Entry>,
+    source: &[u8],
+    place: &Path,
+    flags: u32,
+) -> Result<(), Errno> {
     check_covers(&top, place)?;
     Mount::new(fs, top, source, flags).attach(place);
     Ok(())

@@ -1,8 +1,10 @@
 //! Changes of an inode's attributes: mode, owner, times, size, and who may make them.
 
 use super::inode::{Attributes, Inode, Node, WRITE};
+use super::remote::{self, Change, RemoteFile};
 use super::{Path, notify};
 use crate::errno::Errno;
+use crate::file::OpenFile;
 use crate::file::regular::within_size_limit;
 use crate::task::cred::{CAP_CHOWN, CAP_FSETID, Cred, Gid, Uid};
 use crate::time::realtime_ns;
@@ -37,16 +39,18 @@ pub fn set_mode(path: &Path, cred: &Cred, mode: u32) -> Result<(), Errno> {
     if !inode.owned_by(cred) {
         return Err(Errno::EPERM);
     }
-    let mut attributes = inode.attributes.borrow_mut();
+    let attributes = inode.attributes();
     let mut mode = mode & 0o7777;
     if mode & S_ISGID != 0 && !cred.in_group(attributes.gid) && !cred.capable(CAP_FSETID) {
         mode &= !S_ISGID;
     }
-    let new = Attributes { mode: attributes.mode & S_IFMT | mode, ..*attributes };
+    let new = Attributes { mode: attributes.mode & S_IFMT | mode, ..attributes };
     check_kept(inode, &new)?;
-    attributes.mode = new.mode;
-    attributes.ctime = realtime_ns() as i64;
-    drop(attributes);
+    if inode.is_remote() {
+        remote::set_attributes(inode, None, Change { mode: Some(mode), ..Change::default() })?;
+    } else {
+        inode.attributes.set(Attributes { ctime: realtime_ns() as i64, ..new });
+    }
     notify::event(&path.entry, IN_ATTRIB);
     Ok(())
 }
@@ -55,7 +59,7 @@ pub fn set_mode(path: &Path, cred: &Cred, mode: u32) -> Result<(), Errno> {
 pub fn set_owner(path: &Path, cred: &Cred, uid: Option<Uid>, gid: Option<Gid>) -> Result<(), Errno> {
     path.mount.check_writable()?;
     let inode = path.inode();
-    let mut attributes = inode.attributes.borrow_mut();
+    let mut attributes = inode.attributes();
     let owner = cred.fsuid == attributes.uid;
     let uid_allowed = uid.is_none_or(|uid| owner && uid == attributes.uid);
     let gid_allowed = gid.is_none_or(|gid| owner && (gid == attributes.gid || cred.in_group(gid)));
@@ -67,15 +71,20 @@ pub fn set_owner(path: &Path, cred: &Cred, uid: Option<Uid>, gid: Option<Gid>) -
     }
     if changes {
         let (uid, gid) = (uid.unwrap_or(attributes.uid), gid.unwrap_or(attributes.gid));
-        check_kept(inode, &Attributes { uid, gid, ..*attributes })?;
+        check_kept(inode, &Attributes { uid, gid, ..attributes })?;
     }
     if attributes.mode & S_IFMT != S_IFDIR {
         attributes.drop_privilege_bits(cred);
     }
     attributes.uid = uid.unwrap_or(attributes.uid);
     attributes.gid = gid.unwrap_or(attributes.gid);
-    attributes.ctime = realtime_ns() as i64;
-    drop(attributes);
+    if inode.is_remote() {
+        // The server's file system may take bits away as well, but only from the server's own caller.
+        let mode = (attributes.mode != inode.attributes().mode).then_some(attributes.mode);
+        remote::set_attributes(inode, None, Change { uid, gid, mode, ..Change::default() })?;
+    } else {
+        inode.attributes.set(Attributes { ctime: realtime_ns() as i64, ..attributes });
+    }
     notify::event(&path.entry, IN_ATTRIB);
     Ok(())
 }
@@ -100,11 +109,15 @@ pub fn set_times(path: &Path, cred: &Cred, atime: NewTime, mtime: NewTime) -> Re
         NewTime::Keep => old,
         NewTime::At(time) => time,
     };
-    let mut attributes = inode.attributes.borrow_mut();
-    attributes.atime = pick(atime, attributes.atime);
-    attributes.mtime = pick(mtime, attributes.mtime);
-    attributes.ctime = now;
-    drop(attributes);
+    if inode.is_remote() {
+        let change = Change { atime: Some(atime), mtime: Some(mtime), ..Change::default() };
+        remote::set_attributes(inode, None, change)?;
+    } else {
+        let mut attributes = inode.attributes.borrow_mut();
+        attributes.atime = pick(atime, attributes.atime);
+        attributes.mtime = pick(mtime, attributes.mtime);
+        attributes.ctime = now;
+    }
     let event = match (atime, mtime) {
         (NewTime::Keep, _) => IN_MODIFY,
         (_, NewTime::Keep) => IN_ACCESS,
@@ -114,16 +127,19 @@ pub fn set_times(path: &Path, cred: &Cred, atime: NewTime, mtime: NewTime) -> Re
     Ok(())
 }
 
-/// ftruncate(2) and truncate(2), once it is known that the caller may write.
-pub fn set_size(path: &Path, size: u64) -> Result<(), Errno> {
+/// ftruncate(2) and truncate(2), once it is known that the caller may write. `file`: through this open file.
+pub fn set_size(path: &Path, file: Option<&OpenFile>, size: u64) -> Result<(), Errno> {
     let inode = path.inode();
-    let contents = match &inode.node {
-        Node::File(contents) => contents,
+    let old = match &inode.node {
+        Node::File(contents) => contents.size(),
+        Node::Remote(_) => {
+            inode.refresh()?;
+            inode.stat().size
+        }
         // Their size is not theirs to keep.
         Node::Pseudo(_) => return Ok(()),
         _ => return Err(Errno::EINVAL),
     };
-    let old = contents.size();
     if size > super::contents::SIZE_MAX {
         return Err(Errno::EFBIG);
     }
@@ -137,7 +153,13 @@ pub fn set_size(path: &Path, size: u64) -> Result<(), Errno> {
     } else if size < old {
         inode.check_seals(F_SEAL_SHRINK)?;
     }
-    contents.truncate(&inode.fs, size);
+    match &inode.node {
+        Node::File(contents) => contents.truncate(&inode.fs, size),
+        _ => {
+            let file = file.and_then(|file| file.object.downcast::<RemoteFile>());
+            remote::set_attributes(inode, file, Change { size: Some(size), ..Change::default() })?;
+        }
+    }
     if size < old {
         crate::mem::file_shrank(inode, size);
     }

@@ -4,7 +4,7 @@
 use super::contents::Contents;
 use super::inode::Node;
 use super::root::{attributes, directory, put};
-use super::{mount, open_exec, walk};
+use super::{mount, mounts, open_exec};
 use crate::errno::Errno;
 use crate::file::OpenFile;
 use crate::file::io::Source;
@@ -13,7 +13,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use linux_raw_sys::general::{AT_FDCWD, S_IFREG};
+use linux_raw_sys::general::S_IFREG;
 
 /// Makes the files, over the image's own, and the working directory where it is missing.
 pub fn prepare(t: &Arc<Task>, hostname: &[u8], cwd: &[u8]) {
@@ -38,25 +38,8 @@ pub fn prepare(t: &Arc<Task>, hostname: &[u8], cwd: &[u8]) {
         let _ = contents.write(&etc.inode().fs, 0, &mut Source::Kernel(text.as_bytes()));
         put(&etc, name, attributes(S_IFREG | 0o644), Node::File(contents));
     }
-    make_directories(t, cwd);
-}
-
-/// Makes a directory with those above it. What cannot be made is told by whoever enters it.
-fn make_directories(t: &Arc<Task>, path: &[u8]) {
-    let mut at = mount::root();
-    let mut end = 0;
-    while end < path.len() {
-        end = path[end + 1..].iter().position(|byte| *byte == b'/').map_or(path.len(), |next| end + 1 + next);
-        let above = path[..end].iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
-        match walk::lookup(t, AT_FDCWD, &path[..end], true) {
-            Ok(found) => at = found,
-            Err(Errno::ENOENT) => match core::str::from_utf8(&path[above..end]) {
-                Ok(name) if at.inode().is_directory() => at = directory(&at, name, 0o755),
-                _ => return,
-            },
-            Err(_) => return,
-        }
-    }
+    // What cannot be made is told by whoever enters it.
+    let _ = mounts::make_working_directory(t, cwd);
 }
 
 /// Finds a program by its name in PATH, as execvp(3). EACCES where there are only such that may not be run.

@@ -84,6 +84,12 @@ impl Entry {
         matches!(&*self.parent.borrow(), Parent::Removed(_))
     }
 
+    /// The entry, which is in no table, now has this name in `parent`.
+    pub(super) fn set_generated(&self, parent: &Arc<Entry>, name: &[u8]) {
+        drop(self.name.replace(name.into()));
+        drop(self.parent.replace(Parent::Generated(parent.clone())));
+    }
+
     /// Whether the entry was made by a lookup and is in no table.
     pub(super) fn is_generated(&self) -> bool {
         matches!(&*self.parent.borrow(), Parent::Generated(_))
@@ -128,6 +134,22 @@ impl Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
+        let mut parent = self.parent.replace(Parent::Top);
+        if let Parent::Generated(parent) = &parent
+            && let Some(remote) = parent.inode.remote()
+        {
+            remote.entry_gone(&self.name());
+        }
+        // Nor may one upwards.
+        while let Parent::Generated(above) | Parent::Removed(above) = parent {
+            let Some(above) = Arc::into_inner(above) else { break };
+            parent = above.parent.replace(Parent::Top);
+            if let Parent::Generated(next) = &parent
+                && let Some(remote) = next.inode.remote()
+            {
+                remote.entry_gone(&above.name());
+            }
+        }
         // A long chain of directories must not recurse on the kernel's small stack.
         if Arc::strong_count(&self.inode) == 1
             && let Some(directory) = self.inode.directory()

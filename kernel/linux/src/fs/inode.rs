@@ -5,6 +5,7 @@ use super::dir::Directory;
 use super::image::{ImageData, ImageDirectory, RootImage};
 use super::mount::FileSystem;
 use super::notify::{self, Watch};
+use super::remote::Remote;
 use super::xattr::Xattrs;
 use super::{Stat, device_number, pseudo};
 use crate::errno::Errno;
@@ -62,10 +63,15 @@ pub enum Node {
     /// A character or block device and its number.
     Device(u64),
     /// A FIFO or a socket, and what is attached to it while it is open or bound.
-    Endpoint(KCell<Option<Arc<dyn Any + Send + Sync>>>),
+    Endpoint(Endpoint),
     /// Made by a generated file system.
     Pseudo(pseudo::Node),
+    /// A file of any kind on a volume.
+    Remote(Remote),
 }
+
+/// What is attached to a FIFO or a socket.
+pub type Endpoint = KCell<Option<Arc<dyn Any + Send + Sync>>>;
 
 /// Where a symbolic link points.
 pub enum Target {
@@ -108,7 +114,7 @@ pub(super) struct Extra {
 }
 
 impl Inode {
-    fn with(fs: &Arc<FileSystem>, ino: u64, attributes: Attributes, node: Node) -> Arc<Self> {
+    pub(super) fn with(fs: &Arc<FileSystem>, ino: u64, attributes: Attributes, node: Node) -> Arc<Self> {
         Arc::new(Self {
             fs: fs.clone(),
             ino,
@@ -208,6 +214,7 @@ impl Inode {
         }
     }
 
+    /// What is known of it: see `refresh`.
     pub fn stat(&self) -> Stat {
         let attributes = self.attributes.borrow();
         let (size, pages) = match &self.node {
@@ -216,9 +223,9 @@ impl Inode {
                 (directory.count().map_or(4096, |count| 20 * (count as u64 + 2)), 0)
             }
             Node::Symlink(target) => (target.bytes().len() as u64, 0),
-            Node::Device(_) | Node::Endpoint(_) | Node::Pseudo(_) => (0, 0),
+            Node::Device(_) | Node::Endpoint(_) | Node::Pseudo(_) | Node::Remote(_) => (0, 0),
         };
-        Stat {
+        let mut stat = Stat {
             dev: self.fs.dev,
             ino: self.ino,
             mode: attributes.mode,
@@ -233,7 +240,11 @@ impl Inode {
             mtime: attributes.mtime,
             ctime: attributes.ctime,
             btime: attributes.btime,
+        };
+        if let Node::Remote(remote) = &self.node {
+            remote.complete(&mut stat);
         }
+        stat
     }
 
     /// The device number of a device file, else 0.
@@ -241,6 +252,7 @@ impl Inode {
         match &self.node {
             Node::Device(number) => *number,
             Node::Pseudo(pseudo::Node::Device(number)) => *number,
+            Node::Remote(remote) => remote.rdev(),
             _ => 0,
         }
     }
@@ -299,7 +311,7 @@ impl Inode {
 
     /// The contents were read: moves atime as a relatime mount does, but not once a day too, which would cost each
     /// read a look at the clock.
-    pub(crate) fn touch_accessed(&self) {
+    pub(super) fn touch_accessed(&self) {
         let mut attributes = self.attributes.borrow_mut();
         if attributes.atime <= attributes.mtime || attributes.atime <= attributes.ctime {
             attributes.atime = realtime_ns() as i64;
@@ -389,9 +401,10 @@ impl Inode {
     }
 
     /// What a FIFO's or a socket's inode holds: the pipe, or who is bound to the name.
-    pub fn endpoint(&self) -> Option<&KCell<Option<Arc<dyn Any + Send + Sync>>>> {
+    pub fn endpoint(&self) -> Option<&Endpoint> {
         match &self.node {
             Node::Endpoint(endpoint) => Some(endpoint),
+            Node::Remote(remote) if matches!(self.kind(), S_IFIFO | S_IFSOCK) => Some(remote.endpoint()),
             _ => None,
         }
     }
@@ -412,6 +425,9 @@ impl Drop for Inode {
         {
             let deleted = self.attributes.get_mut().nlink == 0;
             notify::inode_gone(extra.watches, deleted);
+        }
+        if let (Node::Remote(remote), Some(volume)) = (&self.node, self.fs.volume()) {
+            remote.gone(volume, self.attributes.borrow().nlink == 0);
         }
         self.fs.inode_gone();
     }

@@ -3,8 +3,9 @@
 //! A name is an `Entry` (`entry`) that stands for an `Inode` (`inode`); a directory's entries hang in its inode (`dir`).
 //! A `Mount` (`mount`) shows the tree of a `FileSystem` at a place of the namespace, and a `Path` is a mount and an entry.
 //! `walk` resolves names; `tree` makes, moves and removes them; `open` opens them. Contents of regular files are
-//! `contents`. There are two kinds of file system: the tree in memory, whose entries may be backed by the root image
-//! (`image`) and are made when first looked up; and the generated one (`pseudo`), on which /proc and /sys are built.
+//! `contents`. There are three kinds of file system: the tree in memory, whose entries may be backed by the root image
+//! (`image`) and are made when first looked up; the generated one (`pseudo`), on which /proc and /sys are built; and
+//! volumes (`remote`), which a process of the host serves.
 
 pub mod attach;
 pub mod attributes;
@@ -17,10 +18,12 @@ pub(crate) mod export;
 pub mod image;
 pub mod inode;
 pub mod mount;
+pub mod mounts;
 pub mod notify;
 pub mod open;
 pub mod proc;
 pub mod pseudo;
+pub(crate) mod remote;
 pub mod root;
 pub mod sys;
 pub mod tree;
@@ -40,6 +43,7 @@ pub use walk::{change_directory, path_of};
 use crate::task::cred::{Gid, Uid};
 use alloc::sync::Arc;
 use husk_machine::cell::KCell;
+use linux_raw_sys::general::{MS_NOATIME, MS_NODIRATIME, MS_RDONLY};
 
 /// What stat(2) and statx(2) tell of a file. Times are nanoseconds since the epoch.
 #[derive(Clone, Copy, Debug, Default)]
@@ -59,6 +63,7 @@ pub struct Stat {
     pub atime: i64,
     pub mtime: i64,
     pub ctime: i64,
+    /// 0: not known.
     pub btime: i64,
 }
 
@@ -85,6 +90,15 @@ pub struct Path {
 impl Path {
     pub fn inode(&self) -> &Arc<Inode> {
         self.entry.inode()
+    }
+
+    /// What is here was read: moves its access time, if the mount has such.
+    pub(crate) fn touch_accessed(&self) {
+        let flags = self.mount.flags();
+        let still = if self.inode().is_directory() { MS_NODIRATIME } else { 0 };
+        if flags & (MS_RDONLY | MS_NOATIME | still) == 0 {
+            self.inode().touch_accessed();
+        }
     }
 
     /// Whether this is what a mount shows at its place.

@@ -4,6 +4,7 @@
 //! on weakly, so a tree that was cut off (MNT_DETACH, pivot_root) goes when its last user does.
 
 use super::image::RootImage;
+use super::remote::{self, Volume};
 use super::xattr::Xattrs;
 use super::{Entry, Inode, Path, device_number};
 use crate::errno::Errno;
@@ -36,6 +37,8 @@ pub struct FileSystem {
     pub magic: u32,
     /// The root image below, for the root file system: its inodes have the numbers that are not in memory.
     image: Option<RootImage>,
+    /// Whom to ask, for a volume.
+    volume: Option<Volume>,
     space: KCell<Space>,
     /// Inodes of the image with several names, so that all names share one.
     linked: KCell<BTreeMap<u64, Weak<Inode>>>,
@@ -61,6 +64,26 @@ impl FileSystem {
         image: Option<RootImage>,
         page_limit: Option<u64>,
     ) -> Arc<Self> {
+        Self::with(kind, magic, image, None, page_limit)
+    }
+
+    /// The file system of a volume.
+    pub(super) fn of_volume(volume: Volume) -> Arc<Self> {
+        Self::with(husk_abi::boot::VOLUME_TYPE, remote::FUSE_SUPER_MAGIC, None, Some(volume), Some(0))
+    }
+
+    /// Whom to ask for the files of a volume; `None` for other file systems.
+    pub(super) fn volume(&self) -> Option<&Volume> {
+        self.volume.as_ref()
+    }
+
+    fn with(
+        kind: &'static str,
+        magic: u32,
+        image: Option<RootImage>,
+        volume: Option<Volume>,
+        page_limit: Option<u64>,
+    ) -> Arc<Self> {
         let minor = {
             let mut last = LAST_DEV.borrow_mut();
             *last += 1;
@@ -77,6 +100,7 @@ impl FileSystem {
             kind,
             magic,
             image,
+            volume,
             space: KCell::new(space),
             linked: KCell::default(),
             pinned: KCell::default(),

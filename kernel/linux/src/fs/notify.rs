@@ -56,10 +56,10 @@ impl Event {
     }
 }
 
-/// What an instance watches; a generated inode would otherwise not live on.
+/// What an instance watches; an inode that is in no table, generated or of a volume, would otherwise not live on.
 struct Watched {
     inode: Weak<Inode>,
-    _keep: Option<Arc<Inode>>,
+    keep: Option<Arc<Inode>>,
 }
 
 /// An inotify instance.
@@ -99,8 +99,8 @@ impl Inotify {
         self.last.set(number);
         watches.push(Watch { instance: self.me.clone(), number, mask: keep });
         drop(extra);
-        let generated = matches!(inode.node, Node::Pseudo(_));
-        let watched = Watched { inode: Arc::downgrade(inode), _keep: generated.then(|| inode.clone()) };
+        let passing = matches!(inode.node, Node::Pseudo(_) | Node::Remote(_));
+        let watched = Watched { inode: Arc::downgrade(inode), keep: passing.then(|| inode.clone()) };
         self.watches.borrow_mut().insert(number, watched);
         *ACTIVE.borrow_mut() += 1;
         Ok(number)
@@ -268,6 +268,19 @@ fn tell(inode: &Inode, mask: u32, cookie: u32, name: &[u8], removed: bool) {
             // The watch may be gone already, by another task's hand.
             let _ = instance.unwatch(number);
         }
+    }
+}
+
+/// The last name of the inode went: its watches no longer keep it.
+pub(super) fn let_go(inode: &Inode) {
+    let watches: Vec<(Weak<Inotify>, i32)> = match &*inode.extra.borrow() {
+        Some(extra) => extra.watches.iter().map(|watch| (watch.instance.clone(), watch.number)).collect(),
+        None => return,
+    };
+    for (instance, number) in watches {
+        let Some(instance) = instance.upgrade() else { continue };
+        let kept = instance.watches.borrow_mut().get_mut(&number).and_then(|watched| watched.keep.take());
+        drop(kept);
     }
 }
 

@@ -2,18 +2,18 @@
 
 use super::inode::{EXECUTE, Node, READ, WRITE};
 use super::walk::{Found, Last, Walk};
-use super::{Entry, Path, contents, notify, tree};
+use super::{Entry, Path, contents, notify, remote, tree};
 use crate::errno::Errno;
-use crate::file::{OPENED_TO_RUN, OpenFile};
+use crate::file::{File, OPENED_TO_RUN, OpenFile};
 use crate::record;
 use crate::task::Task;
 use alloc::format;
 use alloc::sync::Arc;
 use husk_abi::record::{USE_EXECUTED, USE_OPENED};
 use linux_raw_sys::general::{
-    AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, F_SEAL_SHRINK, IN_MODIFY, IN_OPEN, MS_NODEV, MS_NOEXEC,
-    O_ACCMODE, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_LARGEFILE, O_NOATIME, O_NOCTTY, O_NOFOLLOW, O_PATH,
-    O_RDONLY, O_TMPFILE, O_TRUNC, O_WRONLY, S_IFBLK, S_IFCHR, S_IFDIR, S_IFREG, S_IFSOCK,
+    AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, F_SEAL_SHRINK, IN_CREATE, IN_MODIFY, IN_OPEN, MS_NODEV,
+    MS_NOEXEC, O_ACCMODE, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_LARGEFILE, O_NOATIME, O_NOCTTY,
+    O_NOFOLLOW, O_PATH, O_RDONLY, O_TMPFILE, O_TRUNC, O_WRONLY, S_IFBLK, S_IFCHR, S_IFDIR, S_IFREG, S_IFSOCK,
 };
 
 /// What openat2(2) is asked for.
@@ -65,6 +65,17 @@ fn open_or_create(t: &Arc<Task>, walk: &mut Walk<'_>, how: How) -> Result<Arc<Op
                     return Err(Errno::EINVAL);
                 }
                 let mode = S_IFREG | how.mode & 0o7777 & !t.fs().umask();
+                if walk.parent().inode().is_remote() {
+                    match create_remote(walk, mode, how.flags) {
+                        // Somebody else was faster.
+                        Err(Errno::EEXIST) if how.flags & O_EXCL == 0 => {
+                            let entry = walk.look_up_last()?;
+                            let path = Path { mount: walk.parent().mount.clone(), entry };
+                            return open_path(t, path, how.flags, false);
+                        }
+                        done => return done,
+                    }
+                }
                 let node = Node::File(contents::Contents::default());
                 let entry = tree::create(walk.parent(), &walk.cred(), walk.last_name(), mode, node)?;
                 let path = Path { mount: walk.parent().mount.clone(), entry };
@@ -93,6 +104,18 @@ fn open_or_create(t: &Arc<Task>, walk: &mut Walk<'_>, how: How) -> Result<Arc<Op
     }
 }
 
+/// As `tree::create` and `open_path`, on a volume: in one request, since a mode without rights does not allow a second.
+fn create_remote(walk: &Walk<'_>, mode: u32, flags: u32) -> Result<Arc<OpenFile>, Errno> {
+    let parent = walk.parent();
+    tree::may_change(parent, &walk.cred())?;
+    let (entry, file) = remote::create_open(parent, &walk.cred(), walk.last_name(), mode, flags)?;
+    notify::name_event(parent.inode(), IN_CREATE, 0, walk.last_name(), entry.inode());
+    record::used(&entry, USE_OPENED);
+    notify::event(&entry, IN_OPEN);
+    let path = Path { mount: parent.mount.clone(), entry };
+    Ok(OpenFile::new(file, flags & !(SPENT | OPENED_TO_RUN) | O_LARGEFILE, Some(path)))
+}
+
 /// O_TMPFILE: a regular file without a name in the directory that the path names.
 fn open_nameless(t: &Arc<Task>, walk: Walk<'_>, how: How) -> Result<Arc<OpenFile>, Errno> {
     if how.flags & O_ACCMODE == O_RDONLY || how.flags & O_DIRECTORY == 0 {
@@ -103,22 +126,28 @@ fn open_nameless(t: &Arc<Task>, walk: Walk<'_>, how: How) -> Result<Arc<OpenFile
     if !parent.inode().is_directory() {
         return Err(Errno::ENOTDIR);
     }
-    if parent.inode().directory().is_none() {
+    let remote = parent.inode().is_remote();
+    if parent.inode().directory().is_none() && !remote {
         return Err(Errno::EOPNOTSUPP);
     }
-    parent.mount.check_writable()?;
-    parent.inode().permission(cred, WRITE | EXECUTE)?;
+    tree::may_change(&parent, cred)?;
     let mode = S_IFREG | how.mode & 0o7777 & !t.fs().umask();
-    let node = Node::File(contents::Contents::default());
-    let inode = tree::new_inode(parent.inode(), cred, mode, node);
-    inode.attributes.borrow_mut().nlink = 0;
+    let (inode, object): (_, Arc<dyn File>) = if remote {
+        let (inode, file) = remote::make_nameless(&parent, cred, mode, how.flags)?;
+        (inode, file)
+    } else {
+        let node = Node::File(contents::Contents::default());
+        let inode = tree::new_inode(parent.inode(), cred, mode, node);
+        inode.attributes.borrow_mut().nlink = 0;
+        (inode.clone(), inode)
+    };
     let name = format!("#{}", inode.ino);
     let entry = Entry::nameless(&parent.entry, name.as_bytes(), inode.clone());
     if how.flags & O_EXCL == 0 {
         inode.set_linkable();
     }
     let flags = how.flags & !(SPENT | TMPFILE_BIT | O_DIRECTORY) | O_LARGEFILE | O_TMPFILE;
-    Ok(OpenFile::new(inode, flags, Some(Path { mount: parent.mount, entry })))
+    Ok(OpenFile::new(object, flags, Some(Path { mount: parent.mount, entry })))
 }
 
 /// Opens an inode that has been found. `created`: by this call, so its permissions do not matter.
@@ -176,6 +205,16 @@ pub fn open_path(t: &Arc<Task>, path: Path, flags: u32, created: bool) -> Result
         inode.written();
     }
     let object = inode.open_object(flags)?;
+    // The server has cut it off when it opened it.
+    let truncated = if flags & O_TRUNC != 0 && inode.is_remote() && inode.is_regular() {
+        if let Some(remote) = inode.remote() {
+            remote.truncated(0);
+        }
+        crate::mem::file_shrank(&inode, 0);
+        true
+    } else {
+        truncated
+    };
     record::used(&path.entry, USE_OPENED);
     notify::event(&path.entry, IN_OPEN);
     if truncated {

@@ -605,7 +605,7 @@ fn inotify_tells_what_linux_tells() {
     f.read(&mut Sink::Kernel(&mut byte)).unwrap();
     assert_eq!(events(), "");
     let path = f.path.clone().unwrap();
-    attributes::set_size(&path, 0).unwrap();
+    attributes::set_size(&path, None, 0).unwrap();
     assert_eq!(events(), "1:2:f 3:2:");
     attributes::set_mode(&path, &cred, 0o600).unwrap();
     assert_eq!(events(), "1:4:f 3:4:");

@@ -6,10 +6,10 @@
 use super::dir::Directory;
 use super::inode::{Attributes, EXECUTE, Inode, Node, Target, WRITE};
 use super::walk::{Found, Last, Walk};
-use super::{Entry, Path, notify};
+use super::{Entry, Path, notify, remote};
 use crate::errno::Errno;
 use crate::task::Task;
-use crate::task::cred::{CAP_DAC_READ_SEARCH, CAP_FSETID, CAP_MKNOD, Cred};
+use crate::task::cred::{CAP_DAC_READ_SEARCH, CAP_FSETID, CAP_MKNOD, Cred, Gid};
 use crate::time::realtime_ns;
 use alloc::sync::Arc;
 use husk_machine::cell::KCell;
@@ -20,7 +20,17 @@ use linux_raw_sys::general::{
 };
 
 /// An inode to be put into the directory `parent`: owner and set-group-ID as inode(7) says.
-pub(super) fn new_inode(parent: &Inode, cred: &Cred, mut mode: u32, node: Node) -> Arc<Inode> {
+pub(super) fn new_inode(parent: &Inode, cred: &Cred, mode: u32, node: Node) -> Arc<Inode> {
+    let (mode, gid) = inherited(parent, cred, mode);
+    let now = realtime_ns() as i64;
+    let nlink = if mode & S_IFMT == S_IFDIR { 2 } else { 1 };
+    let attributes =
+        Attributes { mode, nlink, uid: cred.fsuid, gid, atime: now, mtime: now, ctime: now, btime: now };
+    Inode::new(&parent.fs, attributes, node)
+}
+
+/// Mode and group of what `cred` makes in the directory `parent`.
+pub(super) fn inherited(parent: &Inode, cred: &Cred, mut mode: u32) -> (u32, Gid) {
     let inherited = parent.attributes();
     let mut gid = cred.fsgid;
     if inherited.mode & S_ISGID != 0 {
@@ -34,11 +44,7 @@ pub(super) fn new_inode(parent: &Inode, cred: &Cred, mut mode: u32, node: Node) 
             mode &= !S_ISGID;
         }
     }
-    let now = realtime_ns() as i64;
-    let nlink = if mode & S_IFMT == S_IFDIR { 2 } else { 1 };
-    let attributes =
-        Attributes { mode, nlink, uid: cred.fsuid, gid, atime: now, mtime: now, ctime: now, btime: now };
-    Inode::new(&parent.fs, attributes, node)
+    (mode, gid)
 }
 
 /// The table of a directory that may be changed: ENOENT in a removed one, EPERM in a generated one.
@@ -55,7 +61,7 @@ fn check_makes_names(parent: &Path) -> Result<(), Errno> {
 }
 
 /// Whether `cred` may change names in `parent`.
-fn may_change(parent: &Path, cred: &Cred) -> Result<(), Errno> {
+pub(super) fn may_change(parent: &Path, cred: &Cred) -> Result<(), Errno> {
     parent.mount.check_writable()?;
     parent.inode().permission(cred, WRITE | EXECUTE)
 }
@@ -70,10 +76,15 @@ pub(super) fn create(
 ) -> Result<Arc<Entry>, Errno> {
     check_makes_names(parent)?;
     may_change(parent, cred)?;
-    let table = table(parent)?;
-    let inode = new_inode(parent.inode(), cred, mode, node);
-    let entry = Entry::linked(&parent.entry, name, inode);
-    table.insert(&parent.entry, name, &entry);
+    let entry = if parent.inode().is_remote() {
+        remote::make(parent, cred, name, mode, &node)?
+    } else {
+        let table = table(parent)?;
+        let inode = new_inode(parent.inode(), cred, mode, node);
+        let entry = Entry::linked(&parent.entry, name, inode);
+        table.insert(&parent.entry, name, &entry);
+        entry
+    };
     if mode & S_IFMT == S_IFDIR {
         parent.inode().change_links(1);
     }
@@ -141,6 +152,7 @@ pub fn make_link(t: &Arc<Task>, old: &Path, dirfd: i32, path: &[u8]) -> Result<(
     let mut walk = Walk::new(t, dirfd, path)?;
     to_free_name(&mut walk, false)?;
     let parent = walk.parent();
+    parent.mount.check_writable()?;
     if !Arc::ptr_eq(&parent.mount, &old.mount) {
         return Err(Errno::EXDEV);
     }
@@ -152,10 +164,14 @@ pub fn make_link(t: &Arc<Task>, old: &Path, dirfd: i32, path: &[u8]) -> Result<(
     if !inode.is_linkable() {
         return Err(Errno::ENOENT);
     }
-    let table = table(parent)?;
-    let entry = Entry::linked(&parent.entry, walk.last_name(), inode.clone());
-    table.insert(&parent.entry, walk.last_name(), &entry);
-    inode.change_links(1);
+    if inode.is_remote() {
+        remote::link(inode, parent, walk.last_name())?;
+    } else {
+        let table = table(parent)?;
+        let entry = Entry::linked(&parent.entry, walk.last_name(), inode.clone());
+        table.insert(&parent.entry, walk.last_name(), &entry);
+        inode.change_links(1);
+    }
     parent.inode().touch_modified();
     notify::inode_event(inode, IN_ATTRIB);
     notify::name_event(parent.inode(), IN_CREATE, 0, walk.last_name(), inode);
@@ -184,6 +200,7 @@ pub fn unlink(t: &Arc<Task>, dirfd: i32, path: &[u8]) -> Result<(), Errno> {
     if walk.to_parent()? != Last::Name {
         return Err(Errno::EISDIR);
     }
+    walk.parent().mount.check_writable()?;
     let victim = walk.look_up_last()?;
     let (parent, cred) = (walk.parent(), &walk.cred());
     if walk.trailing_slash() {
@@ -209,6 +226,7 @@ pub fn remove_directory(t: &Arc<Task>, dirfd: i32, path: &[u8]) -> Result<(), Er
         Last::DotDot => return Err(Errno::ENOTEMPTY),
         Last::Root => return Err(Errno::EBUSY),
     }
+    walk.parent().mount.check_writable()?;
     let victim = walk.look_up_last()?;
     let (parent, cred) = (walk.parent(), &walk.cred());
     may_change(parent, cred)?;
@@ -219,17 +237,27 @@ pub fn remove_directory(t: &Arc<Task>, dirfd: i32, path: &[u8]) -> Result<(), Er
     if victim.is_mountpoint() {
         return Err(Errno::EBUSY);
     }
-    let directory = victim.inode().directory().ok_or(Errno::EPERM)?;
-    if !directory.is_empty() {
-        return Err(Errno::ENOTEMPTY);
-    }
+    check_empty(victim.inode())?;
     remove(parent, &victim)
+}
+
+/// ENOTEMPTY if the directory has names. That of a volume its server looks at.
+fn check_empty(inode: &Inode) -> Result<(), Errno> {
+    if inode.is_remote() || inode.directory().ok_or(Errno::EPERM)?.is_empty() {
+        Ok(())
+    } else {
+        Err(Errno::ENOTEMPTY)
+    }
 }
 
 /// Takes the name of `victim` out of `parent`.
 fn remove(parent: &Path, victim: &Arc<Entry>) -> Result<(), Errno> {
-    let removed = table(parent)?.remove(&parent.entry, &victim.name()).ok_or(Errno::ENOENT)?;
-    let inode = removed.inode();
+    if parent.inode().is_remote() {
+        remote::remove(parent, victim)?;
+    } else {
+        table(parent)?.remove(&parent.entry, &victim.name()).ok_or(Errno::ENOENT)?;
+    }
+    let inode = victim.inode();
     if inode.is_directory() {
         inode.change_links(-2);
         parent.inode().change_links(-1);
@@ -238,8 +266,16 @@ fn remove(parent: &Path, victim: &Arc<Entry>) -> Result<(), Errno> {
         notify::inode_event(inode, IN_ATTRIB);
     }
     parent.inode().touch_modified();
-    notify::name_event(parent.inode(), IN_DELETE, 0, &removed.name(), inode);
+    notify::name_event(parent.inode(), IN_DELETE, 0, &victim.name(), inode);
+    let_go_removed(inode);
     Ok(())
+}
+
+/// What watched an inode of a volume does not keep it when its names are gone.
+fn let_go_removed(inode: &Inode) {
+    if inode.is_remote() && inode.attributes().nlink == 0 {
+        notify::let_go(inode);
+    }
 }
 
 /// renameat2(2).
@@ -335,30 +371,33 @@ pub fn rename(
     if source.is_mountpoint() || target.as_ref().is_some_and(|target| target.is_mountpoint()) {
         return Err(Errno::EBUSY);
     }
-    let (from_table, to_table) = (table(from)?, table(to)?);
     let (old_name, new_name) = (old.last_name(), new.last_name());
     if !exchange
         && replaces_directory
         && let Some(target) = &target
     {
-        let directory = target.inode().directory().ok_or(Errno::EPERM)?;
-        if !directory.is_empty() {
-            return Err(Errno::ENOTEMPTY);
-        }
+        check_empty(target.inode())?;
     }
-    from_table.remove(&from.entry, old_name);
+    if from.inode().is_remote() {
+        remote::rename(from, old_name, &source, to, new_name, target.as_ref(), flags)?;
+    } else {
+        let (from_table, to_table) = (table(from)?, table(to)?);
+        from_table.remove(&from.entry, old_name);
+        if let Some(target) = &target {
+            to_table.remove(&to.entry, new_name);
+            if exchange {
+                from_table.insert(&from.entry, old_name, target);
+            }
+        }
+        to_table.insert(&to.entry, new_name, &source);
+    }
     if let Some(target) = &target {
-        to_table.remove(&to.entry, new_name);
         if exchange {
-            from_table.insert(&from.entry, old_name, target);
             target.inode().touch_changed();
-        } else if replaces_directory {
-            target.inode().change_links(-2);
         } else {
-            target.inode().change_links(-1);
+            target.inode().change_links(if replaces_directory { -2 } else { -1 });
         }
     }
-    to_table.insert(&to.entry, new_name, &source);
     source.inode().touch_changed();
     let (leaves, comes) = (i32::from(is_directory), i32::from(replaces_directory));
     from.inode().change_links(if exchange { comes } else { 0 } - leaves);
@@ -368,7 +407,10 @@ pub fn rename(
     report_move(from, old_name, to, new_name, source.inode());
     match &target {
         Some(target) if exchange => report_move(to, new_name, from, old_name, target.inode()),
-        Some(target) => notify::inode_event(target.inode(), IN_ATTRIB),
+        Some(target) => {
+            notify::inode_event(target.inode(), IN_ATTRIB);
+            let_go_removed(target.inode());
+        }
         None => {}
     }
     Ok(())

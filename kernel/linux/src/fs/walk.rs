@@ -5,7 +5,7 @@
 //! or remove a name; `to_end` goes all the way.
 
 use super::inode::{EXECUTE, Node};
-use super::{Entry, Path, pseudo};
+use super::{Entry, Path, pseudo, remote};
 use crate::errno::Errno;
 use crate::file::OpenFile;
 use crate::record;
@@ -155,11 +155,11 @@ impl<'a> Walk<'a> {
             let after = &self.text[range.end..];
             let last = after.iter().all(|byte| *byte == b'/');
             let trailing_slash = last && !after.is_empty();
+            self.require_directory()?;
+            self.check_search()?;
             if range.len() > NAME_MAX {
                 return Err(Errno::ENAMETOOLONG);
             }
-            self.require_directory()?;
-            self.check_search()?;
             self.rest = range.end;
             self.last = range;
             if last {
@@ -170,7 +170,7 @@ impl<'a> Walk<'a> {
                     _ => Last::Name,
                 });
             }
-            if let Some(Found::File(_)) = self.step(true)? {
+            if let Some(Found::File(_)) = self.step(true, true)? {
                 return Err(Errno::ENOTDIR);
             }
         }
@@ -192,17 +192,23 @@ impl<'a> Walk<'a> {
     /// Resolves the whole path. `follow`: a symbolic link at the end is followed too.
     pub fn to_end(mut self, follow: bool) -> Result<Found, Errno> {
         loop {
-            if self.to_parent()? == Last::Root {
+            let last = self.to_parent()?;
+            if last == Last::Root {
+                self.at.inode().refresh()?;
                 return Ok(Found::Path(self.at));
             }
             let follow = follow || self.trailing_slash;
             let before = self.links;
-            if let Some(found) = self.step(follow)? {
+            if let Some(found) = self.step(follow, false)? {
                 return Ok(found);
             }
             if self.links == before {
                 if self.trailing_slash {
                     self.require_directory()?;
+                }
+                // A lookup has just told what it is; a step that was none has not.
+                if last != Last::Name || self.at.is_mount_root() {
+                    self.at.inode().refresh()?;
                 }
                 return Ok(Found::Path(self.at));
             }
@@ -224,15 +230,19 @@ impl<'a> Walk<'a> {
         self.follow(link)
     }
 
-    /// Takes the step to the component `self.last`. Gives what a magic link led to, if it has no place; when a link was
+    /// Takes the step to the component `self.last`; `passing`: more follow. Gives what a magic link led to, if it has no place; when a link was
     /// followed, `self.links` has grown and `self.rest` stands at the text that took its place.
-    fn step(&mut self, follow: bool) -> Result<Option<Found>, Errno> {
+    fn step(&mut self, follow: bool, passing: bool) -> Result<Option<Found>, Errno> {
         match self.last_name() {
             b"." => return Ok(None),
             b".." => return self.up().map(|()| None),
             _ => {}
         }
-        let child = self.look_up_last()?;
+        let child = if passing && self.at.inode().is_remote() {
+            remote::look_up_passing(&self.at.entry, self.last_name())?
+        } else {
+            self.look_up_last()?
+        };
         if follow && child.inode().is_symlink() {
             return self.follow(&child);
         }
@@ -286,6 +296,7 @@ impl<'a> Walk<'a> {
         }
         let target = match &link.inode().node {
             Node::Symlink(target) => Cow::Borrowed(target.bytes()),
+            Node::Remote(_) => Cow::Owned(remote::read_link(link.inode())?),
             Node::Pseudo(pseudo::Node::Link(pseudo)) => {
                 if let Some(found) = pseudo.jump(&self.cred())? {
                     return self.jump(found);
@@ -378,6 +389,7 @@ pub(super) fn look_up(at: &Arc<Entry>, name: &[u8]) -> Result<Arc<Entry>, Errno>
     match &at.inode().node {
         Node::Directory(directory) => directory.lookup(at, name).ok_or(Errno::ENOENT),
         Node::Pseudo(pseudo::Node::Directory(directory)) => pseudo::look_up(at, directory, name),
+        Node::Remote(_) => remote::look_up(at, name),
         _ => Err(Errno::ENOTDIR),
     }
 }

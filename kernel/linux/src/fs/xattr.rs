@@ -1,7 +1,7 @@
 //! Extended attributes (xattr(7)): names in the namespaces `user`, `trusted` and `security`, kept with the inode.
 
 use super::inode::{Inode, READ, WRITE};
-use super::{Path, notify};
+use super::{Path, notify, remote};
 use crate::errno::Errno;
 use crate::task::cred::{CAP_SYS_ADMIN, Cred};
 use alloc::collections::BTreeMap;
@@ -55,6 +55,9 @@ fn check_name(name: &[u8]) -> Result<(), Errno> {
 pub fn get(inode: &Inode, cred: &Cred, name: &[u8]) -> Result<Vec<u8>, Errno> {
     check_name(name)?;
     check(inode, cred, name, READ)?;
+    if inode.is_remote() {
+        return remote::get_xattr(inode, name);
+    }
     inode.with_xattrs(|xattrs| xattrs.get(name).cloned()).flatten().ok_or(Errno::ENODATA)
 }
 
@@ -70,6 +73,11 @@ pub fn set(path: &Path, cred: &Cred, name: &[u8], value: Vec<u8>, flags: u32) ->
     path.mount.check_writable()?;
     let inode = path.inode();
     check(inode, cred, name, WRITE)?;
+    if inode.is_remote() {
+        remote::set_xattr(inode, name, &value, flags)?;
+        notify::event(&path.entry, IN_ATTRIB);
+        return Ok(());
+    }
     inode.change_xattrs(|xattrs| {
         let exists = xattrs.contains_key(name);
         if flags & XATTR_CREATE != 0 && exists {
@@ -92,22 +100,40 @@ pub fn remove(path: &Path, cred: &Cred, name: &[u8]) -> Result<(), Errno> {
     path.mount.check_writable()?;
     let inode = path.inode();
     check(inode, cred, name, WRITE)?;
-    inode.change_xattrs(|xattrs| xattrs.remove(name).map(drop).ok_or(Errno::ENODATA))?;
+    if inode.is_remote() {
+        remote::remove_xattr(inode, name)?;
+    } else {
+        inode.change_xattrs(|xattrs| xattrs.remove(name).map(drop).ok_or(Errno::ENODATA))?;
+    }
     inode.touch_changed();
     notify::event(&path.entry, IN_ATTRIB);
     Ok(())
 }
 
 /// listxattr(2): the names, each ended by a NUL. Those that only an administrator may see are left out for others.
-pub fn list(inode: &Inode, cred: &Cred) -> Vec<u8> {
+pub fn list(inode: &Inode, cred: &Cred) -> Result<Vec<u8>, Errno> {
+    let shown = |name: &[u8]| !name.starts_with(b"trusted.") || cred.capable(CAP_SYS_ADMIN);
+    if inode.is_remote() {
+        let names = remote::list_xattrs(inode)?;
+        // What this kernel does not serve (access control lists, say) it does not name.
+        let known = |name: &&[u8]| {
+            [&b"user."[..], b"trusted.", b"security."].iter().any(|space| name.starts_with(space))
+                && shown(name)
+        };
+        return Ok(names
+            .split_inclusive(|byte| *byte == 0)
+            .filter(known)
+            .flat_map(|name| name.iter().copied())
+            .collect());
+    }
     let mut names = Vec::new();
     inode.with_xattrs(|xattrs| {
         for name in xattrs.keys() {
-            if !name.starts_with(b"trusted.") || cred.capable(CAP_SYS_ADMIN) {
+            if shown(name) {
                 names.extend_from_slice(name);
                 names.push(0);
             }
         }
     });
-    names
+    Ok(names)
 }

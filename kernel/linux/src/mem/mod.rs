@@ -4,8 +4,10 @@
 //! process tender that acts on the host process that asks, so a space is changed only by its own tasks.
 
 pub mod map;
+pub mod oom;
 pub mod remote;
 mod save;
+mod served;
 pub mod user;
 
 use crate::errno::Errno;
@@ -138,6 +140,17 @@ impl Space {
             sites: KCell::default(),
             unsettled: KCell::default(),
         }))
+    }
+
+    /// Pages of the guest's memory that it holds, as far as is known: in the process tender those it shares.
+    fn held_pages(&self) -> usize {
+        self.machine.resident().unwrap_or_else(|| {
+            let map = self.map.borrow();
+            map.iter()
+                .filter(|(_, area)| area.shared)
+                .map(|(start, area)| (area.end - start) / PAGE_SIZE)
+                .sum()
+        })
     }
 
     /// Makes it the space of this vCPU.
@@ -273,6 +286,7 @@ impl Space {
         } else {
             let _ = space::unmap(address, len);
         }
+        replaced.iter().for_each(|(_, area)| area.write_back());
         drop(replaced);
         done.map(|()| address)
     }
@@ -323,6 +337,13 @@ impl Space {
         let (mut at, mut index) = (start, offset / PAGE_SIZE as u64);
         // Nothing of what was there before may shine through.
         host(space::unmap(start, area.end - start))?;
+        if area.is_remote() {
+            if file.path.as_ref().is_some_and(|path| path.inode().is_directory()) {
+                return Err(Errno::ENODEV);
+            }
+            area.lazy = true;
+            return Ok(());
+        }
         while at < area.end {
             let left = (area.end - at) / PAGE_SIZE;
             let count = match file.object.page(index, false)? {
@@ -379,9 +400,10 @@ impl Space {
         }
         let removed = self.map.borrow_mut().remove(range.clone());
         self.forget(range);
-        for (start, area) in removed {
-            host(space::unmap(start, area.end - start))?;
+        for (start, area) in &removed {
+            host(space::unmap(*start, area.end - start))?;
         }
+        removed.iter().for_each(|(_, area)| area.write_back());
         Ok(())
     }
 
@@ -390,6 +412,7 @@ impl Space {
         let map = self.map.take();
         self.forget(GUEST_START..GUEST_END);
         host(space::unmap_all())?;
+        map.iter().for_each(|(_, area)| area.write_back());
         self.layout.set(Layout::default());
         drop(map);
         Ok(())
@@ -427,6 +450,7 @@ impl Space {
         if range.is_empty() {
             return refusal;
         }
+        self.populate(range.clone())?;
         let parts: Vec<(usize, usize, bool, bool)> = {
             let map = self.map.borrow();
             map.overlapping(range.clone())
@@ -607,6 +631,7 @@ impl Space {
             }
         }
         let kept = old_len.min(new_len);
+        self.populate(old..old + kept)?;
         let target = match fixed {
             Some(target) => {
                 if !target.is_multiple_of(PAGE_SIZE) || target < old + old_len && old < target + new_len {
@@ -733,6 +758,9 @@ impl Space {
         if !area.lazy {
             return Err(Bad::Beyond);
         }
+        if area.is_remote() {
+            return self.bring_in(page);
+        }
         let end = area.end.min(page + FAULT_AROUND * PAGE_SIZE);
         for at in (page..end).step_by(PAGE_SIZE) {
             let index = (offset + (at - start) as u64) / PAGE_SIZE as u64;
@@ -784,6 +812,23 @@ impl Space {
     /// Whether writes through some area of this space reach the file.
     pub fn writes_to(&self, inode: &Inode) -> bool {
         self.map.borrow().iter().any(|(_, area)| area.writes_to_file() && area.is_of(inode))
+    }
+
+    /// Moves the times of the files that may have been written through the writable shared areas of `range`, for
+    /// msync(2): nobody sees the writes themselves.
+    pub fn note_written(&self, range: Range<usize>) {
+        for (start, area) in self.map.borrow().iter() {
+            if let Backing::File { file, .. } = &area.backing
+                && start < range.end
+                && range.start < area.end
+                && area.shared
+                && area.protection & PROT_WRITE != 0
+                && let Some(path) = &file.path
+                && path.inode().is_regular()
+            {
+                path.inode().touch_modified();
+            }
+        }
     }
 
     /// Takes the pages `pages` of a file out of shared mappings, to be found anew by faults; with `private`, also out

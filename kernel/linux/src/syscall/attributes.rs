@@ -158,7 +158,7 @@ pub(super) fn truncate(t: &Arc<Task>, path: usize, length: i64) -> SysResult {
     path.mount.check_writable()?;
     inode.permission(&t.cred(), WRITE)?;
     inode.check_not_running()?;
-    attributes::set_size(&path, size)?;
+    attributes::set_size(&path, None, size)?;
     Ok(0)
 }
 
@@ -166,7 +166,9 @@ pub(super) fn ftruncate(t: &Arc<Task>, fd: i32, length: i64) -> SysResult {
     let size = u64::try_from(length).map_err(|_| Errno::EINVAL)?;
     let file = opened(t, fd)?;
     match &file.path {
-        Some(path) if file.writable() && path.inode().is_regular() => attributes::set_size(path, size)?,
+        Some(path) if file.writable() && path.inode().is_regular() => {
+            attributes::set_size(path, Some(&file), size)?;
+        }
         _ => return Err(Errno::EINVAL),
     }
     Ok(0)
@@ -213,7 +215,7 @@ fn get_attribute(t: &Arc<Task>, path: &Path, name: usize, value: usize, size: us
 }
 
 fn list_attributes(t: &Arc<Task>, path: &Path, list: usize, size: usize) -> SysResult {
-    let names = xattr::list(path.inode(), &t.cred());
+    let names = xattr::list(path.inode(), &t.cred())?;
     if names.len() > XATTR_LIST_MAX as usize {
         return Err(Errno::E2BIG);
     }

@@ -7,6 +7,7 @@ use crate::file::locks::{Owner, Record};
 use crate::file::owner::{OwnerKind, SignalOwner};
 use crate::file::pipe::{Pipe, PipeEnd};
 use crate::fs::Inode;
+use crate::fs::remote::{self, RemoteFile};
 use crate::mem::user;
 use crate::task::cred::CAP_FOWNER;
 use crate::task::{Task, process};
@@ -206,7 +207,11 @@ fn get_lock(t: &Arc<Task>, file: &Arc<OpenFile>, argument: usize, of_open_file: 
     if unlock {
         return Err(Errno::EINVAL);
     }
-    let found = locked_inode(file)?.locks().and_then(|locks| locks.conflict(&wanted));
+    let inode = locked_inode(file)?;
+    let mut found = inode.locks().and_then(|locks| locks.conflict(&wanted));
+    if found.is_none() && inode.is_remote() {
+        found = remote::locks::conflict(inode, &wanted)?;
+    }
     match found {
         None => lock.l_type = raw::F_UNLCK as _,
         Some(found) => {
@@ -233,6 +238,9 @@ fn set_lock(
     let inode = locked_inode(file)?;
     if unlock {
         if let Some(locks) = inode.locks() {
+            if inode.is_remote() {
+                remote::locks::unlock(inode, wanted.owner, wanted.start, wanted.end);
+            }
             locks.unlock(wanted.owner, wanted.start, wanted.end);
         }
         return Ok(0);
@@ -240,7 +248,12 @@ fn set_lock(
     if wanted.exclusive && !file.writable() || !wanted.exclusive && !file.readable() {
         return Err(Errno::EBADF);
     }
-    inode.make_locks().lock(wanted, wait)?;
+    let locks = inode.make_locks();
+    if inode.is_remote() {
+        locks.lock_served(wanted, wait, || remote::locks::lock(inode, &wanted))?;
+    } else {
+        locks.lock(wanted, wait)?;
+    }
     Ok(0)
 }
 
@@ -249,11 +262,23 @@ pub(super) fn flock(t: &Arc<Task>, fd: i32, operation: u32) -> SysResult {
     let inode = locked_inode(&file)?;
     let owner = Owner::open(&file);
     let wait = operation & raw::LOCK_NB == 0;
+    let take = |exclusive| {
+        let locks = inode.make_locks();
+        if inode.is_remote() {
+            let ask = || remote::locks::lock_whole(inode, owner, exclusive);
+            locks.lock_whole_served(owner, exclusive, wait, ask)
+        } else {
+            locks.lock_whole(owner, exclusive, wait)
+        }
+    };
     match operation & !raw::LOCK_NB {
-        raw::LOCK_SH => inode.make_locks().lock_whole(owner, false, wait)?,
-        raw::LOCK_EX => inode.make_locks().lock_whole(owner, true, wait)?,
+        raw::LOCK_SH => take(false)?,
+        raw::LOCK_EX => take(true)?,
         raw::LOCK_UN => {
             if let Some(locks) = inode.locks() {
+                if inode.is_remote() {
+                    remote::locks::unlock_whole(inode, owner);
+                }
                 locks.unlock_whole(owner);
             }
         }
@@ -309,6 +334,10 @@ pub(super) fn ioctl(t: &Arc<Task>, fd: i32, command: u32, argument: usize) -> Sy
             file.set_async(on, fd);
         }
         ioctl::FICLONE | ioctl::FICLONERANGE | ioctl::FIDEDUPERANGE => return Err(Errno::EOPNOTSUPP),
+        ioctl::FIONREAD if file.object.downcast::<RemoteFile>().is_some() => {
+            let left = file.stat()?.size.saturating_sub(file.position());
+            user::write(argument, &(left as i32))?;
+        }
         ioctl::FIONREAD if file.object.downcast::<Inode>().is_some() => {
             let Some(contents) = file.object.downcast::<Inode>().and_then(Inode::contents) else {
                 return Err(Errno::ENOTTY);

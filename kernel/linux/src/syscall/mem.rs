@@ -1,5 +1,6 @@
 //! Memory: mmap(2) and its family.
 
+use super::opened;
 use crate::errno::{Errno, SysResult};
 use crate::fs::devfs;
 use crate::mem::map::{self, Area, Backing, Name};
@@ -66,7 +67,7 @@ pub(super) fn mmap(
     area.shared = shared;
     let pages = len.checked_next_multiple_of(PAGE_SIZE).ok_or(Errno::ENOMEM)? / PAGE_SIZE;
     if flags & raw::MAP_ANONYMOUS == 0 {
-        let file = t.files().get(fd)?;
+        let file = opened(t, fd)?;
         if !file.readable() || shared && prot & raw::PROT_WRITE != 0 && !file.writable() {
             return Err(Errno::EACCES);
         }
@@ -271,8 +272,12 @@ pub(super) fn msync(t: &Arc<Task>, addr: usize, len: usize, flags: u32) -> SysRe
     if !addr.is_multiple_of(PAGE_SIZE) {
         return Err(Errno::EINVAL);
     }
-    // Mappings share the pages of their files, so there is nothing to write back.
+    // Mappings share the pages of their files; only those of volumes have something to write back.
     let end = addr.checked_add(len).ok_or(Errno::ENOMEM)?;
+    if flags & raw::MS_SYNC != 0 {
+        t.space().write_back(addr..end)?;
+    }
+    t.space().note_written(addr..end);
     if t.space().covers(addr..end) { Ok(0) } else { Err(Errno::ENOMEM) }
 }
 

@@ -2,10 +2,11 @@
 
 use super::opened;
 use crate::errno::{Errno, SysResult};
+use crate::file::OpenFile;
 use crate::fs::inode::Node;
 use crate::fs::open::{self, How};
 use crate::fs::walk;
-use crate::fs::{dir, notify, pseudo};
+use crate::fs::{Path, dir, notify, pseudo, remote};
 use crate::mem::user;
 use crate::task::Task;
 use crate::task::cred::CAP_SYS_CHROOT;
@@ -185,7 +186,7 @@ pub(super) fn getdents64(t: &Arc<Task>, fd: i32, dirp: usize, count: u32) -> Sys
         // struct linux_dirent64: inode, next offset, length, type, name.
         let len = (19 + entry.name.len() + 1).next_multiple_of(8);
         out.extend_from_slice(&entry.ino.to_le_bytes());
-        out.extend_from_slice(&(entry.cookie + 1).to_le_bytes());
+        out.extend_from_slice(&entry.cookie.wrapping_add(1).to_le_bytes());
         out.extend_from_slice(&(len as u16).to_le_bytes());
         out.push((entry.kind >> 12) as u8);
         out.extend_from_slice(entry.name);
@@ -199,7 +200,7 @@ pub(super) fn getdents(t: &Arc<Task>, fd: i32, dirp: usize, count: u32) -> SysRe
         let len = (18 + entry.name.len() + 2).next_multiple_of(8);
         let end = out.len() + len;
         out.extend_from_slice(&entry.ino.to_le_bytes());
-        out.extend_from_slice(&(entry.cookie + 1).to_le_bytes());
+        out.extend_from_slice(&entry.cookie.wrapping_add(1).to_le_bytes());
         out.extend_from_slice(&(len as u16).to_le_bytes());
         out.extend_from_slice(entry.name);
         out.resize(end, 0);
@@ -239,9 +240,13 @@ fn list(
             full = true;
             return false;
         }
-        position = entry.cookie + 1;
+        position = entry.cookie.wrapping_add(1);
         true
     };
+    if inode.is_remote() {
+        remote::list(&file, file.position(), room, put)?;
+        return finish(dirp, &file, path, position, full, &out);
+    }
     let parent = path.entry.parent().map_or(inode.ino, |parent| parent.inode().ino);
     let dots = [(b".".as_slice(), inode.ino), (b"..", parent)];
     let mut going = true;
@@ -257,12 +262,17 @@ fn list(
             _ => {}
         }
     }
+    finish(dirp, &file, path, position, full, &out)
+}
+
+/// Gives the records `out`, after which reading goes on at `position`. EINVAL if there was no room for one.
+fn finish(dirp: usize, file: &OpenFile, path: &Path, position: u64, full: bool, out: &[u8]) -> SysResult {
     if full && out.is_empty() {
         return Err(Errno::EINVAL);
     }
-    user::copy_out(dirp, &out)?;
+    user::copy_out(dirp, out)?;
     file.set_position(position);
-    inode.touch_accessed();
+    path.touch_accessed();
     notify::event(&path.entry, IN_ACCESS);
     Ok(out.len())
 }

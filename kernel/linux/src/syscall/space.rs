@@ -4,6 +4,7 @@ use super::opened;
 use crate::errno::{Errno, SysResult};
 use crate::file::regular::within_size_limit;
 use crate::fs::contents::SIZE_MAX;
+use crate::fs::remote::{self, RemoteFile};
 use crate::fs::{notify, root};
 use crate::mem::{self, user};
 use crate::task::Task;
@@ -12,7 +13,7 @@ use husk_abi::layout::PAGE_SIZE;
 use linux_raw_sys::general::{
     F_SEAL_EXEC, F_SEAL_FUTURE_WRITE, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_WRITE, FALLOC_FL_KEEP_SIZE,
     FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE, IN_MODIFY, MFD_ALLOW_SEALING, MFD_CLOEXEC, MFD_EXEC,
-    MFD_NOEXEC_SEAL, POSIX_FADV_DONTNEED, POSIX_FADV_NOREUSE, SYNC_FILE_RANGE_WAIT_AFTER,
+    MFD_NOEXEC_SEAL, POSIX_FADV_DONTNEED, POSIX_FADV_NOREUSE, S_IFDIR, S_IFIFO, SYNC_FILE_RANGE_WAIT_AFTER,
     SYNC_FILE_RANGE_WAIT_BEFORE, SYNC_FILE_RANGE_WRITE,
 };
 
@@ -31,8 +32,31 @@ pub(super) fn fallocate(t: &Arc<Task>, fd: i32, mode: u32, offset: i64, len: i64
     }
     let path = file.path.as_ref().ok_or(Errno::ESPIPE)?;
     let inode = path.inode();
+    if let Some(remote) = file.object.downcast::<RemoteFile>()
+        && inode.is_regular()
+    {
+        let (start, len) = (offset as u64, len as u64);
+        let end = start.checked_add(len).filter(|end| *end <= SIZE_MAX).ok_or(Errno::EFBIG)?;
+        let size = remote.size()?;
+        if mode & FALLOC_FL_KEEP_SIZE == 0 && end > size {
+            let grown = usize::try_from(end - size).unwrap_or(usize::MAX);
+            if within_size_limit(size, grown)? < grown {
+                return Err(Errno::EFBIG);
+            }
+        }
+        remote.allocate(mode, start, len)?;
+        if punch || zero {
+            mem::file_replaced(inode, start / PAGE_SIZE as u64..end.div_ceil(PAGE_SIZE as u64));
+        }
+        notify::event(&path.entry, IN_MODIFY);
+        return Ok(0);
+    }
     let Some(contents) = inode.contents() else {
-        return Err(if inode.is_directory() { Errno::EISDIR } else { Errno::ENODEV });
+        return Err(match inode.kind() {
+            S_IFDIR => Errno::EISDIR,
+            S_IFIFO => Errno::ESPIPE,
+            _ => Errno::ENODEV,
+        });
     };
     let start = offset as u64;
     let end = offset.checked_add(len).ok_or(Errno::EFBIG)? as u64;
@@ -66,27 +90,35 @@ pub(super) fn fallocate(t: &Arc<Task>, fd: i32, mode: u32, offset: i64, len: i64
     Ok(0)
 }
 
-/// A file of a file system, for the calls that write back what is on its way. There never is anything on its way: files
-/// are memory, and the root image is read-only.
-fn check_syncable(t: &Arc<Task>, fd: i32) -> SysResult {
+/// Writes back what of a file is on its way. Of the guest's own files nothing ever is: they are memory, and the root image
+/// is read-only.
+fn sync_file(t: &Arc<Task>, fd: i32, data_only: bool) -> SysResult {
     let file = opened(t, fd)?;
-    if file.path.is_some() && !file.object.is_stream() { Ok(0) } else { Err(Errno::EINVAL) }
+    if file.path.is_none() || file.object.is_stream() {
+        return Err(Errno::EINVAL);
+    }
+    if let Some(remote) = file.object.downcast::<RemoteFile>() {
+        remote.sync(data_only)?;
+    }
+    Ok(0)
 }
 
 pub(super) fn fsync(t: &Arc<Task>, fd: i32) -> SysResult {
-    check_syncable(t, fd)
+    sync_file(t, fd, false)
 }
 
 pub(super) fn fdatasync(t: &Arc<Task>, fd: i32) -> SysResult {
-    check_syncable(t, fd)
+    sync_file(t, fd, true)
 }
 
 pub(super) fn sync(_t: &Arc<Task>) -> SysResult {
+    remote::write_back_all();
     Ok(0)
 }
 
 pub(super) fn syncfs(t: &Arc<Task>, fd: i32) -> SysResult {
     opened(t, fd)?;
+    remote::write_back_all();
     Ok(0)
 }
 

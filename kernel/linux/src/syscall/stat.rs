@@ -4,7 +4,7 @@ use crate::errno::{Errno, SysResult};
 use crate::file::OpenFile;
 use crate::fs::inode::Node;
 use crate::fs::walk::{self, Found, Walk};
-use crate::fs::{Mount, Path, Stat, major_minor, pseudo};
+use crate::fs::{Mount, Path, Stat, major_minor, pseudo, remote};
 use crate::mem::user;
 use crate::task::Task;
 use crate::task::cred::Cred;
@@ -70,7 +70,11 @@ fn target(t: &Arc<Task>, dirfd: i32, path: usize, flags: u32) -> Result<Target, 
     let path = if path == 0 && flags & AT_EMPTY_PATH != 0 { Vec::new() } else { user::read_path(path)? };
     if path.is_empty() && flags & AT_EMPTY_PATH != 0 {
         return match dirfd {
-            AT_FDCWD => Ok(Target::Path(t.fs_ref().cwd())),
+            AT_FDCWD => {
+                let cwd = t.fs_ref().cwd();
+                cwd.inode().refresh()?;
+                Ok(Target::Path(cwd))
+            }
             _ => Ok(Target::File(t.files_ref().get(dirfd)?)),
         };
     }
@@ -123,7 +127,10 @@ pub(super) fn statx(
         time
     };
     let mut out: raw::statx = pod::zeroed();
-    out.stx_mask = STATX_BASIC_STATS | STATX_BTIME;
+    out.stx_mask = STATX_BASIC_STATS;
+    if stat.btime != 0 {
+        out.stx_mask |= STATX_BTIME;
+    }
     if let Some(path) = found.path() {
         out.stx_mask |= STATX_MNT_ID;
         out.stx_mnt_id = path.mount.id.into();
@@ -219,11 +226,12 @@ pub(super) fn readlinkat(t: &Arc<Task>, dirfd: i32, path: usize, buf: usize, buf
     let target = match &link.inode().node {
         Node::Symlink(target) => Cow::Borrowed(target.bytes()),
         Node::Pseudo(pseudo::Node::Link(link)) => Cow::Owned(link.target()?),
+        Node::Remote(_) if link.inode().is_symlink() => Cow::Owned(remote::read_link(link.inode())?),
         _ => return Err(if path.is_empty() { Errno::ENOENT } else { Errno::EINVAL }),
     };
     let len = target.len().min(room);
     user::copy_out(buf, &target[..len])?;
-    link.inode().touch_accessed();
+    link.touch_accessed();
     Ok(len)
 }
 
@@ -252,6 +260,22 @@ fn write_statfs(address: usize, mount: &Mount) -> SysResult {
     let (pages, limit, inodes) = mount.fs.usage();
     let available = (limit - pages.min(limit)).min(frames::usage().0 as u64);
     let mut out: raw::statfs = pod::zeroed();
+    if mount.root.inode().is_remote() {
+        let found = remote::statfs(mount.root.inode())?;
+        out.f_type = mount.fs.magic.into();
+        out.f_bsize = found.bsize.into();
+        out.f_frsize = found.frsize.into();
+        out.f_blocks = found.blocks as _;
+        out.f_bfree = found.bfree as _;
+        out.f_bavail = found.bavail as _;
+        out.f_files = found.files as _;
+        out.f_ffree = found.ffree as _;
+        out.f_fsid.val = [mount.fs.dev as i32, 0];
+        out.f_namelen = found.namelen.into();
+        out.f_flags = (i64::from(mount.flags() & 15) | ST_VALID) as _;
+        user::write(address, &out)?;
+        return Ok(0);
+    }
     out.f_type = mount.fs.magic.into();
     out.f_bsize = 4096;
     out.f_frsize = 4096;

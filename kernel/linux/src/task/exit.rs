@@ -40,6 +40,10 @@ pub fn must_end(t: &Task) -> Option<i32> {
 pub fn finish(t: &Arc<Task>, status: i32) {
     let process = t.process();
     trace::ended(t, status);
+    if process.tasks.borrow().len() <= 1 {
+        // Errors are as those of a close that nobody looks at.
+        let _ = t.space().write_back(0..usize::MAX);
+    }
     if t.pid() == 1 && process.tasks.borrow().len() <= 1 {
         end_guest(status);
     }
@@ -48,6 +52,15 @@ pub fn finish(t: &Arc<Task>, status: i32) {
     if clear != 0 && crate::mem::user::write(clear, &0_u32).is_ok() {
         futex::wake_address(t, clear, 1);
     }
+    if process.tasks.borrow().len() <= 1 {
+        crate::mem::oom::give_back(process, &t.space());
+    }
+    take_out(t, status);
+}
+
+/// What the end of a task means to others.
+fn take_out(t: &Arc<Task>, status: i32) {
+    let process = t.process();
     process::unregister(t);
     crate::mem::remote::give_up(t);
     ptrace::task_ends(t, status);
@@ -67,11 +80,23 @@ pub fn finish(t: &Arc<Task>, status: i32) {
     process.thread_ended.wake_all(!0);
 }
 
+/// As `finish`, for a task whose host thread is gone with its memory (`sched::look_for_lost`). It is the current task for
+/// as long as this takes.
+pub(super) fn finish_lost(t: &Arc<Task>) {
+    let status = must_end(t).unwrap_or(raw::SIGKILL as i32);
+    trace::ended(t, status);
+    if t.pid() == 1 && t.process().tasks.borrow().len() <= 1 {
+        end_guest(status);
+    }
+    take_out(t, status);
+}
+
 /// Process 1 ended, and with it the guest: its host process ends with the code that a shell would show.
 fn end_guest(status: i32) -> ! {
     let signal = status & 0x7f;
     let code = if signal == 0 { (status >> 8) & 0xff } else { 128 + signal };
     trace::close();
+    crate::fs::remote::write_back_all();
     crate::record::finish(code);
     cpu::exit_guest(code)
 }

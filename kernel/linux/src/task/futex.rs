@@ -52,7 +52,11 @@ fn key_of(t: &Task, address: usize, shared: bool) -> Result<Key, Errno> {
             Key::Shared { object: Arc::as_ptr(pages) as usize, offset: (offset + address - start) as u64 }
         }
         Backing::File { file, offset } => {
-            let object = Arc::as_ptr(&file.object).cast::<()>() as usize;
+            // Each open file of a volume is an object of its own; what they share is the inode.
+            let object = match &file.path {
+                Some(path) if path.inode().is_remote() => Arc::as_ptr(path.inode()).addr(),
+                _ => Arc::as_ptr(&file.object).cast::<()>().addr(),
+            };
             Key::Shared { object, offset: offset + (address - start) as u64 }
         }
     })

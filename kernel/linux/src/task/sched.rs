@@ -8,7 +8,12 @@
 //! habit, the one it wakes is left to it, and no idle vCPU is woken, until it sleeps (the other then goes
 //! on on the same vCPU) or does not (an idle vCPU, which naps meanwhile, takes the other).
 //!
+//! Among those that wait for a vCPU the one goes first that has run least (`Entity::virtual_time`). One that slept may be
+//! at most a slice behind the others, so whoever wakes runs soon, however many spin; a new one begins a slice behind.
+//!
 //! Everything here runs under the big kernel lock, so a state read is a state that holds.
+
+mod lost;
 
 use super::wait::{WaitEnd, WaitLimit, Wake};
 use super::{Task, park};
@@ -65,6 +70,8 @@ pub struct Entity {
     since: KCell<u64>,
     /// Nanoseconds on a vCPU until `since`.
     ran: KCell<u64>,
+    /// The same, put forward by what it did not want to run while others did: who has the least goes first.
+    virtual_time: KCell<u64>,
     /// When it first woke another since it last slept, by `own_ns`; 0: it did not.
     woke_at: KCell<u64>,
     /// How used it is to sleeping soon after it has woken another.
@@ -86,6 +93,7 @@ impl Entity {
             on_cpu: KCell::default(),
             since: KCell::default(),
             ran: KCell::default(),
+            virtual_time: KCell::default(),
             woke_at: KCell::default(),
             habit: KCell::default(),
             group: KCell::new(group),
@@ -138,6 +146,8 @@ impl Entity {
 #[derive(Default)]
 pub struct Group {
     queue: KCell<VecDeque<Arc<Task>>>,
+    /// The greatest virtual time that a task had when it was taken from the queue.
+    virtual_now: KCell<u64>,
     cpus: KCell<Vec<usize>>,
     /// Living tasks. At zero the vCPUs end.
     tasks: KCell<usize>,
@@ -307,6 +317,11 @@ fn rouse(task: &Arc<Task>) {
     if task.sched.state.get() != State::Sleeping {
         return;
     }
+    // What it had run more than others it has made up for by sleeping as long.
+    let least = task.sched.group().virtual_now.get().saturating_sub(SLICE_NS);
+    let slept = monotonic_ns().saturating_sub(task.sched.since.get());
+    let own = &task.sched.virtual_time;
+    own.set(own.get().saturating_sub(slept).max(least));
     enqueue(task.clone());
 }
 
@@ -346,6 +361,7 @@ pub fn start(task: Arc<Task>) {
     let group = task.sched.group();
     group.tasks.set(group.tasks.get() + 1);
     group.starting.set(false);
+    task.sched.virtual_time.set(group.virtual_now.get() + SLICE_NS);
     enqueue(task);
 }
 
@@ -536,11 +552,17 @@ fn take_next() -> Option<Arc<Task>> {
     if park::is_wanted() {
         return None;
     }
-    my_group().queue.borrow_mut().pop_front()
+    let group = my_group();
+    let mut queue = group.queue.borrow_mut();
+    let (first, _) = queue.iter().enumerate().min_by_key(|(_, task)| task.sched.virtual_time.get())?;
+    let next = queue.remove(first)?;
+    group.virtual_now.set(group.virtual_now.get().max(next.sched.virtual_time.get()));
+    Some(next)
 }
 
 /// Sleeps until there may be something to do, or the next timer.
 fn idle_once() {
+    lost::look_if_suspected();
     let now = monotonic_ns();
     timer::run_expired(now);
     let group = my_group();
@@ -622,6 +644,8 @@ fn account(running: bool) {
     } else {
         let ran = now.saturating_sub(task.sched.since.get());
         task.sched.ran.set(task.sched.ran.get() + ran);
+        // What goes beyond a slice is time that the host gave to others.
+        task.sched.virtual_time.set(task.sched.virtual_time.get() + ran.min(SLICE_NS));
         task.sched.since.set(now);
     }
 }
@@ -629,6 +653,7 @@ fn account(running: bool) {
 /// Makes `next` the task of this vCPU and its stack the one to go on with. The vCPU's reference keeps it alive.
 fn choose(next: Arc<Task>) {
     account(false);
+    lost::watch();
     next.sched.on_cpu.set(Some(cpu::index()));
     next.sched.state.set(State::Running);
     next.sched.since.set(monotonic_ns());
@@ -684,6 +709,7 @@ fn end_cpu() -> ! {
 
 /// One round of a ticker: sleeps for a slice or until the next timer, then makes the group's busy vCPUs look.
 fn tick(group: &Group) {
+    lost::look_if_suspected();
     let now = monotonic_ns();
     let competing = !group.queue.borrow().is_empty();
     let slice = competing.then_some(now + SLICE_NS);
@@ -711,6 +737,8 @@ fn tick(group: &Group) {
 /// Before a vCPU returns to its application: lets others run whose turn it is, and sees to it that somebody keeps time.
 pub fn before_return() {
     let me = current();
+    lost::look_if_suspected();
+    crate::mem::oom::relieve_if_short();
     let now = monotonic_ns();
     timer::run_expired(now);
     take_host_signals();
@@ -751,18 +779,24 @@ pub(crate) fn first_cpus() -> Vec<usize> {
 
 /// The address spaces whose memory lies in this host process: one, but for a group without a living task.
 pub(crate) fn spaces_here() -> Vec<Arc<crate::mem::Space>> {
-    let group = my_group();
     let mut spaces: Vec<Arc<crate::mem::Space>> = Vec::new();
-    for task in super::process::all_tasks() {
-        let own = task.sched.group.borrow().as_ref().is_some_and(|other| Arc::ptr_eq(other, &group));
-        if own && task.sched.state.get() != State::Dead {
-            let space = task.space();
-            if !spaces.iter().any(|known| Arc::ptr_eq(known, &space)) {
-                spaces.push(space);
-            }
+    for task in group_tasks(&my_group()) {
+        let space = task.space();
+        if !spaces.iter().any(|known| Arc::ptr_eq(known, &space)) {
+            spaces.push(space);
         }
     }
     spaces
+}
+
+/// The living tasks of a group.
+fn group_tasks(group: &Arc<Group>) -> Vec<Arc<Task>> {
+    let is_of = |task: &Arc<Task>| {
+        let own = task.sched.group.borrow();
+        own.as_ref().is_some_and(|other| Arc::ptr_eq(other, group))
+    };
+    let all = super::process::all_tasks().into_iter();
+    all.filter(|task| is_of(task) && task.sched.state.get() != State::Dead).collect()
 }
 
 /// Of a parked guest's vCPUs only the first of each host process stay; a group's memory is absent until that vCPU has
@@ -863,6 +897,10 @@ pub fn yield_now() {
     if group.queue.borrow().is_empty() || park::is_wanted() {
         return;
     }
+    account(false);
+    let last = group.queue.borrow().iter().map(|task| task.sched.virtual_time.get()).max();
+    let own = &me.sched.virtual_time;
+    own.set(own.get().max(last.unwrap_or(0)));
     me.sched.state.set(State::Queued);
     group.queue.borrow_mut().push_back(me.clone());
     if let Some(next) = take_next()
@@ -891,6 +929,7 @@ pub(super) fn migrate(to: &Arc<Group>) {
 fn leave(me: &Arc<Task>, to: &Arc<Group>) {
     me.sched.state.set(State::Queued);
     me.sched.on_cpu.set(None);
+    me.sched.virtual_time.set(to.virtual_now.get());
     my_group().left_at.set(0);
     to.queue.borrow_mut().push_back(me.clone());
     provide_cpu(to);

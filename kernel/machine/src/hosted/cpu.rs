@@ -38,6 +38,15 @@ pub fn take_work() -> bool {
 
 pub fn kick(_index: usize) {}
 
+/// The mock machine's vCPU is never lost.
+pub fn take_loss() -> bool {
+    false
+}
+
+pub fn is_lost(_index: usize) -> bool {
+    false
+}
+
 pub fn notify(_index: usize) {}
 
 pub fn sleep(_deadline: Option<u64>, _watch: [Watch; 3]) {}

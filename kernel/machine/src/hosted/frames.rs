@@ -37,3 +37,13 @@ pub fn copy(_page: usize, _out: &mut [u8]) {}
 pub fn usage() -> (usize, usize) {
     (1 << 17, 1 << 18)
 }
+
+/// The test's heap does not run short.
+pub fn take_shortage() -> bool {
+    false
+}
+
+/// As `take_shortage`.
+pub fn is_short() -> bool {
+    false
+}

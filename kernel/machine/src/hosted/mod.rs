@@ -8,6 +8,7 @@ pub mod patch;
 
 pub mod host;
 pub mod random;
+pub(crate) mod ring;
 pub mod space;
 pub mod start;
 pub mod thread;

@@ -16,6 +16,11 @@ impl Handle {
     }
 
     pub fn activate(&self) {}
+
+    /// Nothing can be touched.
+    pub fn resident(&self) -> Option<usize> {
+        None
+    }
 }
 
 pub fn map_anonymous(_start: usize, _len: usize, _protection: Protection) -> Result<(), HostError> {

@@ -189,6 +189,36 @@ pub fn notify(index: usize) {
     }
 }
 
+/// A vCPU was found to be no more since somebody last looked for such.
+static LOSS: AtomicU32 = AtomicU32::new(0);
+
+/// See `take_loss`.
+pub(super) fn note_loss() {
+    LOSS.store(1, Ordering::Relaxed);
+    request_work();
+}
+
+/// Whether a vCPU may have ended without the kernel's doing: time for `is_lost`.
+pub fn take_loss() -> bool {
+    LOSS.load(Ordering::Relaxed) != 0 && LOSS.swap(0, Ordering::Relaxed) != 0
+}
+
+/// Whether the host thread of another vCPU in use has ended without the kernel's doing (process tender): the application
+/// jumped into the gate, or somebody outside ended it. One that lives is kicked.
+pub fn is_lost(index: usize) -> bool {
+    index != self::index() && gate::is_lost(Cpu::get(index))
+}
+
+/// Makes the first host process look whether the guest is to end (process tender).
+pub(crate) fn alarm_first() {
+    let first = boot().host_pid;
+    for cpu in &CPUS_ALL {
+        if cpu.host_pid.load(Ordering::Relaxed) == first && cpu.installed.load(Ordering::Relaxed) != 0 {
+            gate::is_lost(cpu);
+        }
+    }
+}
+
 fn wake(cpu: &Cpu) {
     match cpu.wake.swap(AWAKE, Ordering::SeqCst) {
         SLEEPING => gate::cpu_wake(cpu),

@@ -31,6 +31,10 @@ struct Frames {
     /// First page that has never been used.
     fresh: usize,
     heads: [u32; ORDERS],
+    /// Pages that only the kernel's own objects get, so that it can still act when applications have used up the rest.
+    reserve: usize,
+    /// A request was refused, or the reserve was touched, since somebody last asked.
+    short: bool,
 }
 
 // SAFETY: reached only under the big kernel lock.
@@ -42,7 +46,15 @@ static FRAMES: KCell<Frames> = KCell::new(Frames {
     available: 0,
     fresh: 0,
     heads: [NONE; ORDERS],
+    reserve: 0,
+    short: false,
 });
+
+/// Most pages of the reserve, and its part of the memory.
+const RESERVE_MOST: usize = 2048;
+const RESERVE_PART: usize = 32;
+/// A refused request for more than this does not mean that memory is short.
+const SMALL: usize = 512;
 
 /// Sets up the table. Once, before anything is allocated.
 pub(super) fn init() {
@@ -55,6 +67,7 @@ pub(super) fn init() {
     frames.fresh = used + table_pages;
     assert!(frames.fresh < count, "the arena is too small for its own table");
     frames.available = count - frames.fresh;
+    frames.reserve = (count / RESERVE_PART).min(RESERVE_MOST);
 }
 
 impl Frames {
@@ -111,6 +124,20 @@ impl Frames {
         }
     }
 
+    /// As `allocate`, leaving the reserve alone.
+    fn allocate_common(&mut self, count: usize) -> Option<(usize, bool)> {
+        let found = if count + self.reserve > self.available { None } else { self.allocate(count) };
+        if found.is_none() && count <= SMALL {
+            self.run_short();
+        }
+        found
+    }
+
+    fn run_short(&mut self) {
+        self.short = true;
+        super::cpu::request_work();
+    }
+
     /// `count` pages and whether they are known to be zero.
     fn allocate(&mut self, count: usize) -> Option<(usize, bool)> {
         let order = count.next_power_of_two().trailing_zeros() as usize;
@@ -138,15 +165,30 @@ fn address(page: usize) -> usize {
     ARENA + page * PAGE_SIZE
 }
 
-/// `count` contiguous pages with any contents, or `None` when the arena is used up.
+/// `count` contiguous pages with any contents, or `None` when the arena is used up but for its reserve.
 pub fn allocate(count: usize) -> Option<usize> {
-    FRAMES.borrow_mut().allocate(count.max(1)).map(|(page, _)| address(page))
+    FRAMES.borrow_mut().allocate_common(count.max(1)).map(|(page, _)| address(page))
+}
+
+/// As `allocate`, out of the reserve if need be: for the kernel's heap.
+pub(super) fn allocate_for_kernel(count: usize) -> Option<usize> {
+    let mut frames = FRAMES.borrow_mut();
+    let found = frames.allocate(count.max(1));
+    if frames.available < frames.reserve {
+        frames.run_short();
+    }
+    found.map(|(page, _)| address(page))
+}
+
+/// Whether memory ran short since this was last asked.
+pub fn take_shortage() -> bool {
+    core::mem::take(&mut FRAMES.borrow_mut().short)
 }
 
 /// `count` contiguous zero pages.
 pub fn allocate_zeroed(count: usize) -> Option<usize> {
     let count = count.max(1);
-    let (page, zero) = FRAMES.borrow_mut().allocate(count)?;
+    let (page, zero) = FRAMES.borrow_mut().allocate_common(count)?;
     if !zero {
         // SAFETY: the run was just allocated and nobody refers to it.
         unsafe { core::ptr::write_bytes(address(page) as *mut u8, 0, count * PAGE_SIZE) };
@@ -160,6 +202,12 @@ pub fn free(start: usize, count: usize) {
     let (page, count) = ((start - ARENA) / PAGE_SIZE, count.max(1));
     frames.available += count;
     frames.free_run(page, page + count);
+}
+
+/// Whether it is short now.
+pub fn is_short() -> bool {
+    let frames = FRAMES.borrow();
+    frames.available < frames.reserve + SMALL
 }
 
 /// The first run of pages in use at or behind page `from`: its first page and their number.

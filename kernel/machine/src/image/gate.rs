@@ -3,7 +3,7 @@
 //! Process tender: the gate page holds the only instructions from which the filter passes host system calls. The calls
 //! here are those of the filter's table and no others. The kvm tender's side is in `kvm`.
 
-use super::cpu::Cpu;
+use super::cpu::{self, Cpu};
 use super::{kvm, lock};
 use core::arch::{asm, global_asm};
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -30,12 +30,23 @@ fn check(result: isize) -> Result<usize, i32> {
 const FUTEX_WAIT: usize = raw::FUTEX_WAIT as usize;
 const FUTEX_WAKE: usize = raw::FUTEX_WAKE as usize;
 
-/// Sleeps while `word` holds `value`.
-pub(super) fn lock_wait(word: &AtomicU32, value: u32) {
+/// A sleep for the lock that takes longer than this is worth a look at its holder.
+const LOCK_PATIENCE_NS: u64 = 500_000_000;
+
+/// Sleeps while `word` holds `value`. False: it has for long.
+pub(super) fn lock_wait(word: &AtomicU32, value: u32) -> bool {
     if kvm::is_tender() {
-        return kvm::lock_wait(word, value);
+        kvm::lock_wait(word, value);
+        return true;
     }
-    host(raw::__NR_futex, [word.as_ptr() as usize, FUTEX_WAIT, value as usize, 0, 0, 0]);
+    let timeout = timespec(LOCK_PATIENCE_NS);
+    let timeout = timeout.as_ptr() as usize;
+    let result = host(raw::__NR_futex, [word.as_ptr() as usize, FUTEX_WAIT, value as usize, timeout, 0, 0]);
+    result != -(linux_raw_sys::errno::ETIMEDOUT as isize)
+}
+
+fn futex_wake(word: &AtomicU32) -> isize {
+    host(raw::__NR_futex, [word.as_ptr() as usize, FUTEX_WAKE, 1, 0, 0, 0])
 }
 
 /// Wakes one sleeper.
@@ -43,7 +54,27 @@ pub(super) fn lock_wake(word: &AtomicU32) {
     if kvm::is_tender() {
         return kvm::lock_wake();
     }
-    host(raw::__NR_futex, [word.as_ptr() as usize, FUTEX_WAKE, 1, 0, 0, 0]);
+    futex_wake(word);
+}
+
+/// Sleeps while `word` of the ring holds `value`, at most `ns`. May return early.
+pub(super) fn ring_wait(word: &AtomicU32, value: u32, ns: u64) {
+    if kvm::is_tender() {
+        return kvm::wait_for_replies(super::clock::monotonic_ns() + ns);
+    }
+    let timeout = timespec(ns);
+    host(
+        raw::__NR_futex,
+        [word.as_ptr() as usize, FUTEX_WAIT, value as usize, timeout.as_ptr() as usize, 0, 0],
+    );
+}
+
+/// Wakes a worker of the state server that sleeps on `doorbell`.
+pub(super) fn ring_wake(doorbell: &AtomicU32) {
+    if kvm::is_tender() {
+        return kvm::ring();
+    }
+    lock_wake(doorbell);
 }
 
 fn timespec(nanoseconds: u64) -> [u64; 2] {
@@ -65,7 +96,10 @@ pub(super) fn cpu_wake(cpu: &Cpu) {
     if kvm::is_tender() {
         return kvm::wake(cpu.index());
     }
-    lock_wake(&cpu.wake);
+    if futex_wake(&cpu.wake) == 0 {
+        // It was about to sleep, or is no more.
+        kick(cpu);
+    }
 }
 
 /// Sleeps in ppoll(2) until a descriptor is ready, `cpu_wake` by a kick, or the deadline.
@@ -124,8 +158,19 @@ pub(super) fn kick(cpu: &Cpu) {
     if kvm::is_tender() {
         return kvm::wake(cpu.index());
     }
+    if is_lost(cpu) {
+        cpu::note_loss();
+    }
+}
+
+/// Whether a vCPU's host thread is no more; otherwise it gets the kick signal. No under the kvm tender.
+pub(super) fn is_lost(cpu: &Cpu) -> bool {
+    if kvm::is_tender() {
+        return false;
+    }
     let (pid, tid) = (cpu.host_pid.load(Ordering::Relaxed), cpu.host_tid.load(Ordering::Relaxed));
-    host(raw::__NR_tgkill, [pid as usize, tid as usize, raw::SIGURG as usize, 0, 0, 0]);
+    let result = host(raw::__NR_tgkill, [pid as usize, tid as usize, raw::SIGURG as usize, 0, 0, 0]);
+    result == -(linux_raw_sys::errno::ESRCH as isize)
 }
 
 /// What a descriptor is asked for or has.
@@ -293,7 +338,7 @@ pub(super) fn exit_thread() -> ! {
     }
 }
 
-/// Ends all threads of this host process with an exit code.
+/// Ends all threads of this host process with an exit code: the guest, when it is the first one.
 pub(crate) fn exit_guest(code: i32) -> ! {
     if kvm::is_tender() {
         kvm::exit_guest(code);

@@ -59,7 +59,7 @@ unsafe fn grow(free: &mut [*mut Block; CLASSES], rest: &mut (usize, usize), clas
         for at in (rest.0..rest.1).step_by(CHUNK) {
             push(free, CHUNK.trailing_zeros() as usize - 4, at);
         }
-        let Some(start) = frames::allocate(1) else {
+        let Some(start) = frames::allocate_for_kernel(1) else {
             *rest = (0, 0);
             return false;
         };
@@ -85,7 +85,8 @@ unsafe impl GlobalAlloc for Heap {
             if layout.align() > PAGE_SIZE {
                 return core::ptr::null_mut();
             }
-            return frames::allocate(pages(layout)).map_or(core::ptr::null_mut(), |start| start as *mut u8);
+            let run = frames::allocate_for_kernel(pages(layout));
+            return run.map_or(core::ptr::null_mut(), |start| start as *mut u8);
         };
         // SAFETY: the lock makes this the only reference to the lists, whose blocks are free and at least 16 bytes.
         unsafe {

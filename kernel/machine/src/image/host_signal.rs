@@ -33,7 +33,7 @@ global_asm!(
     "  mov rax, {guest_end}",
     "  cmp [rdx + {uc_rip}], rax",
     "  jae 3f",
-    "  mov r10, rdx",
+    "2: mov r10, rdx",
     // The host entered us with the initial vector state; the application's is in the signal frame.
     "  mov r11, [rdx + {uc_fpstate}]",
     "  mov eax, 0xe7",
@@ -70,10 +70,15 @@ global_asm!(
     "  rep movsq",
     "  mov qword ptr [rax + {full}], 1",
     "  jmp husk_enter_trap",
-    "3:",
-    "  sub rsp, 8",
+    "3: push rdi",
+    "  push rsi",
+    "  push rdx",
     "  call {in_kernel}",
-    "  add rsp, 8",
+    "  pop rdx",
+    "  pop rsi",
+    "  pop rdi",
+    "  test al, al",
+    "  jnz 2b",
     "  ret",
     ".popsection",
     guest_end = const GUEST_END,
@@ -134,8 +139,9 @@ pub(super) fn forget_forwarded() {
     FORWARDED.store(0, Ordering::Relaxed);
 }
 
-/// A host signal that found kernel code. `context` is the host's `ucontext_t`.
-extern "C" fn in_kernel(signal: u32, info: *const u8, context: *mut u8) {
+/// A host signal that found kernel code. `context` is the host's `ucontext_t`. True: the fault is the application's, which
+/// has jumped here.
+extern "C" fn in_kernel(signal: u32, info: *const u8, context: *mut u8) -> bool {
     // SAFETY: the host's signal frame lies on this thread's signal stack, and the offsets are its layout.
     let (rip, register) = unsafe {
         let register = |offset: usize| context.add(offset).cast::<u64>();
@@ -149,6 +155,7 @@ extern "C" fn in_kernel(signal: u32, info: *const u8, context: *mut u8) {
         // SAFETY: the host's siginfo lies on this thread's signal stack.
         let value = unsafe { info.add(SI_VALUE).cast::<u64>().read() };
         note(signal, value);
+        crate::report::end_if_panicking();
         let cpu = Cpu::current();
         cpu.kick.store(1, Ordering::Relaxed);
         if signal != raw::SIGURG {
@@ -157,7 +164,7 @@ extern "C" fn in_kernel(signal: u32, info: *const u8, context: *mut u8) {
         if let Some(at) = entry::restart_exit(rip).or_else(|| super::gate::abort_poll(cpu, rip)) {
             resume(at);
         }
-        return;
+        return false;
     }
     // SAFETY: the host's siginfo, as above.
     let address = unsafe { info.add(SI_ADDR).cast::<u64>().read() };
@@ -165,18 +172,24 @@ extern "C" fn in_kernel(signal: u32, info: *const u8, context: *mut u8) {
         // A step came in by a patched call site, which is no trap: the personality ends it behind the call.
         // SAFETY: as above.
         unsafe { *register(UC_FLAGS) &= !crate::trap::TRAP_FLAG };
-        return;
+        return false;
     }
     if let Some(at) = user::recover(rip) {
         // SAFETY: RDX of the interrupted routine: `user` expects the address there.
         unsafe { *register(UC_REGS + 12 * 8) = address };
-        return resume(at);
+        resume(at);
+        return false;
     }
     if let Some(at) = entry::recover_exit(rip) {
-        return resume(at);
+        resume(at);
+        return false;
     }
     // SAFETY: RSP and RBP in the host's signal frame.
     let (rsp, rbp) = unsafe { (*register(UC_REGS + 15 * 8), *register(UC_REGS + 10 * 8)) };
+    if (rsp as usize) < GUEST_END && !super::lock::is_held_here() {
+        // No code of the kernel's runs on the application's stack where it can fault.
+        return true;
+    }
     crate::report::panic(&format_args!(
         "fault: host signal {signal} at {rip:#x}, address {address:#x}, rsp {rsp:#x}, rbp {rbp:#x}"
     ))
@@ -197,6 +210,7 @@ pub(super) fn serve() {
         }
         number if !TRAPS.contains(&number) => {
             note(number, value);
+            crate::report::end_if_panicking();
             // SAFETY: as above.
             unsafe { (*cpu::frame()).regs.orig_rax = u64::MAX };
             cpu::take_work();

@@ -16,6 +16,7 @@ mod kvm;
 pub mod lock;
 pub mod patch;
 pub mod random;
+pub(crate) mod ring;
 pub mod space;
 pub mod start;
 pub mod thread;

@@ -38,6 +38,11 @@ impl Handle {
         Ok(Self { tables: Some(kvm::space::fork(tables, stack as usize)?) })
     }
 
+    /// Pages that are there; `None` in the process tender, where the host alone knows.
+    pub fn resident(&self) -> Option<usize> {
+        self.tables.as_ref().map(|tables| tables.resident())
+    }
+
     /// Makes it the space of this vCPU.
     pub fn activate(&self) {
         if let Some(tables) = &self.tables {

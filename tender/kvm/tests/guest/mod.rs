@@ -185,6 +185,8 @@ pub(crate) fn config(scripts: &[Vec<Call>], root: Option<(&OwnedFd, usize)>) -> 
         allowed: [0; 8],
         root_name: c"",
         root_files: &[],
+        mounts: &[],
+        ring: None,
         memory: ARENA_LEN as u64,
         cpus: scripts.len() as u32,
         uid: 0,

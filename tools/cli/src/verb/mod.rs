@@ -6,6 +6,7 @@ mod check;
 mod completion;
 mod images;
 mod import;
+mod inspect;
 mod plan_image;
 mod progress;
 mod ps;
@@ -17,6 +18,7 @@ mod save;
 mod shrink;
 mod snapshot;
 mod tag;
+mod volume;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -49,16 +51,26 @@ pub(crate) enum Verb {
     Import(import::Options),
     /// List the images of the store
     Images(images::Options),
+    /// Print all that is known of images, as JSON
+    Inspect(inspect::Options),
     /// Remove images from the store
     Rmi(rmi::Options),
     /// Write an image as an OCI layout or an archive
     Save(save::Options),
     /// Give an image a further name
     Tag(tag::Options),
+    /// Make, list and remove named volumes
+    Volume(volume::Options),
     /// For `husk run`: print the plan of an image
     #[command(hide = true)]
     PlanImage(plan_image::Options),
+    /// For `husk run`: serve the volumes of a guest
+    #[command(name = SERVE_VOLUMES, hide = true)]
+    ServeVolumes { arguments: Vec<std::ffi::OsString> },
 }
+
+/// The verb of the state server.
+pub(crate) const SERVE_VOLUMES: &str = "serve-volumes";
 
 impl Verb {
     /// Does what was asked for. An error is printed as one line, and Husk's own failure code follows.
@@ -70,15 +82,22 @@ impl Verb {
             Self::Build(options) => build::run(&options),
             Self::Shrink(options) => shrink::run(&options),
             Self::Chaff(options) => chaff::run(&options),
-            Self::Run(run::Run) | Self::Trace(run::Trace) => run::run(),
+            Self::Run(run) => run.run(),
+            Self::Trace(trace) => trace.run(),
+            Self::ServeVolumes { arguments } => {
+                husk_volume::start::serve(&arguments)?;
+                Ok(ExitCode::SUCCESS)
+            }
             Self::Check(options) => check::run(&options),
             Self::Completion(options) => completion::run(&options),
             Self::Pull(options) => pull::run(&options),
             Self::Import(options) => import::run(&options),
             Self::Images(options) => images::run(&options),
+            Self::Inspect(options) => inspect::run(&options),
             Self::Rmi(options) => rmi::run(&options),
             Self::Save(options) => save::run(&options),
             Self::Tag(options) => tag::run(&options),
+            Self::Volume(options) => volume::run(&options),
             Self::PlanImage(options) => plan_image::run(&options),
         }
     }

@@ -7,6 +7,13 @@ use std::error::Error;
 use std::io::Write;
 use std::process::ExitCode;
 
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Pull {
+    Always,
+    Missing,
+    Never,
+}
+
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// The user said that it is an image
@@ -17,11 +24,18 @@ pub(crate) struct Options {
     or_program: bool,
     #[arg(long, default_value = "")]
     user: String,
+    #[arg(long, default_value = "missing")]
+    pull: Pull,
     name: String,
 }
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
-    let request = Request { image: &options.name, user: &options.user };
+    let pull = match options.pull {
+        Pull::Always => husk_image::plan::Pull::Always,
+        Pull::Missing => husk_image::plan::Pull::Missing,
+        Pull::Never => husk_image::plan::Pull::Never,
+    };
+    let request = Request { image: &options.name, user: &options.user, pull };
     let planned = Store::open_default()
         .and_then(|store| plan(&store, &request, &source::Options::default(), &Shown::new()));
     match planned {

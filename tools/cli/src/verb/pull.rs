@@ -41,6 +41,9 @@ pub(crate) struct Options {
     /// Print only the image's id
     #[arg(short, long)]
     quiet: bool,
+    /// Of an image for several platforms take this one: linux/amd64, which is what guests run
+    #[arg(long)]
+    platform: Option<String>,
     /// NAME[:TAG][@DIGEST], or a place as oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE,
     /// containers-storage:NAME (podman), docker-daemon:NAME
     #[arg(required = true)]
@@ -48,6 +51,7 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
+    options.platform.as_deref().map_or(Ok(()), husk_image::config::check_platform)?;
     let session = Store::open_default()?.session()?;
     for text in &options.image {
         let source = source::open(text, &options.registry.options())?;

@@ -3,7 +3,11 @@
 
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
 use husk_options::{Opt, RUN, TRACE};
+use husk_volume::mount::{self, Mount, Refused};
+use husk_volume::ring::Wake;
+use husk_volume::start;
 use std::error::Error;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
 
@@ -17,7 +21,7 @@ fn declare(mut command: Command, tables: &[&'static [Opt]]) -> Command {
         let id = option.long.unwrap_or(option.help);
         let mut argument = Arg::new(id).help(option.help).hide(option.hidden);
         argument = match option.value {
-            Some(value) => argument.value_name(value),
+            Some(value) => argument.value_name(value).value_parser(clap::value_parser!(OsString)),
             None => argument.action(ArgAction::SetTrue),
         };
         if option.many {
@@ -32,16 +36,22 @@ fn declare(mut command: Command, tables: &[&'static [Opt]]) -> Command {
         }
         command = command.arg(argument);
     }
-    let program =
-        Arg::new("PROGRAM").help("The program: a path, or a name to be found in PATH").required(true);
-    let arguments =
-        Arg::new("ARGS").help("Its arguments").num_args(0..).trailing_var_arg(true).allow_hyphen_values(true);
+    let program = Arg::new("PROGRAM")
+        .help("The program: a path, or a name to be found in PATH")
+        .value_parser(clap::value_parser!(OsString))
+        .required(true);
+    let arguments = Arg::new("ARGS")
+        .help("Its arguments")
+        .value_parser(clap::value_parser!(OsString))
+        .num_args(0..)
+        .trailing_var_arg(true)
+        .allow_hyphen_values(true);
     command.arg(program).arg(arguments).after_help(EXIT_CODES)
 }
 
 macro_rules! verb {
     ($name:ident, $tables:expr) => {
-        pub(crate) struct $name;
+        pub(crate) struct $name(ArgMatches);
 
         impl clap::Args for $name {
             fn augment_args(command: Command) -> Command {
@@ -54,12 +64,20 @@ macro_rules! verb {
         }
 
         impl FromArgMatches for $name {
-            fn from_arg_matches(_: &ArgMatches) -> Result<Self, clap::Error> {
-                Ok(Self)
+            fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+                Ok(Self(matches.clone()))
             }
 
-            fn update_from_arg_matches(&mut self, _: &ArgMatches) -> Result<(), clap::Error> {
+            fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+                self.0 = matches.clone();
                 Ok(())
+            }
+        }
+
+        impl $name {
+            /// Prepares what is to be mounted, and becomes the front.
+            pub(crate) fn run(&self) -> Result<ExitCode, Box<dyn Error>> {
+                become_front(&self.0)
             }
         }
     };
@@ -68,10 +86,30 @@ macro_rules! verb {
 verb!(Run, &[RUN]);
 verb!(Trace, &[TRACE, RUN]);
 
-/// Becomes the front.
-pub(crate) fn run() -> Result<ExitCode, Box<dyn Error>> {
-    let front = std::env::current_exe()?.with_file_name("husk");
-    let error = std::process::Command::new(&front).args(std::env::args_os().skip(1)).exec();
+type Parse = fn(&OsStr) -> Result<Mount, Refused>;
+
+/// The front reads the command line itself: it is given it as it is, and in front what the mounts became.
+fn become_front(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
+    let own = std::env::current_exe()?;
+    let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let mut mounts = Vec::new();
+    let options: [(&str, Parse); 3] =
+        [("volume", mount::parse_volume), ("mount", mount::parse_mount), ("tmpfs", mount::parse_tmpfs)];
+    for (option, parse) in options {
+        for value in matches.get_many::<OsString>(option).into_iter().flatten() {
+            mounts.push(parse(value).map_err(|refused| format!("run: {refused}"))?);
+        }
+    }
+    if !mounts.is_empty() {
+        let is_kvm = matches.get_one::<OsString>("tender").is_some_and(|tender| tender == "kvm");
+        let wake = if is_kvm { Wake::Counter } else { Wake::Futex };
+        let prepared = start::prepare(mounts, wake, (&own, super::SERVE_VOLUMES));
+        let numbers =
+            prepared.and_then(start::Prepared::hand_over).map_err(|error| format!("run: {error}"))?;
+        arguments.splice(1..1, ["--mounts".into(), numbers.into()]);
+    }
+    let front = own.with_file_name("husk");
+    let error = std::process::Command::new(&front).args(arguments).exec();
     Err(format!("{}: {error}", front.display()).into())
 }
 

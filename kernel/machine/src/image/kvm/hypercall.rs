@@ -6,7 +6,7 @@ use crate::image::cpu;
 use crate::image::gate::{POLLIN, POLLOUT, PollFd};
 use core::arch::asm;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use husk_abi::gate::{Call, Number, PORT};
+use husk_abi::gate::{Call, Number, PORT, REPLIES};
 
 fn call(number: Number, a: usize, b: usize, c: usize) -> i64 {
     let mut call = Call { number: number as u32, a: a as u64, b: b as u64, c: c as u64, ..Call::default() };
@@ -108,6 +108,17 @@ pub(in crate::image) fn lock_wake() {
         wake(waiters.trailing_zeros() as usize);
         waiters &= waiters - 1;
     }
+}
+
+/// Sleeps until the state server has answered some request that was waited for, or the deadline (monotonic ns). May return
+/// early. The caller runs it `outside`.
+pub(in crate::image) fn wait_for_replies(deadline: u64) {
+    call(Number::Wait, deadline as usize, REPLIES as usize, 0);
+}
+
+/// Wakes the state server.
+pub(in crate::image) fn ring() {
+    call(Number::Ring, 0, 0, 0);
 }
 
 pub(in crate::image) fn exit_guest(code: i32) -> ! {

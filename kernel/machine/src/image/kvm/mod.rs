@@ -9,7 +9,9 @@ mod hypercall;
 pub(super) mod space;
 mod stubs;
 
-pub(super) use hypercall::{exit_guest, lock_wait, lock_wake, poll, read, sleep, wake, write};
+pub(super) use hypercall::{
+    exit_guest, lock_wait, lock_wake, poll, read, ring, sleep, wait_for_replies, wake, write,
+};
 pub(super) use stubs::init_cpu;
 
 use super::cpu::{self, Cpu};

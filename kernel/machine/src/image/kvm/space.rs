@@ -21,6 +21,13 @@ pub(in crate::image) struct Tables {
     space: KCell<AddressSpace>,
 }
 
+impl Tables {
+    /// Pages that are there.
+    pub(in crate::image) fn resident(&self) -> usize {
+        self.space.borrow().resident()
+    }
+}
+
 impl Drop for Tables {
     fn drop(&mut self) {
         // No vCPU has it loaded: nobody needs to forget anything.
