@@ -26,6 +26,8 @@ use crate::{Descriptor, Digest, ImageError, Reference, Verified};
 
 /// How often something that may pass is tried.
 const TRIES: u32 = 5;
+/// How often one request asks for a token.
+const TOKENS: u32 = 3;
 const CONNECT: Duration = Duration::from_secs(10);
 const RESPONSE: Duration = Duration::from_secs(30);
 /// How long a download may stand still.
@@ -144,7 +146,7 @@ impl Remote {
     /// Sends a request, with what the registry asks of who sends it. Tries again what may pass.
     fn get(&self, path: &str, accept: &str, from: u64) -> Result<Response<Body>, ImageError> {
         let url = format!("{}/v2/{}/{path}", self.base, self.reference.repository);
-        let mut has_asked = false;
+        let mut asked = 0;
         let mut tried = 0;
         loop {
             let mut request = self.agent.get(&url).header("Accept", accept);
@@ -158,8 +160,9 @@ impl Remote {
             let why = match request.call() {
                 Ok(response) => match response.status().as_u16() {
                     200 | 206 => return Ok(response),
-                    401 if !has_asked => {
-                        has_asked = true;
+                    // Again, too: while this one asked, others may have used up what it got.
+                    401 if asked < TOKENS => {
+                        asked += 1;
                         self.authorize(&response)?;
                         continue;
                     }

@@ -304,8 +304,8 @@ fn layers_are_fetched_at_once() {
 fn tokens_are_asked_for_and_renewed() {
     let Some(bench) = Bench::new() else { return };
     let image = Image::new(&bench, 2);
-    let issued = Mutex::new(0);
-    let served = Mutex::new(0);
+    // How many requests each token still serves.
+    let issued = Mutex::new(Vec::<u32>::new());
     let address = Arc::new(Mutex::new(None::<SocketAddr>));
     let own = address.clone();
     let server = Server::start(move |request| {
@@ -317,25 +317,21 @@ fn tokens_are_asked_for_and_renewed() {
             if !is_known || !is_asked {
                 return Reply { body: br#"{"errors":[{"message":"who are you"}]}"#.to_vec(), ..reply(401) };
             }
-            *issued += 1;
-            return Reply {
-                body: json!({"token": format!("t{issued}")}).to_string().into_bytes(),
-                ..reply(200)
-            };
+            issued.push(2);
+            let token = json!({"token": format!("t{}", issued.len() - 1)});
+            return Reply { body: token.to_string().into_bytes(), ..reply(200) };
         }
-        if request.header("authorization") != format!("Bearer t{issued}") {
+        let token = request.header("authorization").strip_prefix("Bearer t");
+        let number = token.and_then(|number| number.parse::<usize>().ok());
+        let left = number.and_then(|number| issued.get_mut(number)).filter(|left| **left > 0);
+        let Some(left) = left else {
             let realm = format!(
                 "Bearer realm=\"http://{}/token\",service=\"here\",scope=\"repository:it:pull\"",
                 own.lock().unwrap().unwrap()
             );
             return Reply { headers: vec![("WWW-Authenticate", realm)], ..reply(401) };
-        }
-        // Each token holds for two requests.
-        let mut served = served.lock().unwrap();
-        *served += 1;
-        if *served % 2 == 0 {
-            *issued += 1;
-        }
+        };
+        *left -= 1;
         image.answer(request)
     });
     *address.lock().unwrap() = Some(server.address);

@@ -199,15 +199,18 @@ pub(crate) fn with_parent(
     }
     terminal::take_signals(&FORWARDED);
     terminal::take();
+    let mask = terminal::hold(&FORWARDED);
     // SAFETY: this process has one thread.
     match unsafe { host::fork(flags) } {
         Ok(0) => {
+            terminal::release(mask);
             start(control.guests_end(), &place);
             host::exit(FAILURE)
         }
         Ok(pid) => {
             place.wish.into_iter().for_each(host::close);
             terminal::watch(pid, place.stop);
+            terminal::release(mask);
             let status = control.wait(process, pid, facts);
             terminal::restore();
             end_as(status)

@@ -144,6 +144,22 @@ pub(crate) fn take_signals(forwarded: &[u32]) {
     }
 }
 
+/// Holds signals back while the guest is made, so that one that comes then is passed on and does not end us: by the time that
+/// its first program runs we may not yet know of it. Gives what held before.
+pub(crate) fn hold(signals: &[u32]) -> u64 {
+    let held = signals.iter().fold(0_u64, |set, signal| set | 1 << (signal - 1));
+    let mut before = 0_u64;
+    let sets = [&raw const held as usize, &raw mut before as usize];
+    let _ = call(Sysno::rt_sigprocmask, [raw::SIG_BLOCK as usize, sets[0], sets[1], 8, 0, 0]);
+    before
+}
+
+/// Ends what `hold` began; in the child, too.
+pub(crate) fn release(before: u64) {
+    let set = &raw const before as usize;
+    let _ = call(Sysno::rt_sigprocmask, [raw::SIG_SETMASK as usize, set, 0, 8, 0, 0]);
+}
+
 /// The guest has been made: passes signals on to it from now on, and for SIGTERM `stop`, the signal by which an image wants
 /// to be stopped. One that does not reach guests leaves SIGTERM.
 pub(crate) fn watch(guest: i32, stop: u32) {

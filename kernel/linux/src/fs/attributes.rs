@@ -157,6 +157,7 @@ pub fn set_size(path: &Path, file: Option<&OpenFile>, size: u64) -> Result<(), E
         Node::File(contents) => contents.truncate(&inode.fs, size),
         _ => {
             let file = file.and_then(|file| file.object.downcast::<RemoteFile>());
+            remote::drop_privilege_bits(inode)?;
             remote::set_attributes(inode, file, Change { size: Some(size), ..Change::default() })?;
         }
     }

@@ -204,6 +204,9 @@ pub fn open_path(t: &Arc<Task>, path: Path, flags: u32, created: bool) -> Result
         crate::mem::file_shrank(&inode, 0);
         inode.written();
     }
+    if flags & O_TRUNC != 0 && inode.remote().is_some() {
+        remote::drop_privilege_bits(&inode)?;
+    }
     let object = inode.open_object(flags)?;
     // The server has cut it off when it opened it.
     let truncated = if flags & O_TRUNC != 0 && inode.is_remote() && inode.is_regular() {

@@ -6,10 +6,12 @@ use super::{attr_of, terminated};
 use crate::errno::Errno;
 use crate::fs::attributes::NewTime;
 use crate::fs::inode::Inode;
-use crate::task::cred::{Gid, Uid};
+use crate::task;
+use crate::task::cred::{CAP_FSETID, Gid, Uid};
 use alloc::vec::Vec;
 use husk_fuse::{GetxattrIn, Kstatfs, Opcode, SetattrIn, SetxattrIn, fattr};
 use husk_ring::DATA_LEN;
+use linux_raw_sys::general::{S_ISGID, S_ISUID};
 
 /// A change of attributes. `None` keeps.
 #[derive(Clone, Copy, Default)]
@@ -78,8 +80,20 @@ pub(crate) fn set_attributes(inode: &Inode, file: Option<&RemoteFile>, change: C
     Ok(())
 }
 
-pub(super) fn set_mode(inode: &Inode, mode: u32) -> Result<(), Errno> {
-    set_attributes(inode, None, Change { mode: Some(mode), ..Change::default() })
+/// What a change of contents by the current task takes from a set-user-ID program: before the change, so that nobody
+/// runs what is half changed.
+pub(crate) fn drop_privilege_bits(inode: &Inode) -> Result<(), Errno> {
+    let mut attributes = inode.attributes();
+    let mode = attributes.mode;
+    let task = task::current();
+    let cred = task.cred_ref();
+    if inode.is_regular() && mode & (S_ISUID | S_ISGID) != 0 && !cred.capable(CAP_FSETID) {
+        attributes.drop_privilege_bits(&cred);
+    }
+    if attributes.mode == mode {
+        return Ok(());
+    }
+    set_attributes(inode, None, Change { mode: Some(attributes.mode), ..Change::default() })
 }
 
 /// Where a symbolic link points.

@@ -8,8 +8,6 @@ use crate::file::{File, OpenFile, seek_within};
 use crate::fs::dir::Listed;
 use crate::fs::inode::Inode;
 use crate::fs::{Stat, contents};
-use crate::task;
-use crate::task::cred::CAP_FSETID;
 use alloc::sync::Arc;
 use husk_fuse::{
     Direntplus, FallocateIn, FsyncIn, LseekIn, LseekOut, Opcode, OpenIn, OpenOut, ReadIn, ReleaseIn, WriteIn,
@@ -19,7 +17,7 @@ use husk_machine::cell::KCell;
 use husk_ring::DATA_LEN;
 use linux_raw_sys::general::{
     FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE, IN_ACCESS, IN_MODIFY, O_ACCMODE, O_APPEND, O_DSYNC, O_SYNC,
-    O_TRUNC, S_ISGID, S_ISUID, S_IXGRP, SEEK_DATA, SEEK_HOLE,
+    O_TRUNC, SEEK_DATA, SEEK_HOLE,
 };
 
 /// The flags of an open file that the server needs.
@@ -117,16 +115,6 @@ impl RemoteFile {
         slot.send(Caller::current(), Opcode::Write, self.nodeid(), &[&ask.to_bytes()], len)
     }
 
-    /// What writing takes from a set-user-ID program.
-    fn drop_privilege_bits(&self) -> Result<(), Errno> {
-        let mode = self.inode.attributes().mode;
-        if mode & (S_ISUID | S_ISGID) == 0 || task::current().cred_ref().capable(CAP_FSETID) {
-            return Ok(());
-        }
-        let taken = if mode & S_IXGRP != 0 { S_ISUID | S_ISGID } else { S_ISUID };
-        super::attributes::set_mode(&self.inode, mode & !taken)
-    }
-
     /// The size as it is now.
     pub(crate) fn size(&self) -> Result<u64, Errno> {
         Ok(File::stat(self)?.size)
@@ -134,7 +122,7 @@ impl RemoteFile {
 
     /// fallocate(2).
     pub(crate) fn allocate(&self, mode: u32, offset: u64, length: u64) -> Result<(), Errno> {
-        self.drop_privilege_bits()?;
+        super::attributes::drop_privilege_bits(&self.inode)?;
         super::write_back(&self.inode)?;
         let ask = FallocateIn { fh: self.handle(), offset, length, mode, padding: 0 };
         let client = self.inode.client()?;
@@ -219,7 +207,7 @@ impl File for RemoteFile {
             return Err(Errno::EFBIG);
         }
         source.limit(within_size_limit(at, left)?);
-        self.drop_privilege_bits()?;
+        super::attributes::drop_privilege_bits(&self.inode)?;
         self.follow_flags(of.flags())?;
         let mut done = 0;
         while source.left() > 0 {

@@ -19,7 +19,8 @@ mod pages;
 mod tests;
 
 pub(crate) use attributes::{
-    Change, get_xattr, list_xattrs, read_link, remove_xattr, set_attributes, set_xattr, statfs,
+    Change, drop_privilege_bits, get_xattr, list_xattrs, read_link, remove_xattr, set_attributes, set_xattr,
+    statfs,
 };
 use client::Caller;
 pub(crate) use file::{RemoteFile, list};
