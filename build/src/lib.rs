@@ -20,7 +20,7 @@ use std::io;
 use std::path::PathBuf;
 
 pub use expand::ExpandError;
-pub use output::executable;
+pub use output::{app, executable};
 pub use stage::build;
 
 /// Why an image cannot be built.

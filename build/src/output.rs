@@ -16,6 +16,19 @@ pub fn executable<E: From<BuildError>>(
     to: &Path,
     change: impl FnOnce(&mut App) -> Result<(), E>,
 ) -> Result<app::Built, E> {
+    let mut app = app(built, name)?;
+    change(&mut app)?;
+    let scratch = tempfile::NamedTempFile::new_in(parent(to))
+        .map_err(|source| BuildError::Io { path: to.to_path_buf(), source })?;
+    built.write_root(scratch.path())?;
+    Ok(app::write(&app, front, scratch.path(), to).map_err(BuildError::from)?)
+}
+
+/// The manifest of an executable that does what the image does.
+///
+/// # Errors
+/// [`BuildError`]: the image names no program, or one that is not there.
+pub fn app(built: &Built, name: &str) -> Result<App, BuildError> {
     let process = &built.image.config.config;
     let words: Vec<&String> = process.entrypoint.iter().chain(&process.cmd).collect();
     let first = words.first().ok_or(BuildError::NoProgram)?;
@@ -33,11 +46,17 @@ pub fn executable<E: From<BuildError>>(
     }
     app.workdir = workdir.as_bytes().to_vec();
     app.user = (user.uid, user.gid);
-    change(&mut app)?;
-    let scratch = tempfile::NamedTempFile::new_in(parent(to))
-        .map_err(|source| BuildError::Io { path: to.to_path_buf(), source })?;
-    built.root.write(scratch.path())?;
-    Ok(app::write(&app, front, scratch.path(), to).map_err(BuildError::from)?)
+    Ok(app)
+}
+
+impl Built {
+    /// Writes the root of the image as one file.
+    ///
+    /// # Errors
+    /// [`BuildError`].
+    pub fn write_root(&self, path: &Path) -> Result<(), BuildError> {
+        self.root.write(path).map(|_| ())
+    }
 }
 
 fn parent(path: &Path) -> &Path {

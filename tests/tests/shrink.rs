@@ -179,3 +179,39 @@ fn python_runs_from_what_is_left() {
     let size = fs::metadata(bench.path("app")).unwrap().len();
     assert!(size <= 40 << 20, "{size} bytes");
 }
+
+/// An image of the store is made smaller by what it runs, and keeps its command, environment and working directory.
+#[test]
+fn a_container_image_becomes_smaller() {
+    let Some(bench) = Bench::new() else { return };
+    bench.compile(
+        "reads",
+        r#"
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+int main(int argc, char **argv) {
+    char line[100] = "missing", folder[100];
+    FILE *file = fopen(argv[1], "r");
+    if (file) fgets(line, sizeof line, file);
+    printf("%s %s %s\n", line, getenv("COLOUR"), getcwd(folder, sizeof folder));
+    return 0;
+}
+"#,
+    );
+    let context = bench.path("context");
+    fs::create_dir_all(&context).unwrap();
+    fs::copy(bench.path("reads"), context.join("reads")).unwrap();
+    fs::write(context.join("used"), "used").unwrap();
+    fs::write(context.join("unused"), "unused").unwrap();
+    let text_of = "FROM scratch\nCOPY reads /bin/reads\nCOPY used unused /data/\nENV COLOUR=red\nWORKDIR /data\n\
+                   CMD [\"/bin/reads\", \"/data/used\"]\n";
+    fs::write(context.join("Containerfile"), text_of).unwrap();
+    bench.must(&["build", "-t", "whole", "context"]);
+    bench.must(&["shrink", "whole", "--trace", "/bin/reads /data/used", "--report", "report", "-o", "app"]);
+    let output = Command::new(bench.path("app")).output().unwrap();
+    assert_eq!(text(&output.stdout), "used red /data\n");
+    let report = fs::read_to_string(bench.path("report")).unwrap();
+    assert!(report.lines().any(|line| line.starts_with('-') && line.contains(" /data/unused ")), "{report}");
+    assert!(report.lines().any(|line| line.starts_with('+') && line.contains(" /data/used ")), "{report}");
+}

@@ -157,6 +157,20 @@ impl Guest {
         options
     }
 
+    /// What `app` says, as options of `husk run`, as far as these here do not say otherwise.
+    pub(crate) fn options_of(&self, app: &App) -> Vec<OsString> {
+        let mut options = Vec::new();
+        let mut add = |name: &str, value: OsString| options.extend([OsString::from(name), value]);
+        app.env.iter().for_each(|entry| add("--env", OsString::from_vec(entry.clone())));
+        if self.workdir.is_none() {
+            add("--workdir", OsString::from_vec(app.workdir.clone()));
+        }
+        if self.user.is_none() {
+            add("--user", format!("{}:{}", app.user.0, app.user.1).into());
+        }
+        options
+    }
+
     /// Writes what the options say into `app`.
     pub(crate) fn apply(&self, app: &mut App) -> Result<(), Box<dyn Error>> {
         app.env.extend(self.env.iter().map(|entry| entry.as_bytes().to_vec()));

@@ -15,7 +15,8 @@ use std::process::ExitCode;
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// The program: a name in PATH or a path; with --rootfs, a path in that root
+    /// The program: a name in PATH or a path; with --rootfs, a path in that root. What is no program is a container image
+    #[arg(value_name = "PROGRAM|CONTAINER-IMAGE")]
     program: OsString,
     /// More that the guest needs: a path, a Debian package or a program
     #[arg(long, value_name = "PATH|PACKAGE", conflicts_with = "rootfs")]
@@ -65,11 +66,18 @@ enum Format {
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     let wrong = |error: &dyn Error| format!("shrink: {error}");
-    let (image, program) =
-        match pack_program(&options.program, &options.with, options.rootfs.as_deref(), "shrink")? {
+    let base_root = tempfile::NamedTempFile::new().map_err(|error| wrong(&error))?;
+    let base = from_store(options)?;
+    let (image, program) = match &base {
+        Some((built, app)) => {
+            built.write_root(base_root.path()).map_err(|error| wrong(&error))?;
+            (base_root.path().to_path_buf(), OsString::from_vec(app.program.clone()))
+        }
+        None => match pack_program(&options.program, &options.with, options.rootfs.as_deref(), "shrink")? {
             Ok(packed) => packed,
             Err(code) => return Ok(code),
-        };
+        },
+    };
     let mut traces = Vec::new();
     for text in &options.trace {
         let words = shell_words::split(text).map_err(|error| format!("shrink: --trace {text}: {error}"))?;
@@ -77,12 +85,13 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     }
     let front = front_beside().map_err(|error| wrong(&error))?;
     let program = PathBuf::from(program);
-    let run_options = options.guest.run_options();
+    let mut run_options = base.as_ref().map(|(_, app)| options.guest.options_of(app)).unwrap_or_default();
+    run_options.extend(options.guest.run_options());
     let request = Request {
         front: &front,
         image: &image,
         program: &program,
-        is_packed: options.rootfs.is_none(),
+        is_packed: options.rootfs.is_none() && base.is_none(),
         traces: &traces,
         packages: &options.package,
         keep: &options.keep,
@@ -118,12 +127,55 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     }
     let Some(output) = &options.output else { return Ok(ExitCode::SUCCESS) };
     let name = program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into_owned();
-    let mut args = vec![options.program.as_bytes().to_vec()];
-    args.extend(options.args.iter().map(|arg| arg.clone().into_vec()));
-    let mut app = App::new(&name, program.as_os_str().as_bytes(), args);
+    let mut app = match base {
+        Some((_, app)) => app,
+        None => App::new(&name, program.as_os_str().as_bytes(), vec![options.program.as_bytes().to_vec()]),
+    };
+    app.args.extend(options.args.iter().map(|arg| arg.clone().into_vec()));
     app.profile = shrunk.profile;
     options.guest.apply(&mut app)?;
     write(&app, &smaller, output)
+}
+
+/// The image of the store that is named, where there is no such program, and what its executable does.
+fn from_store(options: &Options) -> Result<Option<(husk_build::Built, App)>, Box<dyn Error>> {
+    let wrong = |error: &dyn Error| format!("shrink: {error}");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_program = options.program.as_bytes().starts_with(b"/")
+        || Path::new(&options.program).exists()
+        || std::env::split_paths(&path).any(|folder| folder.join(&options.program).is_file());
+    let Some(reference) = options.program.to_str().filter(|_| options.rootfs.is_none() && !is_program) else {
+        return Ok(None);
+    };
+    let store = husk_image::Store::open_default().map_err(|error| wrong(&error))?;
+    if !matches!(store.find(reference), Ok(Some(_))) {
+        return Ok(None);
+    }
+    if let [with, ..] = options.with.as_slice() {
+        return Err(
+            format!("shrink: --with {}: nothing is added to a container image", with.display()).into()
+        );
+    }
+    let context = tempfile::tempdir().map_err(|error| wrong(&error))?;
+    let request = husk_build::Request {
+        front: front_beside().map_err(|error| wrong(&error))?,
+        store,
+        names: Vec::new(),
+        containerfile: context.path().join("Containerfile"),
+        text: format!("FROM {reference}\n"),
+        context: context.path().to_path_buf(),
+        args: Vec::new(),
+        labels: Vec::new(),
+        target: None,
+        cache: husk_host::pack::default_cache()?.join("build"),
+        use_cache: true,
+        run_options: Vec::new(),
+        epoch: None,
+    };
+    let built = husk_build::build(&request).map_err(|error| wrong(&error))?;
+    let name = reference.rsplit('/').next().unwrap_or(reference);
+    let app = husk_build::app(&built, name).map_err(|error| wrong(&error))?;
+    Ok(Some((built, app)))
 }
 
 fn print_summary(shrunk: &Shrunk) {
