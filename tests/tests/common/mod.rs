@@ -37,6 +37,7 @@ impl Bench {
     pub(crate) fn husk(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.husk);
         command.args(arguments).current_dir(self.folder.path()).env("XDG_CACHE_HOME", self.path("cache"));
+        command.env("XDG_DATA_HOME", self.path("data"));
         command
     }
 
