@@ -54,6 +54,8 @@ pub const FLAG_TEST_PANIC: u64 = 1 << 22;
 pub const FLAG_TEST_FAULT: u64 = 1 << 23;
 
 /// Host signal whose value is the size of the terminal: rows, columns, pixels, 16 bits each, with `SIZE_MARK` set.
+/// A value with neither mark is a host process of the guest, as its PID namespace has it, that is to be ended because
+/// memory is short (process tender).
 pub const SIZE_SIGNAL: u32 = 40;
 /// The terminal is the guest's to read, and this is its size (which may be all zero).
 pub const SIZE_MARK: u64 = 1 << 63;

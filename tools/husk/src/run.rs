@@ -1,6 +1,7 @@
 //! `husk run`: from the command line to the guest, and the wait for its end.
 
 use crate::args::{self, Fault, Options, Tender};
+use crate::bound::Bound;
 use crate::control::{Control, Facts, Refused};
 use crate::image::Container;
 use crate::root::Root;
@@ -133,11 +134,12 @@ pub(crate) fn launch(process: &Process, options: &Options, clock: Sample, root: 
         root_offset: root.offset,
         root_len: root.len,
         memory: memory(options),
+        bounded: options.memory.is_some() && options.tender != Tender::Kvm,
         cpus: options.cpus.unwrap_or_else(crate::root::host_cpus),
         flags: flags_of(options, root, &place),
         has_volumes: options.mounts.and_then(ring).is_some(),
     };
-    if options.may_fork || place.raw {
+    if options.may_fork || place.raw || facts.bounded {
         with_parent(process, &facts, options.name, place, |control_fd, place| {
             become_guest(process, options, clock, root, &facts, place, control_fd);
         })
@@ -211,8 +213,14 @@ pub(crate) fn with_parent(
             place.wish.into_iter().for_each(host::close);
             terminal::watch(pid, place.stop);
             terminal::release(mask);
-            let status = control.wait(process, pid, facts);
+            let own_pids = flags & raw::CLONE_NEWPID != 0;
+            let mut bound = if facts.bounded { Bound::new(pid, own_pids, facts.memory) } else { None };
+            let status = control.wait(process, pid, facts, bound.as_mut());
             terminal::restore();
+            if let Some(bound) = bound.filter(Bound::has_ended_guest) {
+                bound.report();
+                host::exit(128 + raw::SIGKILL as i32)
+            }
             end_as(status)
         }
         Err(error) => {
