@@ -28,8 +28,6 @@ pub(crate) struct Facts {
     pub(crate) root_offset: u64,
     pub(crate) root_len: u64,
     pub(crate) memory: u64,
-    /// The memory was asked for, and bounds all that the guest holds.
-    pub(crate) bounded: bool,
     pub(crate) cpus: u32,
     pub(crate) flags: u64,
     /// It has volumes, which a state server serves.

@@ -48,7 +48,6 @@ pub(crate) fn main(process: &Process, clock: Sample) -> ! {
         root_offset: header.root_offset,
         root_len: header.root_len,
         memory: header.memory,
-        bounded: false,
         cpus: header.cpus,
         // Nobody takes a record of a restored guest.
         flags: header.flags & !(FLAG_RECORD | FLAG_EXPORT),

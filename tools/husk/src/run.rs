@@ -9,8 +9,8 @@ use crate::start::{Process, kernel_data, kernel_text};
 use crate::terminal;
 use core::ffi::CStr;
 use husk_abi::boot::{
-    FLAG_CONTAINER, FLAG_EXPORT, FLAG_FORK, FLAG_NO_PATCH, FLAG_RECORD, FLAG_TERMINAL, FLAG_TEST_FAULT,
-    FLAG_TEST_PANIC, FLAG_TRACE, FLAG_TRACE_COUNT, FLAG_TRACE_SPENT,
+    FLAG_BOUNDED, FLAG_CONTAINER, FLAG_EXPORT, FLAG_FORK, FLAG_NO_PATCH, FLAG_RECORD, FLAG_TERMINAL,
+    FLAG_TEST_FAULT, FLAG_TEST_PANIC, FLAG_TRACE, FLAG_TRACE_COUNT, FLAG_TRACE_SPENT,
 };
 use husk_options::{Opt, RUN, TRACE};
 use husk_tender::clock::{self, Sample};
@@ -134,12 +134,11 @@ pub(crate) fn launch(process: &Process, options: &Options, clock: Sample, root: 
         root_offset: root.offset,
         root_len: root.len,
         memory: memory(options),
-        bounded: options.memory.is_some() && options.tender != Tender::Kvm,
         cpus: options.cpus.unwrap_or_else(crate::root::host_cpus),
         flags: flags_of(options, root, &place),
         has_volumes: options.mounts.and_then(ring).is_some(),
     };
-    if options.may_fork || place.raw || facts.bounded {
+    if options.may_fork || place.raw || facts.flags & FLAG_BOUNDED != 0 {
         with_parent(process, &facts, options.name, place, |control_fd, place| {
             become_guest(process, options, clock, root, &facts, place, control_fd);
         })
@@ -161,6 +160,8 @@ fn flags_of(options: &Options, root: &Root, place: &Place) -> u64 {
         (root.container.is_some(), FLAG_CONTAINER),
         (options.record.is_some(), FLAG_RECORD),
         (options.export, FLAG_EXPORT),
+        // Under kvm there is no other memory.
+        (options.memory.is_some() && options.tender != Tender::Kvm, FLAG_BOUNDED),
         (options.count, FLAG_TRACE_COUNT),
         (options.spent, FLAG_TRACE_SPENT),
         (options.fault == Some(Fault::Panic), FLAG_TEST_PANIC),
@@ -214,7 +215,8 @@ pub(crate) fn with_parent(
             terminal::watch(pid, place.stop);
             terminal::release(mask);
             let own_pids = flags & raw::CLONE_NEWPID != 0;
-            let mut bound = if facts.bounded { Bound::new(pid, own_pids, facts.memory) } else { None };
+            let is_bounded = facts.flags & FLAG_BOUNDED != 0;
+            let mut bound = if is_bounded { Bound::new(pid, own_pids, facts.memory) } else { None };
             let status = control.wait(process, pid, facts, bound.as_mut());
             terminal::restore();
             if let Some(bound) = bound.filter(Bound::has_ended_guest) {
