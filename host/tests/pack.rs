@@ -138,7 +138,7 @@ fn nothing_else_of_the_host_is_inside() {
     let packed = pack(&request(dir.path(), "/usr/bin/true", &[])).unwrap();
     let is_expected = |path: &str| {
         let library = path.contains("/ld-linux") || path.contains(".so");
-        let made = ["passwd", "group", "hosts", "nsswitch.conf", "localtime", "ld.so.cache"];
+        let made = ["passwd", "group", "hosts", "hostname", "nsswitch.conf", "localtime", "ld.so.cache"];
         library
             || path == "/usr/bin/true"
             || ["/bin", "/sbin", "/lib", "/lib64"].contains(&path)

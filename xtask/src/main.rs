@@ -27,6 +27,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("zstd", "zstd"),
     ("lua5.4", "lua5.4"),
     ("sqlite3", "sqlite3"),
+    ("dot", "graphviz"),
     ("busybox", "busybox-static"),
     ("nginx", "nginx-light"),
     ("redis-server", "redis-server"),

@@ -3,12 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use husk_chaff::recipe::Recipe;
 use husk_chaff::toolchain;
+use inkwell::OptimizationLevel;
 use inkwell::context::Context;
 use inkwell::memory_buffer::MemoryBuffer;
 use inkwell::module::Module;
+use inkwell::passes::PassBuilderOptions;
+use inkwell::targets::{CodeModel, InitializationConfig, RelocMode, Target, TargetMachine};
 
 /// All modules of a recipe as one, always in the same order.
 ///
@@ -47,6 +50,29 @@ pub(crate) fn parse<'ctx>(context: &'ctx Context, name: &str, bytes: &[u8]) -> R
             "{name}: this bitcode is not of a version that LLVM 19 reads ({error}): compile it with clang 19 or older"
         )
     })
+}
+
+/// Makes functions that are marked for it part of their callers, and leaves no trace of them.
+///
+/// # Errors
+/// When LLVM has no machine for the module.
+pub(crate) fn inline(module: &Module<'_>) -> Result<()> {
+    Target::initialize_x86(&InitializationConfig::default());
+    let triple = TargetMachine::get_default_triple();
+    let target = Target::from_triple(&triple).map_err(|error| anyhow::anyhow!("{error}"))?;
+    let machine = target
+        .create_target_machine(
+            &triple,
+            "",
+            "",
+            OptimizationLevel::Default,
+            RelocMode::Default,
+            CodeModel::Default,
+        )
+        .context("LLVM 19 has no target machine for this processor")?;
+    module
+        .run_passes("always-inline", &machine, PassBuilderOptions::create())
+        .map_err(|error| anyhow::anyhow!("always-inline: {error}"))
 }
 
 /// A program under construction, in a directory of its own.

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io::IsTerminal as _;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -29,7 +30,7 @@ use sha2::{Digest as _, Sha256};
 use z3::ast::{Ast as _, BV};
 
 use crate::build::{self, Workshop};
-use crate::shapes::{LEAST_PASSED, Plan, Writer};
+use crate::shapes::{self, LEAST_PASSED, Plan, Writer};
 use crate::{instrument, refuse};
 
 /// What `husk-chaff inject` is told.
@@ -42,7 +43,7 @@ pub(crate) struct Order {
     output: PathBuf,
     /// How many bugs.
     #[arg(long)]
-    count: usize,
+    count: NonZeroUsize,
     /// The same seed gives the same program.
     #[arg(long)]
     seed: u64,
@@ -159,7 +160,7 @@ pub(crate) fn inject(order: &Order) -> Result<()> {
 
 impl<'a> Injector<'a> {
     fn run(&mut self) -> Result<(Manifest, PathBuf)> {
-        let count = self.order.count;
+        let count = self.order.count.get();
         let mut random = ChaCha8Rng::seed_from_u64(self.order.seed);
         let (sites, heap) = self.sites()?;
         if sites.is_empty() {
@@ -481,15 +482,16 @@ impl<'a> Injector<'a> {
         let module = build::merged(&context, self.recipe)?;
         let values = values(&module);
         let mut names: BTreeMap<u32, Vec<String>> = BTreeMap::new();
-        let mut hosts: Vec<(FunctionValue<'_>, FunctionValue<'_>)> = Vec::new();
+        let globals = shapes::readable(&module);
         for one in planned {
             let (host, instruction) = values[usize::try_from(one.site.value)?];
-            let functions = Writer::new(&context, &module, host).write(&one.plan)?;
+            let functions = Writer::new(&context, &module, &globals, host).write(&one.plan)?;
             call(&context, instruction, functions[0], one.plan.width)?;
-            names.insert(one.plan.id, functions.iter().map(|function| name_of(*function)).collect());
-            hosts.extend(functions.into_iter().map(|function| (function, host)));
+            // The gate will be no function any more.
+            names.insert(one.plan.id, functions[1..].iter().map(|function| name_of(*function)).collect());
         }
-        arrange(&module, &hosts, self.order.seed);
+        build::inline(&module)?;
+        arrange(&module, &names.values().flatten().cloned().collect(), self.order.seed);
         module.verify().map_err(|error| anyhow::anyhow!("injection breaks the module: {error}"))?;
         // Under its own name, which it may print.
         let linked = self
@@ -539,11 +541,8 @@ impl<'a> Injector<'a> {
         let witness = z3::with_z3_config(&z3::Config::new(), || {
             let bytes: BTreeMap<u64, BV> =
                 offsets.iter().map(|&offset| (offset, BV::fresh_const("byte", 8))).collect();
-            let seed = Seed {
-                value: formula(&sample.expression, &bytes),
-                conditions: Vec::new(),
-                bytes: bytes.values().cloned().collect(),
-            };
+            let (value, passes) = one.plan.behind_gate(&formula(&sample.expression, &bytes));
+            let seed = Seed { value, conditions: vec![passes], bytes: bytes.values().cloned().collect() };
             certify::witness(image, &proof.claim, &proof.certificate, &seed)
         });
         // Where the solver gave up there may be an input, but none is known.
@@ -701,9 +700,8 @@ pub(crate) fn call<'ctx>(
 }
 
 /// Gives every function a place in the program: the program's own in their order, those of bugs anywhere among them.
-fn arrange(module: &Module<'_>, bugs: &[(FunctionValue<'_>, FunctionValue<'_>)], seed: u64) {
+fn arrange(module: &Module<'_>, bugs: &BTreeSet<String>, seed: u64) {
     let mut random = ChaCha8Rng::seed_from_u64(seed ^ 0x6c61_796f_7574);
-    let bugs: BTreeSet<String> = bugs.iter().map(|(function, _)| name_of(*function)).collect();
     let defined: Vec<FunctionValue<'_>> =
         module.get_functions().filter(|function| function.count_basic_blocks() > 0).collect();
     let total = defined.len();

@@ -20,7 +20,7 @@ use husk_chaff::toolchain;
 use inkwell::context::Context;
 
 #[derive(Parser)]
-#[command(name = "husk-chaff")]
+#[command(name = "husk-chaff", bin_name = "husk-chaff")]
 struct CommandLine {
     #[command(subcommand)]
     verb: Verb,

@@ -1,8 +1,10 @@
 //! The constructions: what a bug looks like, with all its numbers chosen by the seed, and the code it becomes.
 //!
-//! A bug is a chain of functions. The first takes the attacker's value and lets few values pass (the gate); the others
-//! use what passed. Nothing here is trusted to be harmless: the checker decides on the machine code, so a plan with a
-//! wrong number is refused. The chain returns nothing and is entered by one call behind the value's computation.
+//! A bug is a gate and a chain of functions behind it. The gate takes the attacker's value and lets few values pass; it
+//! is written as a function too and becomes part of the program's function that computes the value. The first function
+//! of the chain narrows what it is given, and the last one uses that. Nothing here is trusted to be harmless: the
+//! checker decides on the machine code of the chain, for any argument, so a plan with a wrong number is refused and the
+//! gate need not hold. The chain returns nothing.
 
 use anyhow::{Context as _, Result};
 use husk_chaff::manifest::Class;
@@ -10,11 +12,13 @@ use inkwell::attributes::{Attribute, AttributeLoc};
 use inkwell::builder::Builder;
 use inkwell::context::Context;
 use inkwell::module::{Linkage, Module};
+use inkwell::targets::TargetData;
 use inkwell::types::IntType;
-use inkwell::values::{BasicMetadataValueEnum, FunctionValue, IntValue, PointerValue};
+use inkwell::values::{BasicMetadataValueEnum, FunctionValue, GlobalValue, IntValue, PointerValue};
 use inkwell::{AddressSpace, IntPredicate};
 use rand::Rng;
 use rand::seq::IndexedRandom as _;
+use z3::ast::{BV, Bool};
 
 /// The fewest bits of what a gate lets pass: every shape has room for its numbers in them.
 pub(crate) const LEAST_PASSED: u32 = 6;
@@ -207,6 +211,28 @@ impl Plan {
         }
     }
 
+    /// Whether the chain is given the value itself rather than what passed the gate.
+    pub(crate) fn takes_value(&self) -> bool {
+        matches!(self.shape, Shape::Wild { demanded: true, .. })
+    }
+
+    /// For the solver: what the chain is given for a value, and the condition on which the gate passes it.
+    pub(crate) fn behind_gate(&self, value: &BV) -> (BV, Bool) {
+        let fit = |value: &BV, width: u32| {
+            let own = value.get_size();
+            if own < width { value.zero_ext(width - own) } else { value.extract(width - 1, 0) }
+        };
+        let value = fit(value, self.width);
+        let number = |number| BV::from_u64(number, self.width);
+        let moved = match self.gate {
+            Gate::Range { start } => &value - number(start),
+            Gate::Product { factor, addend } => &value * number(factor) + number(addend),
+            Gate::Mask { mask, start } => (&value ^ number(mask)) - number(start),
+        };
+        let passes = moved.bvult(number(1 << self.passed_bits));
+        (fit(if self.takes_value() { &value } else { &moved }, 64), passes)
+    }
+
     /// What the checker is told about slack.
     pub(crate) fn slack(&self) -> Option<(u64, u64)> {
         match self.shape {
@@ -265,53 +291,64 @@ pub(crate) struct Writer<'ctx, 'a> {
     /// Functions of the bug in hand, first the entry.
     functions: Vec<FunctionValue<'ctx>>,
     host: FunctionValue<'ctx>,
+    /// Variables of the program that may be read.
+    globals: &'a [GlobalValue<'ctx>],
 }
 
 impl<'ctx, 'a> Writer<'ctx, 'a> {
-    pub(crate) fn new(context: &'ctx Context, module: &'a Module<'ctx>, host: FunctionValue<'ctx>) -> Self {
+    pub(crate) fn new(
+        context: &'ctx Context,
+        module: &'a Module<'ctx>,
+        globals: &'a [GlobalValue<'ctx>],
+        host: FunctionValue<'ctx>,
+    ) -> Self {
         let builder = context.create_builder();
-        Self { context, module, builder, word: context.i64_type(), functions: Vec::new(), host }
+        Self { context, module, builder, word: context.i64_type(), functions: Vec::new(), host, globals }
     }
 
-    /// Writes a plan's functions and returns them, first the entry.
+    /// Writes a plan's functions and returns them, first the gate, then the chain.
     ///
     /// # Errors
     /// When LLVM refuses an instruction.
     pub(crate) fn write(mut self, plan: &Plan) -> Result<Vec<FunctionValue<'ctx>>> {
         let width = self.context.custom_width_int_type(plan.width.try_into()?).map_err(anyhow::Error::msg)?;
-        let entry = self.function(plan, width)?;
-        let passed = self.gate(plan, entry)?;
-        match plan.shape.clone() {
-            Shape::Overflow { write, heap, object, slack, shift, mask } => {
-                let amount = self.builder.build_right_shift(
-                    passed,
-                    self.word.const_int(shift.into(), false),
-                    false,
-                    "",
-                )?;
-                let amount = self.builder.build_and(amount, self.word.const_int(mask, false), "")?;
-                let body = self.next(plan, amount)?;
-                self.overflow(plan, body, write, heap, object, slack)?;
+        let gate = self.function(plan, width)?;
+        let inlined = Attribute::get_named_enum_kind_id("alwaysinline");
+        gate.add_attribute(AttributeLoc::Function, self.context.create_enum_attribute(inlined, 0));
+        let passed = self.gate(plan, gate)?;
+        // What is demanded is demanded of the value itself.
+        let given = if plan.takes_value() { self.wide(parameter(gate)?)? } else { passed };
+        let first = self.next(plan, given)?;
+        let argument = parameter(first)?;
+        let narrow = |mask: u64| self.builder.build_and(argument, self.word.const_int(mask, false), "");
+        let number = match plan.shape {
+            Shape::Overflow { shift, mask, .. } => {
+                let shift = self.word.const_int(shift.into(), false);
+                let moved = self.builder.build_right_shift(argument, shift, false, "")?;
+                self.builder.build_and(moved, self.word.const_int(mask, false), "")?
+            }
+            Shape::Wild { demanded: true, .. } => narrow(0x3fff_ffff)?,
+            Shape::Wild { least, .. } => {
+                let small = narrow((1 << plan.passed_bits) - 1)?;
+                self.builder.build_int_add(small, self.word.const_int(least, false), "")?
+            }
+            Shape::Null { mask, .. } => narrow(mask)?,
+        };
+        let (body, number) = if plan.deep {
+            let body = self.next(plan, number)?;
+            (body, parameter(body)?)
+        } else {
+            (first, number)
+        };
+        match plan.shape {
+            Shape::Overflow { write, heap, object, slack, .. } => {
+                self.overflow(plan, (body, number), write, heap, object, slack)?;
             }
             Shape::Wild { sink, spread, least, demanded, object } => {
-                let least = self.word.const_int(least, false);
-                let number = if demanded { passed } else { self.builder.build_int_add(passed, least, "")? };
-                let number = if demanded {
-                    // What passes is small; the part above it comes from the value itself, and is demanded to be there.
-                    let value = self.wide(parameter(entry)?)?;
-                    let low = self.builder.build_and(value, self.word.const_int(0x3fff_ffff, false), "")?;
-                    self.builder.build_xor(low, number, "")?
-                } else {
-                    number
-                };
-                let body = self.next(plan, number)?;
-                self.wild(plan, body, sink, spread, demanded.then_some(least), object)?;
+                let least = demanded.then(|| self.word.const_int(least, false));
+                self.wild(plan, (body, number), sink, spread, least, object)?;
             }
-            Shape::Null { mask, bits, object } => {
-                let offset = self.builder.build_and(passed, self.word.const_int(mask, false), "")?;
-                let body = self.next(plan, offset)?;
-                self.null(plan, body, bits, object)?;
-            }
+            Shape::Null { bits, object, .. } => self.null(plan, (body, number), bits, object)?,
         }
         Ok(self.functions)
     }
@@ -385,17 +422,14 @@ impl<'ctx, 'a> Writer<'ctx, 'a> {
     }
 
     /// Ends the function in hand by a call of the next one, which gets `argument`, and goes on in that.
-    fn next(&mut self, plan: &Plan, mut argument: IntValue<'ctx>) -> Result<FunctionValue<'ctx>> {
-        for _ in 0..=u32::from(plan.deep) {
-            let here = self.builder.get_insert_block().context("no block")?;
-            let function = self.function(plan, self.word)?;
-            self.builder.position_at_end(here);
-            self.builder.build_call(function, &[argument.into()], "")?;
-            self.builder.build_return(None)?;
-            self.builder.position_at_end(function.get_first_basic_block().context("no block")?);
-            argument = parameter(function)?;
-        }
-        self.functions.last().copied().context("no function")
+    fn next(&mut self, plan: &Plan, argument: IntValue<'ctx>) -> Result<FunctionValue<'ctx>> {
+        let here = self.builder.get_insert_block().context("no block")?;
+        let function = self.function(plan, self.word)?;
+        self.builder.position_at_end(here);
+        self.builder.build_call(function, &[argument.into()], "")?;
+        self.builder.build_return(None)?;
+        self.builder.position_at_end(function.get_first_basic_block().context("no block")?);
+        Ok(function)
     }
 
     fn add(&self, pointer: IntValue<'ctx>, distance: IntValue<'ctx>) -> Result<PointerValue<'ctx>> {
@@ -443,13 +477,12 @@ impl<'ctx, 'a> Writer<'ctx, 'a> {
     fn overflow(
         &mut self,
         plan: &Plan,
-        body: FunctionValue<'ctx>,
+        (body, amount): (FunctionValue<'ctx>, IntValue<'ctx>),
         write: Write,
         heap: bool,
         object: u64,
         slack: u64,
     ) -> Result<()> {
-        let amount = parameter(body)?;
         let salt = plan.salt[0];
         let small = self.context.i32_type();
         let place = if heap {
@@ -526,7 +559,12 @@ impl<'ctx, 'a> Writer<'ctx, 'a> {
         };
         let result = self.object(8)?;
         let place = self.builder.build_ptr_to_int(result, self.word, "")?;
-        let other = small.const_int(plan.salt[3] >> 40, false);
+        // It is compared with a variable of the program, as the program's own code does, where there is one.
+        let chosen = usize::try_from(plan.salt[0] >> 16)? % self.globals.len().max(1);
+        let other = match self.globals.get(chosen).filter(|_| plan.salt[3] >> 20 & 3 != 0) {
+            Some(global) => self.load(global.as_pointer_value(), small)?,
+            None => small.const_int(plan.salt[3] >> 40, false),
+        };
         let predicate = [IntPredicate::ULT, IntPredicate::SGT, IntPredicate::EQ]
             [usize::try_from(plan.salt[3] >> 8 & 0xff)? % 3];
         let holds = self.builder.build_int_compare(predicate, mixed, other, "")?;
@@ -546,13 +584,12 @@ impl<'ctx, 'a> Writer<'ctx, 'a> {
     fn wild(
         &mut self,
         plan: &Plan,
-        body: FunctionValue<'ctx>,
+        (body, number): (FunctionValue<'ctx>, IntValue<'ctx>),
         sink: Sink,
         spread: Spread,
         demanded: Option<IntValue<'ctx>>,
         object: u64,
     ) -> Result<()> {
-        let number = parameter(body)?;
         let small = self.context.i32_type();
         if let Some(least) = demanded {
             let (go, stop) =
@@ -598,8 +635,13 @@ impl<'ctx, 'a> Writer<'ctx, 'a> {
         Ok(())
     }
 
-    fn null(&mut self, plan: &Plan, body: FunctionValue<'ctx>, bits: u32, object: u64) -> Result<()> {
-        let offset = parameter(body)?;
+    fn null(
+        &mut self,
+        plan: &Plan,
+        (body, offset): (FunctionValue<'ctx>, IntValue<'ctx>),
+        bits: u32,
+        object: u64,
+    ) -> Result<()> {
         let small = self.context.i32_type();
         // A table of pointers that was never filled in.
         let place = self.object(object)?;
@@ -614,6 +656,23 @@ impl<'ctx, 'a> Writer<'ctx, 'a> {
         self.builder.build_return(None)?;
         Ok(())
     }
+}
+
+/// The variables that any code of the program may read four bytes of: its own, neither thread-local nor of another
+/// program's making.
+pub(crate) fn readable<'ctx>(module: &Module<'ctx>) -> Vec<GlobalValue<'ctx>> {
+    let layout = TargetData::create(&module.get_data_layout().as_str().to_string_lossy());
+    let own = |global: &GlobalValue<'ctx>| {
+        let name = global.get_name().to_string_lossy();
+        global.get_initializer().is_some()
+            && !global.is_thread_local()
+            && !name.starts_with("llvm.")
+            && global.get_section().is_none()
+            && matches!(global.get_linkage(), Linkage::Internal | Linkage::Private | Linkage::External)
+            && layout.get_store_size(&global.get_value_type()) >= 4
+            && global.get_alignment() >= 4
+    };
+    module.get_globals().filter(own).collect()
 }
 
 fn parameter(function: FunctionValue<'_>) -> Result<IntValue<'_>> {

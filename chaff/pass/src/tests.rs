@@ -14,10 +14,11 @@ use rand::SeedableRng as _;
 use rand_chacha::ChaCha8Rng;
 
 use crate::shapes::{Gate, Plan, Shape, Write, Writer};
-use crate::{build, instrument, refuse};
+use crate::{build, instrument, refuse, shapes};
 
 const HOST: &str = "
 target triple = \"x86_64-pc-linux-gnu\"
+@level = global i32 3, align 4
 declare ptr @malloc(i64)
 declare void @free(ptr)
 define i32 @main(i32 %0, ptr %1) {
@@ -45,21 +46,42 @@ fn plan() -> Plan {
             shift: 3,
             mask: 31,
         },
-        salt: [1, 2, 3, 4],
+        salt: [1, 2, 3, 1 << 20 | 4],
         deep: false,
     }
 }
 
-/// Builds one program with all these plans and asks the checker about each.
-fn judge(plans: &[Plan]) -> Vec<Result<Certificate, Refusal>> {
+/// Builds one program with all these plans. Where `pairs` is set, two more functions for each pair of neighbours run one
+/// bug's chain and then the other's, with one argument each that may be anything.
+fn program(plans: &[Plan], pairs: bool) -> Image {
     let context = Context::create();
     let module = module(&context, HOST);
     let host = module.get_function("main").unwrap();
     let value = instrument::numbered(host)[0];
+    let globals = shapes::readable(&module);
+    let mut chains = Vec::new();
     for plan in plans {
-        let functions = Writer::new(&context, &module, host).write(plan).unwrap();
+        let functions = Writer::new(&context, &module, &globals, host).write(plan).unwrap();
         crate::inject::call(&context, value, functions[0], plan.width).unwrap();
+        chains.push(functions[1]);
     }
+    if pairs {
+        let (builder, word) = (context.create_builder(), context.i64_type());
+        for (pair, plan) in chains.windows(2).zip(plans) {
+            let kind = context.void_type().fn_type(&[word.into(), word.into()], false);
+            let function = module.add_function(&format!("pair.{}", plan.id), kind, None);
+            builder.position_at_end(context.append_basic_block(function, ""));
+            for (index, chain) in (0..).zip(pair) {
+                builder.build_call(*chain, &[function.get_nth_param(index).unwrap().into()], "").unwrap();
+            }
+            builder.build_return(None).unwrap();
+        }
+    }
+    link(&module)
+}
+
+fn link(module: &Module<'_>) -> Image {
+    build::inline(module).unwrap();
     module.verify().unwrap();
     let scratch = tempfile::tempdir().unwrap();
     let at = |name: &str| -> PathBuf { scratch.path().join(name) };
@@ -67,10 +89,19 @@ fn judge(plans: &[Plan]) -> Vec<Result<Certificate, Refusal>> {
     husk_chaff::recipe::generate_code("clang", &["-O2".into()], &at("p.bc"), &at("p.o")).unwrap();
     let mut link = Command::new(toolchain::program("clang").unwrap());
     toolchain::run(link.arg(at("p.o")).arg("-o").arg(at("p"))).unwrap();
-    let image = Image::parse(&fs::read(at("p")).unwrap()).unwrap();
+    Image::parse(&fs::read(at("p")).unwrap()).unwrap()
+}
+
+/// The functions of a bug's chain, first the one that the program enters.
+fn chain(image: &Image, plan: &Plan) -> Vec<(u64, u64)> {
+    (1..).map_while(|index| image.symbol(&format!("c.{}.{index}", plan.id))).collect()
+}
+
+/// Builds one program with all these plans and asks the checker about each.
+fn judge(plans: &[Plan]) -> Vec<Result<Certificate, Refusal>> {
+    let image = program(plans, false);
     let claim = |plan: &Plan| {
-        let code: Vec<(u64, u64)> =
-            (0..).map_while(|index| image.symbol(&format!("c.{}.{index}", plan.id))).collect();
+        let code = chain(&image, plan);
         Claim { entry: code[0].0, code, slack: plan.slack() }
     };
     plans.iter().map(|plan| certify::certify(&image, &claim(plan))).collect()
@@ -86,8 +117,10 @@ fn the_pass_writes_the_code_on_record() {
     let context = Context::create();
     let module = module(&context, HOST);
     let host = module.get_function("main").unwrap();
-    let functions = Writer::new(&context, &module, host).write(&plan()).unwrap();
+    let globals = shapes::readable(&module);
+    let functions = Writer::new(&context, &module, &globals, host).write(&plan()).unwrap();
     crate::inject::call(&context, instrument::numbered(host)[0], functions[0], 32).unwrap();
+    build::inline(&module).unwrap();
     let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/index.ll");
     let written = module.print_to_string().to_string();
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
@@ -152,6 +185,86 @@ fn a_claim_of_less_slack_than_is_written_is_refused() {
     small.shape =
         Shape::Overflow { write: Write::Index(8), heap: false, object: 16, slack: 12, shift: 3, mask: 31 };
     assert!(judge(&[small])[0].is_err());
+}
+
+/// Bugs of one run share the stack and the heap, one after the other. A certificate takes memory to be anything, so it
+/// covers what another bug leaves there; here pairs are followed in one go, and nothing of it may be refused.
+#[test]
+fn two_bugs_in_one_run_are_as_harmless_as_one() {
+    let certified = |class| -> Vec<Plan> {
+        let plans = plans(class, 8);
+        let verdicts = judge(&plans);
+        plans.into_iter().zip(verdicts).filter(|(_, verdict)| verdict.is_ok()).map(|(plan, _)| plan).collect()
+    };
+    let (unused, constrained) = (certified(Class::Unused), certified(Class::Constrained));
+    let mut mixed: Vec<Plan> =
+        unused.iter().zip(&constrained).flat_map(|(a, b)| [a.clone(), b.clone()]).collect();
+    for (id, plan) in (0..).zip(&mut mixed) {
+        plan.id = id;
+    }
+    let image = program(&mixed, true);
+    let mut pairs = 0;
+    for pair in mixed.windows(2) {
+        let entry = image.symbol(&format!("pair.{}", pair[0].id)).unwrap();
+        let code = [vec![entry], chain(&image, &pair[0]), chain(&image, &pair[1])].concat();
+        let certificate = certify::certify(&image, &Claim { entry: entry.0, code, slack: None });
+        assert!(certificate.is_ok(), "{certificate:?}: {pair:?}");
+        // Where the first one does not always fault, the second one is followed after it.
+        if pair[0].class() == Class::Unused {
+            let code = [vec![entry], chain(&image, &pair[0])].concat();
+            let alone = certify::certify(&image, &Claim { entry: entry.0, code, slack: None });
+            let refusal = alone.unwrap_err();
+            assert!(refusal.0.contains("outside of the bug's own code"), "{refusal:?}");
+        }
+        pairs += 1;
+    }
+    assert!(pairs >= 10, "only {pairs} pairs");
+}
+
+/// What touches another bug's object, or relies on what another one left, has no certificate.
+#[test]
+fn a_bug_that_needs_another_ones_memory_is_refused() {
+    let context = Context::create();
+    let module = module(
+        &context,
+        "
+target triple = \"x86_64-pc-linux-gnu\"
+define i32 @main(i32 %0, ptr %1) {
+  ret i32 %0
+}
+define void @given(ptr %0) noinline {
+  store i8 1, ptr %0, align 1
+  ret void
+}
+define void @left(i64 %0) noinline {
+  %2 = alloca [32 x i8], align 4
+  %3 = getelementptr i8, ptr %2, i64 8
+  %4 = load volatile i64, ptr %3, align 4
+  %5 = getelementptr i8, ptr %2, i64 %4
+  store volatile i8 1, ptr %5, align 1
+  ret void
+}
+define void @bounded(i64 %0) noinline {
+  %2 = alloca [32 x i8], align 4
+  %3 = getelementptr i8, ptr %2, i64 8
+  %4 = load volatile i64, ptr %3, align 4
+  %5 = and i64 %4, 31
+  %6 = getelementptr i8, ptr %2, i64 %5
+  store volatile i8 1, ptr %6, align 1
+  ret void
+}
+",
+    );
+    let image = link(&module);
+    let judge = |name: &str| {
+        let code = image.symbol(name).unwrap();
+        certify::certify(&image, &Claim { entry: code.0, code: vec![code], slack: Some((16, 16)) })
+    };
+    for name in ["given", "left"] {
+        let refusal = judge(name).unwrap_err();
+        assert!(refusal.0.contains("not the bug's own"), "{name}: {refusal:?}");
+    }
+    assert!(judge("bounded").is_ok(), "{:?}", judge("bounded"));
 }
 
 #[test]

@@ -84,10 +84,14 @@ impl Project {
         Command::new(program).args(arguments).current_dir(self.directory.path()).output().unwrap()
     }
 
-    fn chaff(&self, arguments: &[&str]) -> Output {
+    fn tool() -> PathBuf {
         let program = Path::new(env!("CARGO_BIN_EXE_husk-chaff-pass")).with_file_name("husk-chaff");
         assert!(program.exists(), "{} is missing: run `cargo build` in chaff/ first", program.display());
-        self.run(program.to_str().unwrap(), arguments)
+        program
+    }
+
+    fn chaff(&self, arguments: &[&str]) -> Output {
+        self.run(Self::tool().to_str().unwrap(), arguments)
     }
 
     fn good(&self, arguments: &[&str]) -> String {
@@ -163,6 +167,43 @@ fn bugs_are_made_triggered_and_told_from_real_ones() {
         }
     }
 
+    // Of one class only.
+    let words = [
+        "inject", "program", "-o", "one", "--count", "4", "--seed", "5", "--key", "key", "--class", "unused",
+    ];
+    project.good(&words);
+    let one = project.good(&["report", "--format", "json", "--program", "one", "--key", "key"]);
+    let one: serde_json::Value = serde_json::from_str(&one).unwrap();
+    let classes: Vec<&serde_json::Value> =
+        one["bugs"].as_array().unwrap().iter().map(|bug| &bug["class"]).collect();
+    assert_eq!(classes, ["unused"; 4]);
+
+    // Two bugs in one run: chaff still, and told as that, whichever comes first.
+    let mut pairs = 0;
+    for (number, one) in bugs.iter().enumerate() {
+        let of = |bug: &serde_json::Value| {
+            serde_json::from_value::<Vec<(usize, u8)>>(bug["changes"].clone()).unwrap()
+        };
+        let free = |other: &&serde_json::Value| {
+            let taken = of(one);
+            other["input"] == one["input"]
+                && of(other).iter().all(|(at, _)| taken.iter().all(|(own, _)| own != at))
+        };
+        let Some(other) = bugs[number + 1..].iter().find(free) else { continue };
+        project.good(&[&["trigger", "-o", "trigger"], &owner[..], &[&one["id"].to_string()]].concat());
+        let mut both = read("trigger");
+        for (at, byte) in of(other) {
+            both[at] = byte;
+        }
+        fs::write(project.at("trigger"), both).unwrap();
+        let said = triage("trigger");
+        assert_eq!(said.status.code(), Some(0), "{one} and {other}: {said:?}");
+        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        assert!(said.contains("chaff ") && !said.contains("no chaff"), "{one} and {other}: {said}");
+        pairs += 1;
+    }
+    assert!(pairs > 0, "no two bugs can be triggered by one input");
+
     // A real bug of the program: kind 9 writes through the input.
     let mut real = input(0);
     real[0] = 9;
@@ -177,6 +218,29 @@ fn bugs_are_made_triggered_and_told_from_real_ones() {
     for word in [&b"husk"[..], b"chaff", b"c.1.0"] {
         assert!(!read("chaffed").windows(word.len()).any(|window| window == word));
     }
+
+    // Where the program was built is nothing that triage needs; an input may be a core dump itself.
+    fs::rename(project.at("program"), project.at("elsewhere")).unwrap();
+    let directory = project.directory.path().to_owned();
+    let core = [b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x04\0".as_slice(), &[0; 64]].concat();
+    fs::write(project.at("core"), core).unwrap();
+    for (options, says) in [(&["--input"][..], "no crash, no chaff triggered"), (&[], "no core dump")] {
+        let words = ["triage", "--program", "chaffed", "--key", "key", "core"].map(|word| match word {
+            "chaffed" | "key" | "core" => directory.join(word).display().to_string(),
+            _ => word.to_owned(),
+        });
+        let words: Vec<&str> = words.iter().map(String::as_str).chain(options.iter().copied()).collect();
+        let said = Command::new(Project::tool()).args(&words).current_dir("/").output().unwrap();
+        let said = String::from_utf8_lossy(&[said.stdout, said.stderr].concat()).into_owned();
+        assert!(said.contains(says), "{said}");
+    }
+
+    // A manifest that was cut off, and a file that is no program.
+    fs::write(project.at("cut"), &read("other.chaff")[..500]).unwrap();
+    let said = project.bad(&["report", "--program", "other", "--key", "key", "--manifest", "cut"]);
+    assert!(said.contains("cut is no manifest, or damaged"), "{said}");
+    let said = project.bad(&["report", "--program", "main.c", "--key", "key", "--manifest", "other.chaff"]);
+    assert!(said.contains("main.c: not an ELF file"), "{said}");
 
     // Another build's manifest, and another's key.
     fs::copy(project.at("other.chaff"), project.at("chaffed.chaff")).unwrap();
@@ -212,12 +276,60 @@ fn bad_input_is_told_from_good() {
     assert!(said.contains("crashing/one ends the program by signal 11"), "{said}");
     project.profile();
     let said = inject("100000");
-    assert!(said.contains("100000 bugs were asked for and ") && said.contains(" can be certified"), "{said}");
+    let could = said.split("100000 bugs were asked for and ").nth(1).expect(&said);
+    let could: usize = could.split_once(" can be certified").expect(&said).0.parse().unwrap();
+    assert!(could > 0, "{said}");
     assert!(!project.at("x").exists());
+    // The key is looked at before hours of work.
+    let said =
+        project.bad(&["inject", "program", "-o", "x", "--count", "1", "--seed", "1", "--key", "nokey"]);
+    assert!(said.contains("nokey") && said.contains("husk chaff key"), "{said}");
+    let said = project.bad(&["inject", "program", "-o", "x", "--count", "0", "--seed", "1", "--key", "key"]);
+    assert!(said.contains("--count"), "{said}");
+    fs::write(project.at("garbage"), "no profile").unwrap();
+    let said = project.bad(&[
+        "inject",
+        "program",
+        "-o",
+        "x",
+        "--count",
+        "1",
+        "--seed",
+        "1",
+        "--key",
+        "key",
+        "--profile",
+        "garbage",
+    ]);
+    assert!(said.contains("garbage"), "{said}");
     // The profile belongs to the code it was made from.
     fs::write(project.at("sum.c"), LIBRARY.replace("31", "33")).unwrap();
     project.good(&["cc", "-O2", "-c", "sum.c", "-o", "sum.o"]);
     assert!(project.run("ar", &["rc", "libsum.a", "sum.o"]).status.success());
     project.good(&["cc", "main.o", "libsum.a", "-o", "program"]);
     assert!(inject("5").contains("another build of this program"));
+}
+
+/// The bitcode of the Rust compiler, whose LLVM is newer than 19, stands for that of a newer clang.
+#[test]
+fn bitcode_of_a_newer_version_is_refused_by_name() {
+    let project = Project::new();
+    let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
+    fs::write(
+        project.at("new.rs"),
+        "#[unsafe(no_mangle)] pub extern \"C\" fn new(p: &mut [u8; 9]) { p[1] = 2; }",
+    )
+    .unwrap();
+    let made =
+        project.run(&rustc, &["--crate-type", "lib", "-O", "--emit=llvm-bc", "new.rs", "-o", "new.bc"]);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let objcopy = project.run(
+        "/usr/lib/llvm-19/bin/llvm-objcopy",
+        &["--update-section", ".husk.bitcode=new.bc", "sum.o", "new.o"],
+    );
+    assert!(objcopy.status.success(), "{}", String::from_utf8_lossy(&objcopy.stderr));
+    project.good(&["cc", "main.o", "new.o", "-o", "program"]);
+    let said =
+        project.bad(&["profile", "--program", "program", "--corpus", "corpus", "--", "./program", "{}"]);
+    assert!(said.contains("new.o") && said.contains("not of a version that LLVM 19 reads"), "{said}");
 }

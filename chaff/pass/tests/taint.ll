@@ -2,6 +2,8 @@
 source_filename = "test"
 target triple = "x86_64-pc-linux-gnu"
 
+@level = global i32 3, align 4
+
 declare ptr @malloc(i64)
 
 declare void @free(ptr)

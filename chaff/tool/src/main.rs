@@ -45,6 +45,9 @@ enum Verb {
         owner: Owner,
         /// A core dump, or any other file: an input.
         file: PathBuf,
+        /// The file is an input, even if it is a core dump.
+        #[arg(long)]
+        input: bool,
         /// Seconds that a run may take.
         #[arg(long, default_value_t = 60)]
         limit: u64,
@@ -156,10 +159,10 @@ fn run(line: CommandLine) -> Result<ExitCode> {
             let status = Command::new(toolchain::pass()?).arg("inject").args(words).status()?;
             return Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(125)));
         }
-        Verb::Triage { owner, file, limit } => {
+        Verb::Triage { owner, file, input, limit } => {
             let manifest = owner.load()?;
             let bytes = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-            let is_core = bytes.starts_with(b"\x7fELF") && bytes.get(16) == Some(&4);
+            let is_core = !input && bytes.starts_with(b"\x7fELF") && bytes.get(16) == Some(&4);
             let verdict = if is_core {
                 triage::core(&manifest, &owner.program, &file)?
             } else {

@@ -151,7 +151,7 @@ impl Manifest {
             Err(age::DecryptError::NoMatchingKeys) => {
                 bail!("this key does not open {}: it was encrypted to another one", path.display())
             }
-            Err(error) => bail!("{} cannot be decrypted: {error}", path.display()),
+            Err(error) => bail!("{} is no manifest, or damaged: {error}", path.display()),
         };
         serde_json::from_slice(&open)
             .with_context(|| format!("{} is no manifest of this version", path.display()))
@@ -163,7 +163,8 @@ impl Manifest {
     /// When the program is not the one that the manifest describes.
     pub fn check_build(&self, program: &Path) -> Result<()> {
         let bytes = fs::read(program).with_context(|| format!("cannot read {}", program.display()))?;
-        if build_of(&bytes)? != self.build {
+        let build = build_of(&bytes).with_context(|| program.display().to_string())?;
+        if build != self.build {
             bail!("the manifest is of another build than {}", program.display());
         }
         Ok(())

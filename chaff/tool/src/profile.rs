@@ -348,7 +348,7 @@ impl fmt::Display for End {
 /// # Errors
 /// When the input cannot be opened.
 pub fn command_for(command: &[String], instead_of: &Path, program: &Path, input: &Path) -> Result<Command> {
-    let is_program = |word: &str| Path::new(word).canonicalize().is_ok_and(|path| path == instead_of);
+    let is_program = |word: &str| names(word, instead_of);
     let word = |word: &String| {
         if is_program(word) {
             program.display().to_string()
@@ -361,6 +361,12 @@ pub fn command_for(command: &[String], instead_of: &Path, program: &Path, input:
     result.args(rest.iter().map(word)).env("HUSK_CHAFF_PROGRAM", program);
     result.stdin(if on_stdin(command) { fs::File::open(input)?.into() } else { Stdio::null() });
     Ok(result)
+}
+
+/// Whether a word names a program: by the path itself, whether or not that is still there, or by another one to the same
+/// file.
+fn names(word: &str, program: &Path) -> bool {
+    Path::new(word) == program || Path::new(word).canonicalize().is_ok_and(|path| path == program)
 }
 
 /// Whether a command reads its input from standard input.
@@ -454,7 +460,11 @@ pub fn profile(program: &Path, directory: &Path, command: &[String], limit: Dura
     let mut profile = Profile {
         program: program.clone(),
         digest: recipe.digest(),
-        command: command.to_vec(),
+        // By its whole path, which means the same in whatever directory the owner is later.
+        command: command
+            .iter()
+            .map(|word| if names(word, &program) { program.display().to_string() } else { word.clone() })
+            .collect(),
         inputs: Vec::new(),
         values: BTreeMap::new(),
     };

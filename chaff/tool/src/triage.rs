@@ -203,8 +203,8 @@ pub fn input(manifest: &Manifest, program: &Path, input: &Path, limit: Duration)
     let command = profile::command_for(&manifest.command, &manifest.program, program, input)?;
     let stdin = profile::on_stdin(&manifest.command).then_some(input);
     let trace = trace::trace(&command, program, &watch, limit, stdin)?;
-    if !trace.started {
-        bail!("the profiled command did not run {}", program.display());
+    if !trace.started && !trace.timeout {
+        bail!("the profiled command ({}) did not run {}", manifest.command.join(" "), program.display());
     }
     Ok(match trace.crash {
         Some(crash) => judge(manifest, crash.signal, crash.at),

@@ -3,6 +3,7 @@
 //! dpkg's own files are read (deb(5), deb-control(5), dpkg-query(1)): `status` for the dependencies, `info/NAME.list` for
 //! the files, `info/NAME.postinst` for the accounts that a package makes. Where there is no dpkg there are no packages.
 
+use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs;
@@ -74,6 +75,8 @@ pub(super) struct Debian {
     lists: HashMap<String, PathBuf>,
     /// Links that lead to a file by way of /etc/alternatives (update-alternatives(1)), by that file.
     links: HashMap<PathBuf, Vec<PathBuf>>,
+    /// What all lists name, once somebody asks.
+    listed: OnceCell<HashSet<PathBuf>>,
 }
 
 impl Debian {
@@ -116,7 +119,42 @@ impl Debian {
             let links = self.links.get(&file).cloned().unwrap_or_default();
             std::iter::once(file).chain(links)
         };
-        Some(files.flat_map(with_links).filter(is_wanted).collect())
+        let mut files: Vec<PathBuf> = files.flat_map(with_links).filter(is_wanted).collect();
+        if self.lists.get(name)?.with_extension("postinst").exists() {
+            files.extend(self.made_at_installation(&files));
+        }
+        Some(files)
+    }
+
+    /// Files that no package lists, in directories that are among `files`: caches and registers that installation scripts
+    /// make, without which some programs do not start.
+    fn made_at_installation(&self, files: &[PathBuf]) -> Vec<PathBuf> {
+        let own: HashSet<&PathBuf> = files.iter().collect();
+        // Directories of programs with files of the package in them: not what all share, nor where data lie.
+        let directories: HashSet<&Path> = files
+            .iter()
+            .filter_map(|path| path.parent())
+            .filter(|path| path.starts_with("/usr") || path.starts_with("/var/lib"))
+            .filter(|path| path.components().count() > 4 && own.contains(&path.to_path_buf()))
+            .collect();
+        let entries =
+            directories.into_iter().flat_map(|path| fs::read_dir(path).into_iter().flatten().flatten());
+        let plain = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
+        let strange = plain.map(|entry| entry.path()).filter(|path| !own.contains(path));
+        let mut made: Vec<PathBuf> = strange.filter(|path| !self.listed().contains(path)).collect();
+        made.sort();
+        made
+    }
+
+    fn listed(&self) -> &HashSet<PathBuf> {
+        self.listed.get_or_init(|| {
+            let texts = self.lists.values().filter_map(|list| fs::read_to_string(list).ok());
+            let paths = texts.flat_map(|text| text.lines().map(PathBuf::from).collect::<Vec<_>>());
+            // Files of all architectures, and those that a merged /usr shows by another name.
+            paths
+                .flat_map(|path| [Path::new("/usr").join(path.strip_prefix("/").unwrap_or(&path)), path])
+                .collect()
+        })
     }
 
     /// The package of that name, an architecture behind a colon allowed, as `--with` may name it.

@@ -67,8 +67,10 @@ pub(super) fn add(root: &mut Root, choose: Choose<'_>) -> Result<(), PackError> 
         "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nservices: files\nprotocols: files\n"
             .into(),
     )?;
-    if Path::new("/etc/localtime").exists() {
-        root.bring(Path::new("/etc/localtime"))?;
+    for path in ["/etc/localtime", "/etc/hostname"].map(Path::new) {
+        if path.exists() {
+            root.bring(path)?;
+        }
     }
     Ok(())
 }

@@ -52,7 +52,9 @@ fn hostile_calls_are_refused() {
     let (arena, buffer) = (ARENA as u64, BUFFER as u64);
     let cases = [
         (call(0, 0, 0, 0), ENOSYS),
-        (call(7, 0, 0, 0), ENOSYS),
+        (call(8, 0, 0, 0), ENOSYS),
+        // This guest has no ring.
+        (call(7, 0, 0, 0), EBADF),
         (call(u32::MAX, u64::MAX, u64::MAX, u64::MAX), ENOSYS),
         // Buffers that are not, or not wholly, memory of the guest.
         (call(1, 0, 1, 1), EFAULT),
