@@ -53,7 +53,12 @@ pub const FLAG_TEST_PANIC: u64 = 1 << 22;
 /// The same by an access to an address that is none.
 pub const FLAG_TEST_FAULT: u64 = 1 << 23;
 
+/// The guest's memory was asked for: what it holds of the host's, too, is bounded by that. Its parent's to see to.
+pub const FLAG_BOUNDED: u64 = 1 << 24;
+
 /// Host signal whose value is the size of the terminal: rows, columns, pixels, 16 bits each, with `SIZE_MARK` set.
+/// A value with neither mark is a host process of the guest, as its PID namespace has it, that is to be ended because
+/// memory is short (process tender).
 pub const SIZE_SIGNAL: u32 = 40;
 /// The terminal is the guest's to read, and this is its size (which may be all zero).
 pub const SIZE_MARK: u64 = 1 << 63;

@@ -5,6 +5,7 @@
 //! connects is given the guest's control socket and has it until the connection ends; then the guest is made to go on,
 //! wherever the client left it. The directory is made a moment after the start, so short guests have none.
 
+use crate::bound::Bound;
 use crate::path::PathBuffer;
 use crate::start::Process;
 use core::ffi::CStr;
@@ -82,8 +83,14 @@ impl Control {
         self.ends[1]
     }
 
-    /// Waits for the guest's end and serves clients meanwhile: its wait status.
-    pub(crate) fn wait(mut self, process: &Process, pid: i32, facts: &Facts) -> HostResult<i32> {
+    /// Waits for the guest's end, serves clients meanwhile, and sees to its bound: its wait status.
+    pub(crate) fn wait(
+        mut self,
+        process: &Process,
+        pid: i32,
+        facts: &Facts,
+        mut bound: Option<&mut Bound>,
+    ) -> HostResult<i32> {
         host::close(self.ends[1]);
         let pidfd = call(Sysno::pidfd_open, [pid as usize, 0, 0, 0, 0, 0])? as i32;
         let has_ended = |poll: &raw::pollfd| poll.revents != 0;
@@ -113,7 +120,7 @@ impl Control {
             // The next client waits until this one has gone.
             let mut polls =
                 [poll_of(pidfd), poll_of(if client < 0 { listener } else { -1 }), poll_of(client)];
-            poll(&mut polls, usize::MAX);
+            poll(&mut polls, bound.as_mut().map_or(usize::MAX, |bound| bound.watch()));
             end[0] = polls[0];
             if polls[1].revents != 0 {
                 client = self.lend(listener);

@@ -4,6 +4,7 @@
 
 mod app;
 mod args;
+mod bound;
 mod cli;
 mod control;
 mod cpuid;

@@ -1,6 +1,7 @@
 //! `husk run`: from the command line to the guest, and the wait for its end.
 
 use crate::args::{self, Fault, Options, Tender};
+use crate::bound::Bound;
 use crate::control::{Control, Facts, Refused};
 use crate::image::Container;
 use crate::root::Root;
@@ -8,8 +9,8 @@ use crate::start::{Process, kernel_data, kernel_text};
 use crate::terminal;
 use core::ffi::CStr;
 use husk_abi::boot::{
-    FLAG_CONTAINER, FLAG_EXPORT, FLAG_FORK, FLAG_NO_PATCH, FLAG_RECORD, FLAG_TERMINAL, FLAG_TEST_FAULT,
-    FLAG_TEST_PANIC, FLAG_TRACE, FLAG_TRACE_COUNT, FLAG_TRACE_SPENT,
+    FLAG_BOUNDED, FLAG_CONTAINER, FLAG_EXPORT, FLAG_FORK, FLAG_NO_PATCH, FLAG_RECORD, FLAG_TERMINAL,
+    FLAG_TEST_FAULT, FLAG_TEST_PANIC, FLAG_TRACE, FLAG_TRACE_COUNT, FLAG_TRACE_SPENT,
 };
 use husk_options::{Opt, RUN, TRACE};
 use husk_tender::clock::{self, Sample};
@@ -137,7 +138,7 @@ pub(crate) fn launch(process: &Process, options: &Options, clock: Sample, root: 
         flags: flags_of(options, root, &place),
         has_volumes: options.mounts.and_then(ring).is_some(),
     };
-    if options.may_fork || place.raw {
+    if options.may_fork || place.raw || facts.flags & FLAG_BOUNDED != 0 {
         with_parent(process, &facts, options.name, place, |control_fd, place| {
             become_guest(process, options, clock, root, &facts, place, control_fd);
         })
@@ -159,6 +160,8 @@ fn flags_of(options: &Options, root: &Root, place: &Place) -> u64 {
         (root.container.is_some(), FLAG_CONTAINER),
         (options.record.is_some(), FLAG_RECORD),
         (options.export, FLAG_EXPORT),
+        // Under kvm there is no other memory.
+        (options.memory.is_some() && options.tender != Tender::Kvm, FLAG_BOUNDED),
         (options.count, FLAG_TRACE_COUNT),
         (options.spent, FLAG_TRACE_SPENT),
         (options.fault == Some(Fault::Panic), FLAG_TEST_PANIC),
@@ -211,8 +214,15 @@ pub(crate) fn with_parent(
             place.wish.into_iter().for_each(host::close);
             terminal::watch(pid, place.stop);
             terminal::release(mask);
-            let status = control.wait(process, pid, facts);
+            let own_pids = flags & raw::CLONE_NEWPID != 0;
+            let is_bounded = facts.flags & FLAG_BOUNDED != 0;
+            let mut bound = if is_bounded { Bound::new(pid, own_pids, facts.memory) } else { None };
+            let status = control.wait(process, pid, facts, bound.as_mut());
             terminal::restore();
+            if let Some(bound) = bound.filter(Bound::has_ended_guest) {
+                bound.report();
+                host::exit(128 + raw::SIGKILL as i32)
+            }
             end_as(status)
         }
         Err(error) => {

@@ -224,8 +224,8 @@ fn size() -> u64 {
     words.iter().rev().fold(0_u64, |value, word| value << 16 | u64::from(*word)) | SIZE_MARK
 }
 
-/// Tells the guest by a value what it has no call to ask for.
-fn tell(guest: i32, value: u64) {
+/// Tells the guest by a value what it has no call to ask for (`husk_abi::boot::SIZE_SIGNAL`).
+pub(crate) fn tell(guest: i32, value: u64) {
     // `siginfo_t`: number, errno, code SI_QUEUE; then process and user, and the value.
     let mut info = [0_u64; 16];
     info[0] = u64::from(SIZE);

@@ -2,6 +2,9 @@
 //!
 //! Nothing is refused beforehand, as Linux with its usual overcommit: a shortage shows when a page is touched. The machine
 //! keeps a reserve for the kernel's own objects, and says when somebody ran into it.
+//!
+//! In the process tender private memory is the host's, and only the waiting parent sees how much there is: it says which
+//! host process is to go.
 
 use crate::mem::Space;
 use crate::task::process::{self, Process};
@@ -63,6 +66,13 @@ fn relieve() -> Option<Arc<Process>> {
         }
     }
     Some(victim)
+}
+
+/// Ends the processes of these tasks, which share the memory of a host process that holds too much.
+pub fn end(tasks: &[Arc<Task>]) {
+    for task in tasks {
+        exit::exit_group(task.process(), raw::SIGKILL as i32);
+    }
 }
 
 /// On the way out of the kernel: acts on a shortage.

@@ -598,6 +598,9 @@ pub(super) fn take_host_signals() {
     if let Some(window) = window {
         crate::tty::console::resized(window);
     }
+    if let Some(hog) = husk_machine::host::take_hog() {
+        crate::mem::oom::end(&tasks_of_host_process(hog));
+    }
     set &= !bit(husk_abi::boot::SIZE_SIGNAL);
     if crate::tty::console::is_raw() {
         set &= !bit(raw::SIGCONT);
@@ -797,6 +800,16 @@ fn group_tasks(group: &Arc<Group>) -> Vec<Arc<Task>> {
     };
     let all = super::process::all_tasks().into_iter();
     all.filter(|task| is_of(task) && task.sched.state.get() != State::Dead).collect()
+}
+
+/// The living tasks that run in a host process (process tender).
+fn tasks_of_host_process(pid: i32) -> Vec<Arc<Task>> {
+    let group = {
+        let cpus = CPUS.borrow();
+        let index = (0..cpus.len()).find(|index| cpus[*index].in_use && cpu::host_process(*index) == pid);
+        index.and_then(|index| cpus[index].group.clone())
+    };
+    group.map_or_else(Vec::new, |group| group_tasks(&group))
 }
 
 /// Of a parked guest's vCPUs only the first of each host process stay; a group's memory is absent until that vCPU has

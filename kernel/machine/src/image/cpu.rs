@@ -209,6 +209,11 @@ pub fn is_lost(index: usize) -> bool {
     index != self::index() && gate::is_lost(Cpu::get(index))
 }
 
+/// The host process that a vCPU in use is a thread of (process tender).
+pub fn host_process(index: usize) -> i32 {
+    Cpu::get(index).host_pid.load(Ordering::Relaxed)
+}
+
 /// Makes the first host process look whether the guest is to end (process tender).
 pub(crate) fn alarm_first() {
     let first = boot().host_pid;

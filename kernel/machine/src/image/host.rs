@@ -63,6 +63,12 @@ pub fn take_terminal_news() -> (Option<[u16; 4]>, bool) {
     (window, news & CONTINUE_MARK != 0)
 }
 
+/// Takes the host process that the parent process wants ended, because it holds most of a memory that is used up.
+pub fn take_hog() -> Option<i32> {
+    let hog = if super::cpu::is_process_tender() { super::host_signal::take_hog() } else { 0 };
+    i32::try_from(hog).ok().filter(|hog| *hog > 0)
+}
+
 /// Asks the parent process to stop together with the guest. False: there is none that would.
 pub fn stop_with_parent() -> bool {
     let fd = super::start::boot().wish_fd;

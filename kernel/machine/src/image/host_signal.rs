@@ -12,7 +12,7 @@ use crate::trap::Trap;
 use core::arch::global_asm;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU64, Ordering};
-use husk_abi::boot::{CONTINUE_MARK, SIZE_SIGNAL};
+use husk_abi::boot::{CONTINUE_MARK, SIZE_MARK, SIZE_SIGNAL};
 use husk_abi::layout::GUEST_END;
 use linux_raw_sys::general as raw;
 
@@ -109,8 +109,18 @@ pub(super) fn take_window() -> u64 {
     WINDOW.swap(0, Ordering::Relaxed)
 }
 
+/// The host process that is to be ended because memory is short, or 0.
+static HOG: AtomicU64 = AtomicU64::new(0);
+
+/// Takes the host process that is to be ended because memory is short; 0 for none.
+pub(super) fn take_hog() -> u64 {
+    HOG.swap(0, Ordering::Relaxed)
+}
+
 fn note(signal: u32, value: u64) {
-    if signal == SIZE_SIGNAL {
+    if signal == SIZE_SIGNAL && value & (SIZE_MARK | CONTINUE_MARK) == 0 {
+        HOG.store(value, Ordering::Relaxed);
+    } else if signal == SIZE_SIGNAL {
         let old = WINDOW.swap(value, Ordering::Relaxed);
         WINDOW.fetch_or(old & CONTINUE_MARK, Ordering::Relaxed);
     }
