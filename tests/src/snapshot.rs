@@ -186,7 +186,7 @@ impl Bench<'_> {
     }
 
     fn again(&self) -> Result<(), String> {
-        let running = self.state("3")?;
+        let running = self.state("8")?;
         std::thread::sleep(Duration::from_millis(chance(300)));
         // A guest goes on after it was saved, any number of times.
         for _ in 0..3 {
@@ -265,7 +265,7 @@ impl Bench<'_> {
     }
 
     fn clients(&self) -> Result<(), String> {
-        let running = self.state("4")?;
+        let running = self.state("8")?;
         let text = |error: guest::Error| error.to_string();
         let guest = running.guest()?;
         let mut buffer = Box::new([0; MESSAGE_MAX]);
