@@ -34,8 +34,11 @@ const SYSCALL_ENTRY: usize = 0xe08;
 pub(super) const AREA_RAX: usize = vcpu::STUBS + SAVED_RAX;
 pub(super) const AREA_CR2: usize = vcpu::STUBS + 0xe10;
 
-/// Where `#UD` leaves its frame: not on the stack of the others, since a kick may use the gate while their frame waits.
+/// Where `#UD` leaves its frame: not on the stack of the others, since a kick may use the gate while their frame waits. For
+/// the same reason the frame of an application's `#UD` does not stay here.
 const GATE_STACK_TOP: usize = vcpu::RING0_STACK_TOP - 0x400;
+/// Where the frame of an exception without an error code lies, from the stub page on.
+const RING0_FRAME: isize = vcpu::RING0_STACK_TOP as isize - 5 * 8 - vcpu::STUBS as isize;
 
 /// What R11 says at the gate.
 const LOAD_TABLE: u32 = 0x6b73_7568;
@@ -69,7 +72,12 @@ global_asm!(
     "  jnz 2b",
     "  add qword ptr [rsp], 2",
     "  iretq",
-    "3: lea rsp, [rip + husk_kvm_stubs + {frames} + {invalid_opcode} * 40]",
+    // The application's own: its frame goes where those of the others are.
+    "3:",
+    ".irp n, 0,1,2,3,4",
+    "  pop qword ptr [rip + husk_kvm_stubs + {ring0_frame} + \\n * 8]",
+    ".endr",
+    "  lea rsp, [rip + husk_kvm_stubs + {frames} + {invalid_opcode} * 40]",
     "  iretq",
     ".org {gate}",
     "  ud2",
@@ -90,6 +98,7 @@ global_asm!(
     page_fault_stub = const PAGE_FAULT_STUB,
     page_fault = const PAGE_FAULT,
     invalid_opcode = const INVALID_OPCODE,
+    ring0_frame = const RING0_FRAME,
     saved_rax = const SAVED_RAX,
     gate_stub = const GATE_STUB,
     gate = const GATE,
@@ -172,12 +181,11 @@ pub(in crate::image) fn init_cpu(index: usize) {
         put(area + vcpu::IDT + vector * 16, [low, target >> 32]);
         // The stack pointer is that of the processor's frame.
         let words = if WITH_ERROR >> vector & 1 != 0 { 6 } else { 5 };
-        let top = if vector == INVALID_OPCODE { GATE_STACK_TOP } else { vcpu::RING0_STACK_TOP };
         let frame = [
             entry::vector_address(vector) as u64,
             u64::from(selector::USER_CODE),
             2,
-            (area + top - words * 8) as u64,
+            (area + vcpu::RING0_STACK_TOP - words * 8) as u64,
             u64::from(selector::USER_DATA),
         ];
         put(stubs + FRAMES + vector * 40, frame);
