@@ -10,6 +10,7 @@ mod report;
 mod sample;
 mod start;
 mod variant;
+mod volume;
 mod work;
 
 use clap::{Parser, ValueEnum};
@@ -74,6 +75,7 @@ fn measure(arguments: Arguments) -> Result<Vec<Row>, String> {
     let bench = Bench { work, variants, filter: arguments.filter, quick: arguments.quick, progress };
     let mut rows = start::measure(&bench)?;
     rows.extend(ops::measure(&bench)?);
+    rows.extend(volume::measure(&bench)?);
     rows.extend(memory::measure(&bench, &husk)?);
     if progress {
         eprint!("\r\x1b[K");

@@ -165,20 +165,9 @@ fn once(variant: &Variant, program: &Path, arguments: &[String], says: &Says) ->
 }
 
 fn with_package(variant: &Variant, program: &Path, arguments: &[String]) -> std::process::Command {
-    let plain = variant.command::<&str>(program, &[]);
-    let mut command = std::process::Command::new(plain.get_program());
-    for word in plain.get_args() {
-        if word == "--" {
-            for extra in
-                ["gcc", "libc6-dev", "binutils"].into_iter().chain(arguments.last().map(String::as_str))
-            {
-                command.args(["--with", extra]);
-            }
-        }
-        command.arg(word);
-    }
-    command.args(arguments).stdin(std::process::Stdio::null());
-    command
+    let extras = ["gcc", "libc6-dev", "binutils"].into_iter().chain(arguments.last().map(String::as_str));
+    let options: Vec<String> = extras.flat_map(|extra| ["--with".to_owned(), extra.to_owned()]).collect();
+    variant.command_with(&options, program, arguments)
 }
 
 fn seconds(stderr: &str) -> Option<f64> {

@@ -18,11 +18,22 @@ impl Variant {
 
     /// The command that runs `program` with `arguments` in this way.
     pub(crate) fn command<S: AsRef<OsStr>>(&self, program: &Path, arguments: &[S]) -> Command {
+        self.command_with(&[], program, arguments)
+    }
+
+    /// As `command`, with further `options` of `husk run`: none for what is not Husk.
+    pub(crate) fn command_with<S: AsRef<OsStr>>(
+        &self,
+        options: &[String],
+        program: &Path,
+        arguments: &[S],
+    ) -> Command {
         let mut command = match self.words.split_first() {
             None => Command::new(program),
             Some((first, rest)) => {
+                let end = rest.iter().position(|word| word == "--").unwrap_or(rest.len());
                 let mut command = Command::new(first);
-                command.args(rest).arg(program);
+                command.args(&rest[..end]).args(options).args(&rest[end..]).arg(program);
                 command
             }
         };

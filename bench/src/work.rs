@@ -8,6 +8,7 @@ const SOURCES: &[(&str, &str)] = &[
     ("hello", include_str!("../work/hello.c")),
     ("idle", include_str!("../work/idle.c")),
     ("ops", include_str!("../work/ops.c")),
+    ("volume", include_str!("../work/volume.c")),
 ];
 
 /// The compiled programs, in a directory that goes with this value.

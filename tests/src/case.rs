@@ -131,7 +131,9 @@ impl Case {
             return Ok(program);
         }
         fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-        let draft = folder.join(format!("{}-{key:016x}.new", self.name));
+        // Two families may compile the same case at once.
+        let thread = std::thread::current().id();
+        let draft = folder.join(format!("{}-{key:016x}.{thread:?}", self.name));
         let compiler = std::env::var("CC").unwrap_or_else(|_| "gcc".into());
         let output = Command::new(&compiler)
             .args(&flags)
@@ -144,16 +146,18 @@ impl Case {
         if !output.status.success() {
             return Err(format!("does not compile:\n{}", String::from_utf8_lossy(&output.stderr)));
         }
-        self.remove_older(&folder)?;
+        self.remove_older(&folder, &program)?;
         fs::rename(&draft, &program).map_err(|error| format!("{}: {error}", program.display()))?;
         Ok(program)
     }
 
-    /// Removes what was compiled from earlier forms of the case: files called NAME-KEY.
-    fn remove_older(&self, folder: &Path) -> Result<(), String> {
+    /// Removes what was compiled from earlier forms of the case: files called NAME-KEY other than `program`.
+    fn remove_older(&self, folder: &Path, program: &Path) -> Result<(), String> {
         for file in entries(folder)? {
             let name = file_name(&file);
-            if name.rsplit_once('-').is_some_and(|(name, key)| name == self.name && !key.contains('.')) {
+            let is_one =
+                name.rsplit_once('-').is_some_and(|(name, key)| name == self.name && !key.contains('.'));
+            if is_one && file != *program {
                 fs::remove_file(&file).map_err(|error| format!("{}: {error}", file.display()))?;
             }
         }

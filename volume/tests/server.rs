@@ -495,6 +495,35 @@ fn a_read_only_volume_does_not_change() {
 }
 
 #[test]
+fn reading_moves_access_times_only_where_it_may() {
+    const LONG_AGO: i64 = 1_000_000_000;
+    let place = Place::new();
+    let path = place.served().join("f");
+    for (access, flags, moves) in [
+        (Access::ReadOnly, O_RDONLY, false),
+        (Access::ReadWrite, O_RDONLY | libc::O_NOATIME, false),
+        (Access::ReadWrite, O_RDONLY, true),
+    ] {
+        fs::write(&path, "text").unwrap();
+        let times = fs::FileTimes::new()
+            .set_accessed(std::time::UNIX_EPOCH + std::time::Duration::from_secs(LONG_AGO as u64));
+        fs::File::options().write(true).open(&path).unwrap().set_times(times).unwrap();
+        // A host that keeps no access times cannot show that they move.
+        let probe = moves && {
+            let before = fs::metadata(place.whole.path().join("secret")).unwrap().atime_nsec();
+            fs::read(place.whole.path().join("secret")).unwrap();
+            fs::metadata(place.whole.path().join("secret")).unwrap().atime_nsec() != before
+        };
+        let client = Client::new(&place.served(), access);
+        let node = client.look_up(ROOT, "f").unwrap();
+        let fh = client.open(node, flags).unwrap();
+        assert_eq!(client.read(node, fh, 0, 100).unwrap(), b"text");
+        let moved = fs::metadata(&path).unwrap().atime() != LONG_AGO;
+        assert!(moved == moves || moves && !probe, "{access:?} {flags:#o}: {moved}");
+    }
+}
+
+#[test]
 fn a_single_file_is_a_volume() {
     let place = Place::new();
     let client = Client::new(&place.whole.path().join("secret"), Access::ReadWrite);

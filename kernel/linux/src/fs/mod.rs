@@ -94,11 +94,15 @@ impl Path {
 
     /// What is here was read: moves its access time, if the mount has such.
     pub(crate) fn touch_accessed(&self) {
-        let flags = self.mount.flags();
-        let still = if self.inode().is_directory() { MS_NODIRATIME } else { 0 };
-        if flags & (MS_RDONLY | MS_NOATIME | still) == 0 {
+        if self.notes_access() {
             self.inode().touch_accessed();
         }
+    }
+
+    /// Whether the mount lets reading move access times.
+    fn notes_access(&self) -> bool {
+        let still = if self.inode().is_directory() { MS_NODIRATIME } else { 0 };
+        self.mount.flags() & (MS_RDONLY | MS_NOATIME | still) == 0
     }
 
     /// Whether this is what a mount shows at its place.

@@ -207,7 +207,9 @@ pub fn open_path(t: &Arc<Task>, path: Path, flags: u32, created: bool) -> Result
     if flags & O_TRUNC != 0 && inode.remote().is_some() {
         remote::drop_privilege_bits(&inode)?;
     }
-    let object = inode.open_object(flags)?;
+    // A volume's access times move where its server reads.
+    let quiet = if inode.is_remote() && !path.notes_access() { O_NOATIME } else { 0 };
+    let object = inode.open_object(flags | quiet)?;
     // The server has cut it off when it opened it.
     let truncated = if flags & O_TRUNC != 0 && inode.is_remote() && inode.is_regular() {
         if let Some(remote) = inode.remote() {

@@ -1,5 +1,6 @@
 //! Attributes of a volume's inodes, and what else belongs to a file beside its name and its bytes.
 
+use super::ahead::Changing;
 use super::client::Caller;
 use super::file::RemoteFile;
 use super::{attr_of, terminated};
@@ -68,6 +69,7 @@ pub(crate) fn set_attributes(inode: &Inode, file: Option<&RemoteFile>, change: C
         ask.valid |= fattr::FH;
         ask.fh = file.handle();
     }
+    let _changing = change.size.map(|_| Changing::new(inode.ino));
     let attr = {
         let client = inode.client()?;
         let reply = client.call(Caller::current(), Opcode::Setattr, remote.nodeid, &[&ask.to_bytes()])?;

@@ -4,8 +4,10 @@
 //! asks must hold no borrow, and look anew at what it knew before. What the server writes is believed in nothing: lengths are
 //! bounded, heads are parsed from a copy, and a reply to another question is EIO, as is everything once the server is dead.
 
+use super::ahead::Piece;
 use crate::errno::Errno;
 use crate::task;
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use husk_fuse::{ForgetOne, InHeader, Opcode, OutHeader};
 use husk_machine::cell::KCell;
@@ -55,6 +57,8 @@ pub(super) struct Client {
     unique: KCell<u64>,
     /// What found no slot.
     unsent: KCell<Vec<Post>>,
+    /// What was read ahead, each in a slot of its own.
+    pub(super) pieces: KCell<VecDeque<Piece>>,
     forgets: KCell<Vec<ForgetOne>>,
 }
 
@@ -67,6 +71,7 @@ impl Client {
             posted: KCell::new(0),
             unique: KCell::new(1),
             unsent: KCell::default(),
+            pieces: KCell::default(),
             forgets: KCell::default(),
         }
     }
@@ -108,8 +113,17 @@ impl Client {
             if let Some(slot) = self.free_slot() {
                 return Ok(slot);
             }
-            self.unit.pause();
+            if !self.drop_oldest_piece() {
+                self.unit.pause();
+            }
         }
+    }
+
+    /// A slot for a request that need not be, if one is free.
+    pub(super) fn spare_slot(&self) -> Option<Slot<'_>> {
+        self.check_alive().ok()?;
+        self.send_posts();
+        self.free_slot()
     }
 
     /// Asks and waits. `args` are the parts of the head after its header.
@@ -258,6 +272,17 @@ pub(super) struct Sent<'a> {
 }
 
 impl<'a> Sent<'a> {
+    /// The slot and the request's number, for who keeps them and calls `from_parts` once.
+    pub(super) fn into_parts(self) -> (usize, u64) {
+        let parts = (self.slot.index, self.unique);
+        core::mem::forget(self);
+        parts
+    }
+
+    pub(super) fn from_parts(client: &'a Client, index: usize, unique: u64) -> Self {
+        Self { slot: Slot { client, index, answered: false }, unique }
+    }
+
     /// Waits for the reply.
     pub(super) fn wait(self) -> Result<Reply<'a>, Errno> {
         let Self { mut slot, unique } = self;
@@ -288,7 +313,20 @@ pub(super) struct Reply<'a> {
     data_len: usize,
 }
 
-impl Reply<'_> {
+impl<'a> Reply<'a> {
+    /// The slot, for who keeps it and calls `of_slot` once.
+    pub(super) fn into_slot(self) -> usize {
+        let index = self.slot.index;
+        core::mem::forget(self);
+        index
+    }
+
+    /// A reply of which only `data_len` bytes of data matter.
+    pub(super) fn of_slot(client: &'a Client, index: usize, data_len: usize) -> Self {
+        let slot = Slot { client, index, answered: true };
+        Self { slot, head: [0; HEAD_MAX], len: OutHeader::LEN, data_len: data_len.min(DATA_LEN) }
+    }
+
     /// The head after its header.
     pub(super) fn body(&self) -> &[u8] {
         &self.head[OutHeader::LEN..self.len]

@@ -1,5 +1,6 @@
 //! An open file or directory of a volume: one handle of the server for each open file description.
 
+use super::ahead::Changing;
 use super::client::{Caller, Sent, Slot};
 use crate::errno::{Errno, SysResult};
 use crate::file::io::{Sink, Source};
@@ -16,14 +17,17 @@ use husk_fuse::{
 use husk_machine::cell::KCell;
 use husk_ring::DATA_LEN;
 use linux_raw_sys::general::{
-    FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE, IN_ACCESS, IN_MODIFY, O_ACCMODE, O_APPEND, O_DSYNC, O_SYNC,
-    O_TRUNC, SEEK_DATA, SEEK_HOLE,
+    FALLOC_FL_PUNCH_HOLE, FALLOC_FL_ZERO_RANGE, IN_ACCESS, IN_MODIFY, O_ACCMODE, O_APPEND, O_DSYNC,
+    O_NOATIME, O_SYNC, O_TRUNC, SEEK_DATA, SEEK_HOLE,
 };
 
 /// The flags of an open file that the server needs.
 pub(super) fn server_flags(flags: u32) -> u32 {
-    flags & (O_ACCMODE | O_APPEND | O_DSYNC | O_SYNC | O_TRUNC)
+    flags & (O_ACCMODE | O_APPEND | O_DSYNC | O_NOATIME | O_SYNC | O_TRUNC)
 }
+
+/// So many pieces are read ahead of a program that has read one to its end.
+const AHEAD: usize = 2;
 
 /// How many of `left` bytes to ask for at once: of what fits into one request the half, so that the server copies one while
 /// the kernel copies the other.
@@ -38,6 +42,7 @@ fn open_handle(inode: &Inode, flags: u32) -> Result<u64, Errno> {
     let opcode = if inode.is_directory() { Opcode::Opendir } else { Opcode::Open };
     let ask = OpenIn { flags: server_flags(flags), open_flags: 0 };
     let client = inode.client()?;
+    let _changing = (flags & O_TRUNC != 0).then(|| Changing::new(inode.ino));
     let reply = client.call(Caller::current(), opcode, remote.nodeid, &[&ask.to_bytes()])?;
     Ok(OpenOut::from_bytes(reply.body()).ok_or(Errno::EIO)?.fh)
 }
@@ -48,12 +53,17 @@ pub(crate) struct RemoteFile {
     handle: KCell<u64>,
     /// Whether what is written through the handle goes to the end of the file.
     appends: KCell<bool>,
+    /// Where the last read ended.
+    read_to: KCell<u64>,
+    /// How many pieces to read ahead when the next read begins there.
+    ahead: KCell<usize>,
 }
 
 impl RemoteFile {
     pub(super) fn new(inode: Arc<Inode>, handle: u64, flags: u32) -> Arc<Self> {
         let appends = KCell::new(flags & O_APPEND != 0);
-        Arc::new(Self { inode, handle: KCell::new(handle), appends })
+        let (read_to, ahead) = (KCell::new(0), KCell::new(1));
+        Arc::new(Self { inode, handle: KCell::new(handle), appends, read_to, ahead })
     }
 
     /// Opens a regular file or a directory. `flags`: O_*.
@@ -89,6 +99,7 @@ impl RemoteFile {
         let ask = ReleaseIn { fh: handle, ..ReleaseIn::default() };
         let opcode = if self.inode.is_directory() { Opcode::Releasedir } else { Opcode::Release };
         if let Ok(client) = self.inode.client() {
+            client.drop_pieces_of(handle);
             client.post(opcode, self.nodeid(), &ask.to_bytes());
         }
     }
@@ -124,6 +135,7 @@ impl RemoteFile {
     pub(crate) fn allocate(&self, mode: u32, offset: u64, length: u64) -> Result<(), Errno> {
         super::attributes::drop_privilege_bits(&self.inode)?;
         super::write_back(&self.inode)?;
+        let _changing = Changing::new(self.inode.ino);
         let ask = FallocateIn { fh: self.handle(), offset, length, mode, padding: 0 };
         let client = self.inode.client()?;
         drop(client.call(Caller::current(), Opcode::Fallocate, self.nodeid(), &[&ask.to_bytes()])?);
@@ -154,6 +166,23 @@ impl File for RemoteFile {
         super::write_back(&self.inode)?;
         let mut left = sink.left();
         let mut done = 0;
+        let sequential = at == self.read_to.get() && (at > 0 || left > DATA_LEN / 4);
+        if !sequential {
+            self.ahead.set(1);
+            self.inode.client()?.drop_pieces_of(self.handle());
+        }
+        while left > 0 {
+            match self.read_piece(at, sink) {
+                Ok(0) => break,
+                Ok(put) => {
+                    done += put;
+                    at += put as u64;
+                    left -= put;
+                }
+                Err(error) if done == 0 => return Err(error),
+                Err(_) => return Ok(self.was_read(of, at, done)),
+            }
+        }
         // Requests on their way: the next one is sent before this one's bytes are copied.
         let mut next: Option<Sent<'_>> = None;
         let mut asked = at;
@@ -170,6 +199,8 @@ impl File for RemoteFile {
             let reply = sent.and_then(|sent| {
                 if left > size {
                     next = Some(self.send_read(asked, piece(left - size))?);
+                } else if sequential {
+                    self.read_ahead(asked);
                 }
                 sent.wait()
             });
@@ -192,10 +223,7 @@ impl File for RemoteFile {
                 break;
             }
         }
-        if done > 0 {
-            report(of, IN_ACCESS);
-        }
-        Ok(done)
+        Ok(self.was_read(of, at, done))
     }
 
     fn write(&self, of: &OpenFile, mut at: u64, source: &mut Source<'_>) -> SysResult {
@@ -209,6 +237,7 @@ impl File for RemoteFile {
         source.limit(within_size_limit(at, left)?);
         super::attributes::drop_privilege_bits(&self.inode)?;
         self.follow_flags(of.flags())?;
+        let _changing = Changing::new(self.inode.ino);
         let mut done = 0;
         while source.left() > 0 {
             let written = self.write_once(of, at, source);
@@ -266,6 +295,39 @@ impl File for RemoteFile {
 }
 
 impl RemoteFile {
+    /// Reads from what was read ahead: 0 if that is nothing.
+    fn read_piece(&self, at: u64, sink: &mut Sink<'_>) -> SysResult {
+        let client = self.inode.client()?;
+        let Some(piece) = client.take_piece(self.handle(), at) else { return Ok(0) };
+        let end = piece.end();
+        // The server reads the next piece while this one is copied.
+        self.read_ahead(end);
+        let Some(ready) = client.bytes_of(piece, at) else { return Ok(0) };
+        let put = sink.put_span(ready.data())?;
+        if at + put as u64 == end {
+            self.ahead.set(AHEAD);
+        }
+        ready.keep_rest(client, put);
+        Ok(put)
+    }
+
+    /// Asks for what follows `from`, as far as the file is known to go.
+    fn read_ahead(&self, from: u64) {
+        if let (Ok(client), Some(remote)) = (self.inode.client(), self.inode.remote()) {
+            let range = from..remote.rest.borrow().size;
+            client.read_ahead(remote.nodeid, self.inode.ino, self.handle(), range, self.ahead.get());
+        }
+    }
+
+    /// A read came as far as `to` and gives `count` bytes.
+    fn was_read(&self, of: &OpenFile, to: u64, count: usize) -> usize {
+        self.read_to.set(to);
+        if count > 0 {
+            report(of, IN_ACCESS);
+        }
+        count
+    }
+
     /// Writes up to one request's bytes: how many were written, and how many were to be.
     fn write_once(&self, of: &OpenFile, at: u64, source: &mut Source<'_>) -> Result<(usize, usize), Errno> {
         let wanted = source.left().min(DATA_LEN);
@@ -291,6 +353,7 @@ impl RemoteFile {
 
     /// Writes `bytes` at `at`, for what was written through a mapping.
     pub(super) fn write_at(&self, mut at: u64, mut bytes: &[u8]) -> Result<(), Errno> {
+        let _changing = Changing::new(self.inode.ino);
         while !bytes.is_empty() {
             let slot = self.inode.client()?.slot()?;
             let len = bytes.len().min(DATA_LEN);

@@ -18,6 +18,8 @@ fn ask(inode: &Inode, opcode: Opcode, lock: &LkIn) -> Result<LkOut, Errno> {
     let remote = inode.remote().ok_or(Errno::EIO)?;
     let client = inode.client()?;
     let reply = client.call(Caller::current(), opcode, remote.nodeid, &[&lock.to_bytes()])?;
+    // Who has a lock sees what its last holder wrote.
+    super::ahead::changed(inode.ino);
     if opcode == Opcode::Getlk {
         LkOut::from_bytes(reply.body()).ok_or(Errno::EIO)
     } else {

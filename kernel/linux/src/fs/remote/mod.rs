@@ -7,8 +7,9 @@
 //! somebody holds one, lookups of the same file find it again, so that a rename moves also who is inside.
 //!
 //! `client` asks; `names` makes and removes names; `file` is an open file; `attributes` what chmod(2) and its like do;
-//! `locks` what is locked; `pages` what is mapped. Asking waits with the big kernel lock free: see `client`.
+//! `locks` what is locked; `pages` what is mapped; `ahead` what is read before it is asked for. Asking waits with the big kernel lock free: see `client`.
 
+mod ahead;
 mod attributes;
 mod client;
 mod file;
@@ -232,8 +233,11 @@ impl Inode {
         if attr.mode & S_IFMT != self.kind() {
             return Err(Errno::EIO);
         }
+        let mtime = self.attributes().mtime;
         self.attributes.set(attributes_of(attr));
-        remote.rest.set(rest_of(attr));
+        if remote.rest.replace(rest_of(attr)).size != attr.size || self.attributes().mtime != mtime {
+            ahead::changed(self.ino);
+        }
         Ok(())
     }
 

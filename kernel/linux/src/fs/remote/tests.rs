@@ -168,6 +168,114 @@ fn what_is_known_is_forgotten_and_what_is_open_is_released() {
     assert!(known.borrow().lookups[&2] < 64, "{}", known.borrow().lookups[&2]);
 }
 
+/// A big file whose byte at any place is `version`, which the test changes behind the guest's back. Writes set it; reads count.
+#[derive(Default)]
+struct Big {
+    version: u8,
+    reads: usize,
+}
+
+const BIG: u64 = 4 << 20;
+
+fn big(state: &Rc<RefCell<Big>>) -> Answer {
+    let state = state.clone();
+    let mut rest = honest(&Rc::default());
+    Box::new(move |header, body, data| {
+        let mut state = state.borrow_mut();
+        let of_file = || attr(2, S_IFREG | 0o644, BIG);
+        match Opcode::from_u32(header.opcode).unwrap() {
+            Opcode::Lookup => {
+                let entry = EntryOut { nodeid: 2, ..EntryOut::default() };
+                (0, [&entry.to_bytes()[..], &of_file().to_bytes()].concat(), 0)
+            }
+            Opcode::Getattr | Opcode::Setattr if header.nodeid == 2 => {
+                (0, [&AttrOut::default().to_bytes()[..], &of_file().to_bytes()].concat(), 0)
+            }
+            Opcode::Read => {
+                state.reads += 1;
+                let ask = ReadIn::from_bytes(body).unwrap();
+                let len = BIG.saturating_sub(ask.offset).min(ask.size.into()) as usize;
+                data[..len].fill(state.version);
+                (0, Vec::new(), len)
+            }
+            Opcode::Write => {
+                state.version = data[0];
+                let size = husk_fuse::WriteIn::from_bytes(body).unwrap().size;
+                (0, husk_fuse::WriteOut { size, padding: 0 }.to_bytes().to_vec(), 0)
+            }
+            Opcode::BatchForget => (0, Vec::new(), 0),
+            _ => rest(header, body, data),
+        }
+    })
+}
+
+#[test]
+fn reading_ahead_saves_requests_and_shows_what_the_guest_wrote() {
+    const PIECE: usize = 4096;
+    let _t = task::test::enter();
+    let state = Rc::<RefCell<Big>>::default();
+    let (_fs, root) = open(serve(big(&state))).unwrap();
+    let file = look_up(&root, b"f").unwrap();
+    let (reader, writer) = (opened(&root, &file).unwrap(), opened(&root, &file).unwrap());
+    let mut bytes = [0; PIECE];
+    let mut read = |expected: u8, what: &str| {
+        assert_eq!(reader.read(&mut Sink::Kernel(&mut bytes)), Ok(PIECE), "{what}");
+        assert!(bytes.iter().all(|byte| *byte == expected), "{what}: {} for {expected}", bytes[0]);
+    };
+    for _ in 0..256 {
+        read(0, "nothing was written");
+    }
+    assert!(state.borrow().reads < 100, "{} requests", state.borrow().reads);
+    for version in 1..50 {
+        writer.write(&mut Source::Kernel(&[version; 10])).unwrap();
+        for _ in 0..3 {
+            read(version, "another open file wrote");
+        }
+    }
+    // What others write is seen after a lock, or a look that shows a change, or a while.
+    for (version, look) in [(100, 0), (101, 1), (102, 2)] {
+        state.borrow_mut().version = version;
+        match look {
+            0 => {
+                let owner = crate::file::locks::Owner::Open(1);
+                super::locks::lock_whole(file.inode(), owner, false).unwrap();
+            }
+            1 => super::ahead::changed(file.inode().ino),
+            _ => std::thread::sleep(std::time::Duration::from_millis(5)),
+        }
+        for _ in 0..3 {
+            read(version, "others wrote");
+        }
+    }
+    reader.object.seek(&reader, 0, 0).unwrap();
+    for _ in 0..BIG as usize / PIECE {
+        read(102, "to the end");
+    }
+    drop((reader, writer));
+}
+
+#[test]
+fn what_was_read_ahead_gives_its_slots_back() {
+    let _t = task::test::enter();
+    let state = Rc::<RefCell<Big>>::default();
+    let (_fs, root) = open(serve(big(&state))).unwrap();
+    let file = look_up(&root, b"f").unwrap();
+    // More files than there are slots, each with something read ahead, and all of them go on.
+    let files: Vec<_> = (0..2 * SLOTS).map(|_| opened(&root, &file).unwrap()).collect();
+    let mut bytes = [0; 5000];
+    for _ in 0..5 {
+        for file in &files {
+            assert_eq!(file.read(&mut Sink::Kernel(&mut bytes)), Ok(bytes.len()));
+        }
+    }
+    for _ in 0..2 * SLOTS {
+        let file = opened(&root, &file).unwrap();
+        for _ in 0..3 {
+            assert_eq!(file.read(&mut Sink::Kernel(&mut bytes)), Ok(bytes.len()));
+        }
+    }
+}
+
 #[test]
 fn a_dead_server_is_an_error_and_no_wait() {
     let _t = task::test::enter();
@@ -201,7 +309,9 @@ fn try_all(root: &Arc<Entry>) {
     let _ = super::remove(&parent, &entry);
     let Ok(of) = opened(root, &entry) else { return };
     let mut bytes = [0; 5000];
-    let _ = of.read(&mut Sink::Kernel(&mut bytes));
+    for _ in 0..4 {
+        let _ = of.read(&mut Sink::Kernel(&mut bytes));
+    }
     let _ = of.write(&mut Source::Kernel(&bytes));
     let _ = of.object.seek(&of, 0, 3);
     let _ = list(&of, 0, 4096, |_| true);

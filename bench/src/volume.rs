@@ -1,0 +1,71 @@
+//! Files of the host in a guest: operations on a volume beside the same on the directory itself.
+
+use crate::Bench;
+use crate::report::{Figure, Row};
+use crate::sample::{self, Summary};
+use crate::variant::Variant;
+use std::path::Path;
+
+/// An operation of `volume`: its name there, what it is, how often a run does it, and what the tenders may take of native's time.
+struct Op(&'static str, &'static str, u64, Option<f64>);
+
+const OPS: &[Op] = &[
+    Op("read128k", "volume, read 128 KiB", 8_000, Some(1.43)),
+    Op("read4k", "volume, read 4 KiB", 60_000, None),
+    Op("write128k", "volume, write 128 KiB", 8_000, Some(1.43)),
+    Op("lstat", "volume, lstat", 20_000, None),
+    Op("walk", "volume, list + lstat", 10_000, None),
+    Op("create", "volume, create + write", 5_000, None),
+    Op("unpack", "volume, unpack", 5_000, None),
+];
+
+/// Where the guest sees the directory.
+const PLACE: &str = "/husk-bench-volume";
+
+pub(crate) fn measure(bench: &Bench) -> Result<Vec<Row>, String> {
+    let mut rows = Vec::new();
+    let program = bench.work.path("volume");
+    for Op(name, title, count, target) in OPS {
+        if !bench.wanted(title) {
+            continue;
+        }
+        let variants = &bench.variants.main;
+        let count = if bench.quick { count / 4 } else { *count };
+        let mut values = vec![Vec::new(); variants.len()];
+        let mut notes = vec![None; variants.len()];
+        // The first run packs, and is not counted.
+        for round in 0..=bench.rounds(9) {
+            for (index, variant) in variants.iter().enumerate() {
+                match once(variant, &program, name, count) {
+                    Ok(value) if round > 0 => values[index].push(value),
+                    Ok(_) => {}
+                    Err(error) => notes[index] = Some(error),
+                }
+            }
+        }
+        let figures = variants.iter().zip(values).zip(notes).map(|((variant, values), note)| Figure {
+            variant: variant.name.to_owned(),
+            value: if note.is_none() { Summary::of(values) } else { None },
+            cpu: None,
+            note,
+            target: target.filter(|_| variant.name != "native"),
+        });
+        rows.push(Row { name: (*title).to_owned(), unit: "ns", figures: figures.collect() });
+    }
+    Ok(rows)
+}
+
+/// One run in a fresh directory: nanoseconds.
+fn once(variant: &Variant, program: &Path, name: &str, count: u64) -> Result<f64, String> {
+    let directory = tempfile::tempdir().map_err(|error| format!("make a directory: {error}"))?;
+    let host = directory.path().to_string_lossy();
+    let (place, options) = if variant.name == "native" {
+        (&*host, Vec::new())
+    } else {
+        (PLACE, vec!["-v".to_owned(), format!("{host}:{PLACE}")])
+    };
+    let arguments = [name.to_owned(), place.to_owned(), count.to_string()];
+    let times = sample::run(&mut variant.command_with(&options, program, &arguments))?;
+    let told = times.stdout.trim().parse().ok();
+    told.ok_or_else(|| format!("{}: unexpected output: {}{}", program.display(), times.stdout, times.stderr))
+}
