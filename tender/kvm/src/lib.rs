@@ -152,6 +152,7 @@ fn start(config: &Config<'_>, machine: &Machine<'_>) -> Result<core::convert::In
     let used = memory.close_boot()?;
     if let Some(snapshot) = &config.snapshot {
         memory.restore(snapshot)?;
+        vcpus.iter().for_each(|vcpu| vcpu.forget_kernel());
         config::renew_boot(memory.boot(), config, |boot| {
             complete(boot);
             boot.arena_used = used;

@@ -553,6 +553,12 @@ impl Vcpu {
         self.kick_word() != 0
     }
 
+    /// The kernel of a restored guest fills the tables anew: a kick before that would run on those of the old tender.
+    pub(crate) fn forget_kernel(&self) {
+        // SAFETY: the vCPU's own upcall block, while no vCPU runs.
+        unsafe { ((self.private + vcpu::UPCALL) as *mut Upcall).write(Upcall::default()) };
+    }
+
     /// Sets the word that makes the kernel look for work before it returns to the application.
     fn raise(&self, memory: &Memory) {
         memory.raise(self.kick_word());

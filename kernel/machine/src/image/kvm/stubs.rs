@@ -190,9 +190,8 @@ pub(in crate::image) fn init_cpu(index: usize) {
         ];
         put(stubs + FRAMES + vector * 40, frame);
     }
-    let upcall =
-        Upcall { signals: 0, kick_word: Cpu::get(index).kick.as_ptr() as u64, port_fault: 0, window: 0 };
-    put(area + vcpu::UPCALL, upcall);
+    // Signals may have come already, which stay. From here on the vCPU is kicked.
+    put(area + vcpu::UPCALL + offset_of!(Upcall, kick_word), Cpu::get(index).kick.as_ptr() as u64);
     super::VCPUS[index].outside.store(0, Ordering::SeqCst);
 }
 
