@@ -120,31 +120,42 @@ fn race(
     rounds: usize,
     targets: [Option<f64>; 2],
 ) -> Row {
+    let target = |name: &str| match name {
+        "process" => targets[0],
+        "kvm" => targets[1],
+        _ => None,
+    };
+    let figures = interleaved(bench, rounds, target, |variant| once(variant, program, arguments, says));
+    Row { name: title.to_owned(), unit: "ns", figures }
+}
+
+/// Rounds in which each variant runs once: its figure, in the unit of `once`. The first run packs, and is not counted.
+pub(crate) fn interleaved(
+    bench: &Bench,
+    rounds: usize,
+    target: impl Fn(&str) -> Option<f64>,
+    once: impl Fn(&Variant) -> Result<f64, String>,
+) -> Vec<Figure> {
     let variants = &bench.variants.main;
-    let mut figures = vec![Vec::new(); variants.len()];
+    let mut values = vec![Vec::new(); variants.len()];
     let mut notes = vec![None; variants.len()];
-    // The first run packs, and is not counted.
     for round in 0..=rounds {
         for (index, variant) in variants.iter().enumerate() {
-            match once(variant, program, arguments, says) {
-                Ok(figure) if round > 0 => figures[index].push(figure),
+            match once(variant) {
+                Ok(value) if round > 0 => values[index].push(value),
                 Ok(_) => {}
                 Err(error) => notes[index] = Some(error),
             }
         }
     }
-    let figures = variants.iter().zip(figures).zip(notes).map(|((variant, figures), note)| Figure {
+    let figure = |((variant, values), note): ((&Variant, Vec<f64>), Option<String>)| Figure {
         variant: variant.name.to_owned(),
-        value: if note.is_none() { Summary::of(figures) } else { None },
+        value: if note.is_none() { Summary::of(values) } else { None },
         cpu: None,
         note,
-        target: match variant.name {
-            "process" => targets[0],
-            "kvm" => targets[1],
-            _ => None,
-        },
-    });
-    Row { name: title.to_owned(), unit: "ns", figures: figures.collect() }
+        target: target(variant.name),
+    };
+    variants.iter().zip(values).zip(notes).map(figure).collect()
 }
 
 /// One run: nanoseconds.

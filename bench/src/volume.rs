@@ -1,8 +1,9 @@
 //! Files of the host in a guest: operations on a volume beside the same on the directory itself.
 
 use crate::Bench;
-use crate::report::{Figure, Row};
-use crate::sample::{self, Summary};
+use crate::ops::interleaved;
+use crate::report::Row;
+use crate::sample;
 use crate::variant::Variant;
 use std::path::Path;
 
@@ -29,28 +30,11 @@ pub(crate) fn measure(bench: &Bench) -> Result<Vec<Row>, String> {
         if !bench.wanted(title) {
             continue;
         }
-        let variants = &bench.variants.main;
         let count = if bench.quick { count / 4 } else { *count };
-        let mut values = vec![Vec::new(); variants.len()];
-        let mut notes = vec![None; variants.len()];
-        // The first run packs, and is not counted.
-        for round in 0..=bench.rounds(9) {
-            for (index, variant) in variants.iter().enumerate() {
-                match once(variant, &program, name, count) {
-                    Ok(value) if round > 0 => values[index].push(value),
-                    Ok(_) => {}
-                    Err(error) => notes[index] = Some(error),
-                }
-            }
-        }
-        let figures = variants.iter().zip(values).zip(notes).map(|((variant, values), note)| Figure {
-            variant: variant.name.to_owned(),
-            value: if note.is_none() { Summary::of(values) } else { None },
-            cpu: None,
-            note,
-            target: target.filter(|_| variant.name != "native"),
-        });
-        rows.push(Row { name: (*title).to_owned(), unit: "ns", figures: figures.collect() });
+        let target = |variant: &str| target.filter(|_| variant != "native");
+        let figures =
+            interleaved(bench, bench.rounds(9), target, |variant| once(variant, &program, name, count));
+        rows.push(Row { name: (*title).to_owned(), unit: "ns", figures });
     }
     Ok(rows)
 }

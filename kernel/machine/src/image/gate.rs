@@ -39,10 +39,14 @@ pub(super) fn lock_wait(word: &AtomicU32, value: u32) -> bool {
         kvm::lock_wait(word, value);
         return true;
     }
-    let timeout = timespec(LOCK_PATIENCE_NS);
-    let timeout = timeout.as_ptr() as usize;
-    let result = host(raw::__NR_futex, [word.as_ptr() as usize, FUTEX_WAIT, value as usize, timeout, 0, 0]);
-    result != -(linux_raw_sys::errno::ETIMEDOUT as isize)
+    futex_wait(word, value, Some(LOCK_PATIENCE_NS)) != -(linux_raw_sys::errno::ETIMEDOUT as isize)
+}
+
+/// Sleeps while `word` holds `value`, at most `ns` nanoseconds.
+fn futex_wait(word: &AtomicU32, value: u32, ns: Option<u64>) -> isize {
+    let timeout = ns.map(timespec);
+    let timeout = timeout.as_ref().map_or(0, |timeout| timeout.as_ptr() as usize);
+    host(raw::__NR_futex, [word.as_ptr() as usize, FUTEX_WAIT, value as usize, timeout, 0, 0])
 }
 
 fn futex_wake(word: &AtomicU32) -> isize {
@@ -62,11 +66,7 @@ pub(super) fn ring_wait(word: &AtomicU32, value: u32, ns: u64) {
     if kvm::is_tender() {
         return kvm::wait_for_replies(super::clock::monotonic_ns() + ns);
     }
-    let timeout = timespec(ns);
-    host(
-        raw::__NR_futex,
-        [word.as_ptr() as usize, FUTEX_WAIT, value as usize, timeout.as_ptr() as usize, 0, 0],
-    );
+    futex_wait(word, value, Some(ns));
 }
 
 /// Wakes a worker of the state server that sleeps on `doorbell`.
@@ -86,9 +86,7 @@ pub(super) fn cpu_sleep(cpu: &Cpu, deadline: Option<u64>) {
     if kvm::is_tender() {
         return kvm::sleep(deadline);
     }
-    let timeout = deadline.map(|deadline| timespec(deadline.saturating_sub(super::clock::monotonic_ns())));
-    let timeout = timeout.as_ref().map_or(0, |timeout| timeout.as_ptr() as usize);
-    host(raw::__NR_futex, [cpu.wake.as_ptr() as usize, FUTEX_WAIT, 0, timeout, 0, 0]);
+    futex_wait(&cpu.wake, 0, deadline.map(|deadline| deadline.saturating_sub(super::clock::monotonic_ns())));
 }
 
 /// Ends `cpu_sleep` of another vCPU.
