@@ -4,9 +4,9 @@ mod common;
 
 use common::{Bench, tenders, text};
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Lines, Write};
 use std::os::unix::fs::{MetadataExt, symlink};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// What a guest must not see.
@@ -22,14 +22,22 @@ impl Bench {
         let mut arguments = vec!["run", "--tender", tender, "--with", "coreutils", "--cpus", "2"];
         arguments.extend_from_slice(options);
         arguments.extend_from_slice(&["--", "sh", "-c", script]);
-        let mut command = self.husk(&arguments);
-        command.env("XDG_DATA_HOME", self.path("data"));
-        command
+        self.husk(&arguments)
+    }
+
+    /// A guest of the served folder at /v that has said `ready`, and its further lines.
+    fn ready(&self, tender: &str, script: &str) -> (Child, Lines<BufReader<ChildStdout>>) {
+        let mut command = self.guest(tender, &["-v", "./served:/v"], script);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut guest = command.spawn().unwrap();
+        let mut lines = BufReader::new(guest.stdout.take().unwrap()).lines();
+        assert_eq!(lines.next().unwrap().unwrap(), "ready");
+        (guest, lines)
     }
 
     fn volume(&self, arguments: &[&str]) -> Output {
         let all = [&["volume"], arguments].concat();
-        self.husk(&all).env("XDG_DATA_HOME", self.path("data")).output().unwrap()
+        self.husk(&all).output().unwrap()
     }
 
     /// A folder to be served, and beside it a secret.
@@ -175,15 +183,7 @@ fn a_dead_server_is_an_error_and_no_hang() {
     for tender in tenders() {
         let script =
             "exec 3< /v/f; echo ready; read x; cat /v/f; ls /v; echo a > /v/n; cat <&3; mkdir /v/m; echo on";
-        let mut guest = bench
-            .guest(tender, &["-v", "./served:/v"], script)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(guest.stdout.take().unwrap()).lines();
-        assert_eq!(lines.next().unwrap().unwrap(), "ready");
+        let (mut guest, mut lines) = bench.ready(tender, script);
         let server = rustix::process::Pid::from_raw(server_of(&guest)).unwrap();
         rustix::process::kill_process(server, rustix::process::Signal::KILL).unwrap();
         while is_alive(server.as_raw_nonzero().get()) {
@@ -203,15 +203,7 @@ fn a_server_that_dies_in_a_request_is_an_error() {
     let Some(bench) = Bench::new() else { return };
     bench.served();
     for tender in tenders() {
-        let mut guest = bench
-            .guest(tender, &["-v", "./served:/v"], "echo ready; read x; cat /v/f; echo on")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(guest.stdout.take().unwrap()).lines();
-        assert_eq!(lines.next().unwrap().unwrap(), "ready");
+        let (mut guest, mut lines) = bench.ready(tender, "echo ready; read x; cat /v/f; echo on");
         let server = rustix::process::Pid::from_raw(server_of(&guest)).unwrap();
         rustix::process::kill_process(server, rustix::process::Signal::STOP).unwrap();
         guest.stdin.take().unwrap().write_all(b"\n").unwrap();
@@ -229,14 +221,7 @@ fn a_server_ends_with_its_guest() {
     bench.served();
     for tender in tenders() {
         for is_killed in [false, true] {
-            let mut guest = bench
-                .guest(tender, &["-v", "./served:/v"], "echo ready; read x; cat /v/f")
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .spawn()
-                .unwrap();
-            let mut lines = BufReader::new(guest.stdout.take().unwrap()).lines();
-            assert_eq!(lines.next().unwrap().unwrap(), "ready");
+            let (mut guest, _lines) = bench.ready(tender, "echo ready; read x; cat /v/f");
             let server = server_of(&guest);
             if is_killed {
                 guest.kill().unwrap();
