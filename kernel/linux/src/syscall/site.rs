@@ -269,8 +269,7 @@ pub(crate) fn trapped(space: &Space, rip: usize, number: u32, alone: bool) {
         }
     };
     space.sites.borrow_mut().states.insert(site, State::Seen(seen));
-    let enough =
-        if space.sites.borrow().has_table() { TRAPS_BEFORE_PATCH } else { TRAPS_BEFORE_FIRST_PATCH };
+    let enough = if space.sites.borrow().has_table() { TRAPS_BEFORE_PATCH } else { TRAPS_BEFORE_FIRST_PATCH };
     if seen < enough {
         return;
     }
