@@ -66,6 +66,8 @@ pub struct Space {
     group: Option<Arc<Group>>,
     /// Its page tables, where the kernel has such.
     machine: space::Handle,
+    /// The registrations of membarrier(2).
+    pub(crate) barriers: KCell<u32>,
     /// Call sites that were seen to trap, and what became of them.
     pub(crate) sites: KCell<crate::syscall::site::Sites>,
     /// A forked child that has yet to look at what it was not to get.
@@ -137,6 +139,7 @@ impl Space {
             held: KCell::default(),
             group,
             machine,
+            barriers: KCell::default(),
             sites: KCell::default(),
             unsettled: KCell::default(),
         }))
@@ -173,6 +176,7 @@ impl Space {
             held: KCell::new(self.held.borrow().clone()),
             group: Some(group),
             machine: self.machine.fork().map_err(|_| Errno::ENOMEM)?,
+            barriers: KCell::new(self.barriers.get()),
             sites: KCell::new(self.sites.borrow().clone()),
             unsettled: KCell::new(
                 self.map.borrow().iter().any(|(_, area)| area.flags & map::FORK_FLAGS != 0),
@@ -414,6 +418,7 @@ impl Space {
         host(space::unmap_all())?;
         map.iter().for_each(|(_, area)| area.write_back());
         self.layout.set(Layout::default());
+        self.barriers.set(0);
         drop(map);
         Ok(())
     }

@@ -7,7 +7,7 @@ use crate::fs::open::open_exec_at;
 use crate::mem::user;
 use crate::task::clone::{self, Request};
 use crate::task::exit::{self, Found, Options, Who};
-use crate::task::{Task, exec, futex as futexes, ptrace, sched};
+use crate::task::{Task, barrier, exec, futex as futexes, ptrace, rseq as restartable, sched};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use linux_raw_sys::general as raw;
@@ -255,6 +255,51 @@ pub(super) fn futex(
     val3: u32,
 ) -> SysResult {
     futexes::futex(t, uaddr, op, val, timeout, uaddr2, val3)
+}
+
+pub(super) fn futex_waitv(
+    t: &Arc<Task>,
+    waiters: usize,
+    nr_futexes: u32,
+    flags: u32,
+    timeout: usize,
+    clockid: i32,
+) -> SysResult {
+    futexes::sized::waitv(t, waiters, nr_futexes, flags, timeout, clockid)
+}
+
+pub(super) fn futex_wake(t: &Arc<Task>, uaddr: usize, mask: u64, nr: i32, flags: u32) -> SysResult {
+    futexes::sized::wake(t, uaddr, mask, nr, flags)
+}
+
+pub(super) fn futex_wait(
+    t: &Arc<Task>,
+    uaddr: usize,
+    val: u64,
+    mask: u64,
+    flags: u32,
+    timeout: usize,
+    clockid: i32,
+) -> SysResult {
+    futexes::sized::wait(t, uaddr, val, mask, flags, timeout, clockid)
+}
+
+pub(super) fn futex_requeue(
+    t: &Arc<Task>,
+    waiters: usize,
+    flags: u32,
+    nr_wake: i32,
+    nr_requeue: i32,
+) -> SysResult {
+    futexes::sized::requeue_between(t, waiters, flags, nr_wake, nr_requeue)
+}
+
+pub(super) fn membarrier(t: &Arc<Task>, cmd: u32, flags: u32, cpu_id: i32) -> SysResult {
+    barrier::membarrier(t, cmd, flags, cpu_id)
+}
+
+pub(super) fn rseq(t: &Arc<Task>, rseq: usize, rseq_len: u32, flags: u32, sig: u32) -> SysResult {
+    restartable::register(t, rseq, rseq_len, flags, sig)
 }
 
 pub(super) fn sched_yield(_t: &Arc<Task>) -> SysResult {

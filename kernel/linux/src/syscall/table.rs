@@ -352,11 +352,13 @@ syscalls! {
     318 getrandom(buf: usize, buflen: usize, flags: u32) in misc Done;
     319 memfd_create(name: usize, flags: u32) in space Partial "no huge pages";
     322 execveat(dirfd: i32, path: usize, argv: usize, envp: usize, flags: u32) in process Done;
+    324 membarrier(cmd: u32, flags: u32, cpu_id: i32) in process Done;
     325 mlock2(addr: usize, len: usize, flags: u32) in mem Done;
     326 copy_file_range(fd_in: i32, off_in: usize, fd_out: i32, off_out: usize, len: usize, flags: u32) in copy Done;
     327 preadv2(fd: i32, iov: usize, iovcnt: usize, offset: i64, offset_high: usize, flags: u32) in io Done;
     328 pwritev2(fd: i32, iov: usize, iovcnt: usize, offset: i64, offset_high: usize, flags: u32) in io Done;
     332 statx(dirfd: i32, path: usize, flags: u32, mask: u32, statxbuf: usize) in stat Done;
+    334 rseq(rseq: usize, rseq_len: u32, flags: u32, sig: u32) in process Done;
     424 pidfd_send_signal(pidfd: i32, sig: i32, info: usize, flags: u32) in signal Done;
     434 pidfd_open(pid: i32, flags: u32) in signal Partial "no PIDFD_THREAD";
     435 clone3(args: usize, size: usize) in process Partial "no namespaces (EPERM), no set_tid, no cgroup";
@@ -365,7 +367,11 @@ syscalls! {
     438 pidfd_getfd(pidfd: i32, targetfd: i32, flags: u32) in signal Done;
     439 faccessat2(dirfd: i32, path: usize, mode: u32, flags: u32) in stat Done;
     441 epoll_pwait2(epfd: i32, events: usize, maxevents: i32, timeout: usize, sigmask: usize, sigsetsize: usize) in epoll Done;
+    449 futex_waitv(waiters: usize, nr_futexes: u32, flags: u32, timeout: usize, clockid: i32) in process Done;
     452 fchmodat2(dirfd: i32, path: usize, mode: u32, flags: u32) in attributes Done;
+    454 futex_wake(uaddr: usize, mask: u64, nr: i32, flags: u32) in process Done;
+    455 futex_wait(uaddr: usize, val: u64, mask: u64, flags: u32, timeout: usize, clockid: i32) in process Done;
+    456 futex_requeue(waiters: usize, flags: u32, nr_wake: i32, nr_requeue: i32) in process Done;
 }
 
 absent! {
@@ -418,12 +424,10 @@ absent! {
     320 kexec_file_load;
     321 bpf;
     323 userfaultfd;
-    324 membarrier;
     329 pkey_mprotect;
     330 pkey_alloc;
     331 pkey_free;
     333 io_pgetevents;
-    334 rseq;
     425 io_uring_setup;
     426 io_uring_enter;
     427 io_uring_register;
@@ -441,13 +445,9 @@ absent! {
     446 landlock_restrict_self;
     447 memfd_secret;
     448 process_mrelease;
-    449 futex_waitv;
     450 set_mempolicy_home_node;
     451 cachestat;
     453 map_shadow_stack;
-    454 futex_wake;
-    455 futex_wait;
-    456 futex_requeue;
     457 statmount;
     458 listmount;
     459 lsm_get_self_attr;

@@ -315,6 +315,7 @@ pub fn init_task(cred: Arc<Cred>, sched: super::sched::Entity, space: Arc<Space>
         attributes: KCell::default(),
         clear_child_tid: KCell::default(),
         robust_list: KCell::default(),
+        rseq: super::rseq::Rseq::default(),
         no_new_privs: KCell::default(),
         vfork_done: KCell::default(),
         ended: KCell::default(),
