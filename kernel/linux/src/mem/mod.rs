@@ -6,6 +6,7 @@
 pub mod map;
 pub mod oom;
 pub mod remote;
+pub mod resident;
 mod save;
 mod served;
 pub mod user;
@@ -66,6 +67,7 @@ pub struct Space {
     group: Option<Arc<Group>>,
     /// Its page tables, where the kernel has such.
     machine: space::Handle,
+    counts: resident::Counts,
     /// The registrations of membarrier(2).
     pub(crate) barriers: KCell<u32>,
     /// Call sites that were seen to trap, and what became of them.
@@ -139,6 +141,7 @@ impl Space {
             held: KCell::default(),
             group,
             machine,
+            counts: resident::Counts::default(),
             barriers: KCell::default(),
             sites: KCell::default(),
             unsettled: KCell::default(),
@@ -176,6 +179,7 @@ impl Space {
             held: KCell::new(self.held.borrow().clone()),
             group: Some(group),
             machine: self.machine.fork().map_err(|_| Errno::ENOMEM)?,
+            counts: resident::Counts::default(),
             barriers: KCell::new(self.barriers.get()),
             sites: KCell::new(self.sites.borrow().clone()),
             unsettled: KCell::new(
@@ -402,6 +406,7 @@ impl Space {
         if range.is_empty() {
             return Ok(());
         }
+        self.note_most(range.len());
         let removed = self.map.borrow_mut().remove(range.clone());
         self.forget(range);
         for (start, area) in &removed {
@@ -419,6 +424,7 @@ impl Space {
         map.iter().for_each(|(_, area)| area.write_back());
         self.layout.set(Layout::default());
         self.barriers.set(0);
+        self.forget_counts();
         drop(map);
         Ok(())
     }
@@ -551,6 +557,7 @@ impl Space {
     pub fn discard(&self, start: usize, len: usize) -> Result<(), Errno> {
         let range = start..start + len;
         let covered = self.covers(range.clone());
+        self.note_most(len);
         let parts: Vec<(usize, usize)> = self
             .map
             .borrow()

@@ -7,6 +7,7 @@ use crate::fs::open::open_exec_at;
 use crate::mem::user;
 use crate::task::clone::{self, Request};
 use crate::task::exit::{self, Found, Options, Who};
+use crate::task::process::Usage;
 use crate::task::{Task, barrier, exec, futex as futexes, ptrace, rseq as restartable, sched};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -154,8 +155,8 @@ pub(super) fn exit_group(t: &Arc<Task>, code: i32) -> SysResult {
 }
 
 /// Writes the resource usage of a child where a wait wants it.
-fn write_child_usage(address: usize, time: (u64, u64)) -> Result<(), Errno> {
-    if address == 0 { Ok(()) } else { write_usage(address, time) }
+fn write_child_usage(address: usize, usage: Usage) -> Result<(), Errno> {
+    if address == 0 { Ok(()) } else { write_usage(address, usage) }
 }
 
 pub(super) fn wait4(t: &Arc<Task>, pid: i32, status: usize, options: u32, usage: usize) -> SysResult {
@@ -231,8 +232,8 @@ pub(super) fn waitid(
         all: options & raw::__WALL != 0,
     };
     match exit::wait(t, who, wanted)? {
-        Some(Found { info: found, usage: time, .. }) => {
-            write_child_usage(usage, time)?;
+        Some(Found { info: found, usage: used, .. }) => {
+            write_child_usage(usage, used)?;
             if info != 0 {
                 user::copy_out(info, &found.to_bytes())?;
             }

@@ -175,6 +175,8 @@ fn new_space(t: &Arc<Task>) -> Result<Arc<Space>, Errno> {
     let shared =
         process::all_tasks().iter().any(|other| !Arc::ptr_eq(other, t) && Arc::ptr_eq(&other.space(), &old));
     if !shared {
+        old.count_if_due();
+        t.process().note_most_resident(old.most_resident());
         old.clear()?;
         return Ok(old);
     }
