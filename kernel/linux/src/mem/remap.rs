@@ -4,6 +4,7 @@ use super::map::{Area, Backing, Name};
 use super::{Request, Space, host, page_up};
 use crate::errno::Errno;
 use crate::task;
+use alloc::vec::Vec;
 use husk_abi::layout::{GUEST_END, PAGE_SIZE};
 use husk_machine::space;
 use linux_raw_sys::general::{PROT_READ, PROT_WRITE};
