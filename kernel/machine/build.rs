@@ -11,8 +11,8 @@ use linux_raw_sys::general as raw;
 
 /// See `vdso.rs`.
 const ENTER_PLACE: u64 = u64::from_le_bytes(*b"huskentr");
-/// Offset of the vCPU's number from GS, asserted in `image/cpu.rs`.
-const CPU_INDEX: usize = 36;
+/// Offset from GS of the vCPU's number in its host process, asserted in `image/cpu.rs`.
+const CPU_SLOT: usize = 60;
 
 fn bits(clocks: &[u32]) -> u64 {
     clocks.iter().map(|clock| 1 << clock).sum()
@@ -46,7 +46,7 @@ fn main() {
         ("BOOT_REALTIME", offset_of!(Boot, realtime) as u64),
         ("MONOTONIC_CLOCKS", bits(&monotonic)),
         ("REALTIME_CLOCKS", bits(&realtime)),
-        ("CPU_INDEX", CPU_INDEX as u64),
+        ("CPU_SLOT", CPU_SLOT as u64),
         ("NR_clock_gettime", u64::from(raw::__NR_clock_gettime)),
         ("ENTER_PLACE", ENTER_PLACE),
     ] {

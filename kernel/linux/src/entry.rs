@@ -8,7 +8,7 @@ use crate::signal::{self, Action};
 use crate::snapshot;
 use crate::syscall::site::{self, Mended};
 use crate::syscall::{profile, seccomp, table, trace};
-use crate::task::{self, Task, clone, exit, ptrace, sched};
+use crate::task::{self, Task, barrier, clone, exit, ptrace, rseq, sched};
 use alloc::sync::Arc;
 use husk_machine::personality::Personality;
 use husk_machine::trap::{self, Trap};
@@ -169,6 +169,7 @@ fn way_out() {
 /// Ends the task if it must end, lets others run, delivers signals.
 fn work_off() {
     cpu::take_work();
+    barrier::pass();
     loop {
         {
             let t = task::current();
@@ -186,7 +187,10 @@ fn work_off() {
         // A stop is slept through in `deliver`, so whose turn it is is asked after it.
         sched::before_return();
         let t = task::current();
-        if exit::must_end(&t).is_none() && !signal::interrupts(&t) && t.errands.borrow().is_empty() {
+        rseq::resume(&t);
+        let is_free = exit::must_end(&t).is_none() && !signal::interrupts(&t) && !t.rseq.is_due();
+        if is_free && t.errands.borrow().is_empty() {
+            barrier::resume(&t);
             break;
         }
     }

@@ -361,6 +361,13 @@ impl AddressSpace {
         }
     }
 
+    /// Sets bit 0 of the byte of each page from `start` on that is there, and clears the others.
+    pub(crate) fn presence(&self, start: usize, out: &mut [u8]) {
+        out.fill(0);
+        let range = start..start + out.len() * PAGE_SIZE;
+        self.each(range, |address, _| out[(address - start) / PAGE_SIZE] = 1);
+    }
+
     /// Cuts regions so that none crosses `at`.
     fn split(&mut self, at: usize) {
         if let Some((&start, region)) = self.regions.range_mut(..at).next_back()

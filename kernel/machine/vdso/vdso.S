@@ -120,7 +120,7 @@ __vdso_getcpu:
 	.cfi_startproc
 	test %rdi, %rdi
 	jz 1f
-	mov %gs:CPU_INDEX, %eax
+	mov %gs:CPU_SLOT, %eax
 	mov %eax, (%rdi)
 1:	test %rsi, %rsi
 	jz 2f

@@ -31,6 +31,8 @@ pub static ROWS: &[Row] = rows! {
     __NR_munmap [InGuest(0), InGuest(1)] "memory of the application";
     __NR_mprotect [InGuest(0), InGuest(1), AtMost(2, PROTECTION)] "memory of the application";
     __NR_madvise [InGuest(0), InGuest(1), Low(2, raw::MADV_DONTNEED)] "memory given back";
+    __NR_mincore [InGuest(0), InGuest(1)]
+        "which pages of the application are in memory: mincore(2), VmRSS, ru_maxrss; the kernel would have to count every mapped one";
     __NR_mremap [InGuest(0), InGuest(1), InGuest(2), Equal(3, flags::MREMAP as u64), InGuest(4)]
         "realloc of big blocks without a copy: 7 us against 530 us for 1 MiB";
     __NR_ppoll [AtMost(1, 3)] "readiness of stdin, stdout and stderr";

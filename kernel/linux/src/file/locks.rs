@@ -4,6 +4,7 @@
 //! that touch are one. Who waits for a record lock of a process is known (`BLOCKED`), so that a cycle is EDEADLK.
 
 use super::OpenFile;
+use super::lease::Leases;
 use super::table::FdTable;
 use crate::errno::Errno;
 use crate::task::Pid;
@@ -98,6 +99,7 @@ pub struct Locks {
     /// flock(2): who, and whether exclusively.
     whole: KCell<Vec<(Owner, bool)>>,
     released: WaitQueue,
+    pub(super) leases: Leases,
 }
 
 impl Locks {
@@ -302,6 +304,7 @@ impl Locks {
     pub fn open_file_gone(&self, file: &OpenFile) {
         let owner = Owner::open(file);
         self.unlock_whole(owner);
+        self.leases.open_file_gone(file);
         if self.records.borrow().iter().any(|record| record.owner == owner) {
             self.unlock(owner, 0, u64::MAX);
         }

@@ -9,6 +9,7 @@ pub mod copy;
 pub mod epoll;
 pub mod eventfd;
 pub mod io;
+pub mod lease;
 pub mod locks;
 pub mod owner;
 pub mod pidfd;

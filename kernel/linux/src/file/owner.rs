@@ -9,8 +9,8 @@ use crate::task::wait::{Registration, Wake};
 use alloc::sync::Arc;
 use husk_machine::cell::KCell;
 use linux_raw_sys::general::{
-    EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDNORM, EPOLLWRNORM, F_OWNER_PGRP, F_OWNER_PID, F_OWNER_TID,
-    POLL_HUP, POLL_IN, POLL_OUT, SIGIO,
+    EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLMSG, EPOLLOUT, EPOLLRDNORM, EPOLLWRNORM, F_OWNER_PGRP, F_OWNER_PID,
+    F_OWNER_TID, POLL_HUP, POLL_IN, POLL_MSG, POLL_OUT, SIGIO,
 };
 
 /// What the id of a `SignalOwner` names; the values are F_SETOWN_EX's.
@@ -45,11 +45,12 @@ pub struct SignalOwner {
 
 impl SignalOwner {
     /// Tells of EPOLL* `events` on descriptor `fd`.
-    fn send(&self, events: u32, fd: i32) {
+    pub(super) fn send(&self, events: u32, fd: i32) {
         let info = if self.signal == 0 {
             SigInfo::kernel(SIGIO)
         } else {
             let (code, band) = match events {
+                _ if events & EPOLLMSG != 0 && events != !0 => (POLL_MSG, EPOLLIN | EPOLLRDNORM | EPOLLMSG),
                 _ if events & EPOLLIN != 0 => (POLL_IN, EPOLLIN | EPOLLRDNORM),
                 _ if events & EPOLLOUT != 0 => (POLL_OUT, EPOLLOUT | EPOLLWRNORM),
                 _ => (POLL_HUP, EPOLLHUP | EPOLLERR),

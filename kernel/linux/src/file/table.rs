@@ -49,6 +49,11 @@ impl FdTable {
         })
     }
 
+    /// The open files, those with several descriptors more than once.
+    pub fn all(&self) -> Vec<Arc<OpenFile>> {
+        self.slots.borrow().iter().flatten().map(|slot| slot.file.clone()).collect()
+    }
+
     /// The open file of a descriptor, or EBADF.
     pub fn get(&self, fd: i32) -> Result<Arc<OpenFile>, Errno> {
         let index = usize::try_from(fd).map_err(|_| Errno::EBADF)?;

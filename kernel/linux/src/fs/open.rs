@@ -4,7 +4,7 @@ use super::inode::{EXECUTE, Node, READ, WRITE};
 use super::walk::{Found, Last, Walk};
 use super::{Entry, Path, contents, notify, remote, tree};
 use crate::errno::Errno;
-use crate::file::{File, OPENED_TO_RUN, OpenFile};
+use crate::file::{File, OPENED_TO_RUN, OpenFile, lease};
 use crate::record;
 use crate::task::Task;
 use alloc::format;
@@ -13,7 +13,8 @@ use husk_abi::record::{USE_EXECUTED, USE_OPENED};
 use linux_raw_sys::general::{
     AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, F_SEAL_SHRINK, IN_CREATE, IN_MODIFY, IN_OPEN, MS_NODEV,
     MS_NOEXEC, O_ACCMODE, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_LARGEFILE, O_NOATIME, O_NOCTTY,
-    O_NOFOLLOW, O_PATH, O_RDONLY, O_TMPFILE, O_TRUNC, O_WRONLY, S_IFBLK, S_IFCHR, S_IFDIR, S_IFREG, S_IFSOCK,
+    O_NOFOLLOW, O_NONBLOCK, O_PATH, O_RDONLY, O_TMPFILE, O_TRUNC, O_WRONLY, S_IFBLK, S_IFCHR, S_IFDIR,
+    S_IFREG, S_IFSOCK,
 };
 
 /// What openat2(2) is asked for.
@@ -197,6 +198,7 @@ pub fn open_path(t: &Arc<Task>, path: Path, flags: u32, created: bool) -> Result
     if kind == S_IFREG && writing {
         inode.check_not_running()?;
     }
+    lease::make_way(&inode, access != O_RDONLY, flags & O_NONBLOCK != 0)?;
     let truncated = flags & O_TRUNC != 0 && inode.contents().is_some();
     if truncated && let Some(contents) = inode.contents() {
         inode.check_seals(F_SEAL_SHRINK)?;
@@ -267,6 +269,7 @@ fn open_exec_path(t: &Arc<Task>, path: Path) -> Result<Arc<OpenFile>, Errno> {
         return Err(Errno::EACCES);
     }
     inode.permission(&t.cred(), EXECUTE)?;
+    lease::make_way(inode, false, false)?;
     inode.check_not_written()?;
     let object = inode.open_object(O_RDONLY)?;
     record::used(&path.entry, USE_EXECUTED);

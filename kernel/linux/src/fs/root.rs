@@ -42,8 +42,9 @@ pub fn init_root(image: &'static [u8]) -> Result<(), husk_erofs::Error> {
     mount::set_root(top);
     let root = mount::root();
     let quiet = MS_NOSUID | MS_NODEV;
+    let shm = packed_shm(&root);
     mount_tmpfs(&root, "dev", 0o755, MS_NOSUID);
-    fill_dev();
+    fill_dev(shm);
     // An export is of all that the guest changes, there too.
     let exported = husk_machine::start::boot().flags & husk_abi::boot::FLAG_EXPORT != 0;
     for (name, mode) in [("tmp", 0o1777), ("run", 0o755)].into_iter().filter(|_| !exported) {
@@ -99,7 +100,18 @@ fn mount_tmpfs(parent: &Path, name: &str, mode: u32, flags: u32) {
     Mount::new(fs, top, b"tmpfs", flags).attach(&place);
 }
 
-fn fill_dev() {
+/// What the image has in /dev/shm: a program that lies there on the host was packed with its name. Containers have memory
+/// there whatever their image has.
+fn packed_shm(root: &Path) -> Option<Arc<Entry>> {
+    if husk_machine::start::boot().flags & husk_abi::boot::FLAG_CONTAINER != 0 {
+        return None;
+    }
+    let dev = walk::look_up(&root.entry, b"dev").ok()?;
+    let shm = walk::look_up(&dev, b"shm").ok()?;
+    shm.inode().directory().is_some_and(|directory| !directory.is_empty()).then_some(shm)
+}
+
+fn fill_dev(shm: Option<Arc<Entry>>) {
     let root = mount::root();
     let place = directory(&root, "dev", 0o755);
     let Some(mount) = place.mount.mounted_on(&place.entry) else { return };
@@ -127,7 +139,15 @@ fn fill_dev() {
     for (name, target) in links {
         put(&dev, name, attributes(S_IFLNK | 0o777), Node::Symlink(Target::Memory(target.as_bytes().into())));
     }
-    mount_tmpfs(&dev, "shm", 0o1777, MS_NOSUID | MS_NODEV);
+    let quiet = MS_NOSUID | MS_NODEV;
+    match shm {
+        None => mount_tmpfs(&dev, "shm", 0o1777, quiet),
+        Some(packed) => {
+            packed.inode().attributes.borrow_mut().mode = S_IFDIR | 0o1777;
+            let place = directory(&dev, "shm", 0o1777);
+            Mount::new(mount::root().mount.fs.clone(), packed, b"overlay", quiet).attach(&place);
+        }
+    }
     let pts = directory(&dev, "pts", 0o755);
     if let Some(kind) = pseudo::kind(b"devpts") {
         let (fs, top) = pseudo::make(kind);

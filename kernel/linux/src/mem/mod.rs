@@ -3,16 +3,22 @@
 //! A `Space` is what clone(2)'s CLONE_VM shares. Its map says what lies where; `husk_machine::space` makes it so. In the
 //! process tender that acts on the host process that asks, so a space is changed only by its own tasks.
 
+mod fault;
+mod files;
 pub mod map;
 pub mod oom;
+mod remap;
 pub mod remote;
+pub mod resident;
 mod save;
 mod served;
 pub mod user;
 
+pub use fault::mend_fault;
+pub use files::{file_replaced, file_shrank};
+
 use crate::errno::Errno;
 use crate::file::{FilePage, OpenFile};
-use crate::fs::Inode;
 use crate::task;
 use crate::task::sched::Group;
 use alloc::collections::BTreeMap;
@@ -22,13 +28,9 @@ use core::ops::Range;
 use husk_abi::layout::{GUEST_END, GUEST_START, PAGE_SIZE};
 use husk_machine::cell::KCell;
 use husk_machine::page::Pages;
-use husk_machine::user::Access;
 use husk_machine::{random, space, start};
 use linux_raw_sys::general::{PROT_EXEC, PROT_READ, PROT_WRITE};
 use map::{Area, Backing, Map, Name};
-
-/// Pages brought in by one fault of a shared file mapping.
-const FAULT_AROUND: usize = 16;
 
 /// Where the parts of the program image lie, for brk(2) and /proc/PID/stat.
 #[derive(Clone, Copy, Debug, Default)]
@@ -66,6 +68,9 @@ pub struct Space {
     group: Option<Arc<Group>>,
     /// Its page tables, where the kernel has such.
     machine: space::Handle,
+    counts: resident::Counts,
+    /// The registrations of membarrier(2).
+    pub(crate) barriers: KCell<u32>,
     /// Call sites that were seen to trap, and what became of them.
     pub(crate) sites: KCell<crate::syscall::site::Sites>,
     /// A forked child that has yet to look at what it was not to get.
@@ -137,6 +142,8 @@ impl Space {
             held: KCell::default(),
             group,
             machine,
+            counts: resident::Counts::default(),
+            barriers: KCell::default(),
             sites: KCell::default(),
             unsettled: KCell::default(),
         }))
@@ -173,6 +180,8 @@ impl Space {
             held: KCell::new(self.held.borrow().clone()),
             group: Some(group),
             machine: self.machine.fork().map_err(|_| Errno::ENOMEM)?,
+            counts: resident::Counts::default(),
+            barriers: KCell::new(self.barriers.get()),
             sites: KCell::new(self.sites.borrow().clone()),
             unsettled: KCell::new(
                 self.map.borrow().iter().any(|(_, area)| area.flags & map::FORK_FLAGS != 0),
@@ -409,6 +418,7 @@ impl Space {
         if range.is_empty() {
             return Ok(());
         }
+        self.note_most(range.len());
         let removed = self.map.borrow_mut().remove(range.clone());
         self.forget(range);
         for (start, area) in &removed {
@@ -425,6 +435,8 @@ impl Space {
         host(space::unmap_all())?;
         map.iter().for_each(|(_, area)| area.write_back());
         self.layout.set(Layout::default());
+        self.barriers.set(0);
+        self.forget_counts();
         drop(map);
         Ok(())
     }
@@ -557,6 +569,7 @@ impl Space {
     pub fn discard(&self, start: usize, len: usize) -> Result<(), Errno> {
         let range = start..start + len;
         let covered = self.covers(range.clone());
+        self.note_most(len);
         let parts: Vec<(usize, usize)> = self
             .map
             .borrow()
@@ -577,232 +590,6 @@ impl Space {
         }
         if covered { Ok(()) } else { Err(Errno::ENOMEM) }
     }
-
-    /// mremap(2): the new address.
-    pub fn remap(
-        &self,
-        old: usize,
-        old_len: usize,
-        new_len: usize,
-        may_move: bool,
-        fixed: Option<usize>,
-        keep: bool,
-    ) -> Result<usize, Errno> {
-        let old_len = page_up(old_len).ok_or(Errno::EINVAL)?;
-        let new_len = page_up(new_len).filter(|len| *len > 0).ok_or(Errno::EINVAL)?;
-        if !old.is_multiple_of(PAGE_SIZE) {
-            return Err(Errno::EINVAL);
-        }
-        let (start, area) = self.area_at(old).ok_or(Errno::EFAULT)?;
-        if old_len == 0 && !area.shared {
-            return Err(Errno::EINVAL);
-        }
-        if old_len > area.end - old {
-            return Err(Errno::EFAULT);
-        }
-        let grown = |by: usize| {
-            // What follows the old range in the backing.
-            let mut more = area.clone();
-            match &mut more.backing {
-                Backing::Anonymous => {}
-                Backing::Shared { offset, .. } => *offset += old - start + by,
-                Backing::File { offset, .. } => *offset += (old - start + by) as u64,
-            }
-            if let Backing::Shared { pages, offset } = &more.backing
-                && offset + new_len.saturating_sub(by) > pages.count() * PAGE_SIZE
-            {
-                return Err(Errno::EFAULT);
-            }
-            Ok(more)
-        };
-        let request = |address: usize, len: usize, area: Area| Request {
-            fixed: true,
-            no_replace: false,
-            address,
-            len,
-            area,
-            low: false,
-            no_reserve: false,
-        };
-        if fixed.is_none() && !keep {
-            if new_len <= old_len {
-                if new_len < old_len {
-                    self.unmap(old + new_len, old_len - new_len)?;
-                }
-                return Ok(old);
-            }
-            let end = old + old_len;
-            let more = new_len - old_len;
-            if end == area.end && end + more <= GUEST_END && self.map.borrow().is_free(end..end + more) {
-                self.map(request(end, more, grown(old_len)?))?;
-                return Ok(old);
-            }
-            if !may_move {
-                return Err(Errno::ENOMEM);
-            }
-        }
-        let kept = old_len.min(new_len);
-        self.populate(old..old + kept)?;
-        let target = match fixed {
-            Some(target) => {
-                if !target.is_multiple_of(PAGE_SIZE) || target < old + old_len && old < target + new_len {
-                    return Err(Errno::EINVAL);
-                }
-                target
-            }
-            None => {
-                let wish = Request { fixed: false, ..request(0, new_len, area.clone()) };
-                self.place(&wish, new_len)?
-            }
-        };
-        // Reserves the target and makes the part that is new.
-        self.map(request(target, new_len, grown(0)?))?;
-        if kept > 0 && !area.shared {
-            host(space::relocate(old, kept, target))?;
-            self.move_held(old, kept, target);
-            if keep {
-                host(space::map_anonymous(old, kept, area.protection))?;
-            }
-        }
-        if !keep && old_len > 0 {
-            let gone = self.map.borrow_mut().remove(old..old + old_len);
-            self.forget(old..old + old_len);
-            host(space::unmap(old, old_len))?;
-            drop(gone);
-        }
-        Ok(target)
-    }
-
-    fn move_held(&self, old: usize, len: usize, target: usize) {
-        let mut held = self.held.borrow_mut();
-        let keys: Vec<usize> = held.range(old..old + len).map(|(address, _)| *address).collect();
-        for address in keys {
-            if let Some(pages) = held.remove(&address) {
-                held.insert(target + (address - old), pages);
-            }
-        }
-    }
-
-    /// brk(2): the new end of the heap, or the old one when it cannot be changed.
-    pub fn set_brk(&self, wanted: usize) -> usize {
-        let layout = self.layout.get();
-        let limit = task::current().rlimit(linux_raw_sys::general::RLIMIT_DATA).rlim_cur;
-        if wanted < layout.brk_start || (wanted - layout.brk_start) as u64 > limit {
-            return layout.brk;
-        }
-        let (old, Some(new)) = (page_up(layout.brk).unwrap_or(layout.brk), page_up(wanted)) else {
-            return layout.brk;
-        };
-        if new > old {
-            if new > GUEST_END || !self.map.borrow().is_free(old..new) {
-                return layout.brk;
-            }
-            let area = Area::anonymous(PROT_READ | PROT_WRITE, Name::Heap);
-            let request = Request {
-                fixed: true,
-                no_replace: true,
-                address: old,
-                len: new - old,
-                area,
-                low: false,
-                no_reserve: false,
-            };
-            if self.map(request).is_err() {
-                return layout.brk;
-            }
-        } else if new < old && self.unmap(new, old - new).is_err() {
-            return layout.brk;
-        }
-        self.layout.borrow_mut().brk = wanted;
-        wanted
-    }
-
-    /// Lets an area with MAP_GROWSDOWN reach down to `address`, unless something else is near or the limit of stacks is
-    /// passed.
-    fn grow_down(&self, address: usize) -> Option<(usize, Area)> {
-        /// Room that Linux leaves below a stack (stack_guard_gap).
-        const GUARD: usize = 256 * PAGE_SIZE;
-        let page = address & !(PAGE_SIZE - 1);
-        let (start, area) =
-            self.map.borrow().first_from(address).map(|(start, area)| (start, area.clone()))?;
-        let limit = task::current().rlimit(linux_raw_sys::general::RLIMIT_STACK).rlim_cur;
-        if area.flags & map::GROWS_DOWN == 0
-            || (area.end - page) as u64 > limit
-            || page < GUEST_START + GUARD
-            || !self.map.borrow().is_free(page - GUARD..start)
-        {
-            return None;
-        }
-        let request = Request {
-            fixed: true,
-            no_replace: true,
-            address: page,
-            len: start - page,
-            area,
-            low: false,
-            no_reserve: false,
-        };
-        self.map(request).ok()?;
-        self.area_at(address)
-    }
-
-    /// Tries to make an access possible.
-    pub fn mend(&self, address: usize, access: Access) -> Result<(), Bad> {
-        let (start, area) = match self.area_at(address) {
-            Some(found) => found,
-            // What it grew by is mapped now: the access is made anew, and allowed or not.
-            None => return self.grow_down(address).map(|_| ()).ok_or(Bad::Unmapped),
-        };
-        let needed = match access {
-            Access::Read => PROT_READ | PROT_EXEC | PROT_WRITE,
-            Access::Write => PROT_WRITE,
-            Access::Execute => PROT_EXEC,
-        };
-        if area.protection & needed == 0 {
-            return Err(Bad::Forbidden);
-        }
-        let Backing::File { file, offset } = &area.backing else {
-            // The machine has mapped it, so it is the host that has no page to give.
-            return if access == Access::Execute { Err(Bad::Forbidden) } else { Err(Bad::OutOfMemory) };
-        };
-        let page = address & !(PAGE_SIZE - 1);
-        if !area.lazy {
-            return Err(Bad::Beyond);
-        }
-        if area.is_remote() {
-            return self.bring_in(page);
-        }
-        let end = area.end.min(page + FAULT_AROUND * PAGE_SIZE);
-        for at in (page..end).step_by(PAGE_SIZE) {
-            let index = (offset + (at - start) as u64) / PAGE_SIZE as u64;
-            // Only what was asked for is made; around it, what is there is mapped.
-            let for_write = at == page && area.writes_to_file();
-            let mut found = file.object.page(index, for_write);
-            if at == page && area.shared && matches!(found, Ok(FilePage::Zero)) {
-                // What another mapping writes into the hole must show here.
-                found = file.object.page(index, true);
-            }
-            let done = match found {
-                Ok(FilePage::Memory { pages, index, .. }) => {
-                    let address = pages.address() + index * PAGE_SIZE;
-                    let done = space::map_pages(at, PAGE_SIZE, area.protection, address, area.shared);
-                    self.hold(at, 1, &pages);
-                    done
-                }
-                Ok(FilePage::Image { offset, .. }) if !area.writes_to_file() => {
-                    space::map_image(at, PAGE_SIZE, area.protection, offset)
-                }
-                Ok(FilePage::Zero) if at == page => space::map_anonymous(at, PAGE_SIZE, area.protection),
-                Ok(FilePage::Beyond) if at == page => return Err(Bad::Beyond),
-                Err(_) if at == page => return Err(Bad::OutOfMemory),
-                _ => break,
-            };
-            if done.is_err() {
-                return Err(Bad::OutOfMemory);
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Drop for Space {
@@ -810,90 +597,6 @@ impl Drop for Space {
         // Areas hold open files, whose release runs other code: no borrow may be alive then.
         drop(self.map.take());
     }
-}
-
-impl Area {
-    /// Whether writes to it may reach a file.
-    fn writes_to_file(&self) -> bool {
-        self.shared && self.may & PROT_WRITE != 0
-    }
-}
-
-impl Space {
-    /// Whether writes through some area of this space reach the file.
-    pub fn writes_to(&self, inode: &Inode) -> bool {
-        self.map.borrow().iter().any(|(_, area)| area.writes_to_file() && area.is_of(inode))
-    }
-
-    /// Moves the times of the files that may have been written through the writable shared areas of `range`, for
-    /// msync(2): nobody sees the writes themselves.
-    pub fn note_written(&self, range: Range<usize>) {
-        for (start, area) in self.map.borrow().iter() {
-            if let Backing::File { file, .. } = &area.backing
-                && start < range.end
-                && range.start < area.end
-                && area.shared
-                && area.protection & PROT_WRITE != 0
-                && let Some(path) = &file.path
-                && path.inode().is_regular()
-            {
-                path.inode().touch_modified();
-            }
-        }
-    }
-
-    /// Takes the pages `pages` of a file out of shared mappings, to be found anew by faults; with `private`, also out
-    /// of private ones, where they are gone.
-    fn forget_file(&self, inode: &Inode, pages: Range<u64>, private: bool) {
-        let mut parts: Vec<Range<usize>> = Vec::new();
-        for (start, area) in self.map.borrow().iter() {
-            let Backing::File { offset, .. } = &area.backing else { continue };
-            if !area.is_of(inode) || !(area.shared || private) {
-                continue;
-            }
-            let first = offset / PAGE_SIZE as u64;
-            let len = ((area.end - start) / PAGE_SIZE) as u64;
-            let from = pages.start.saturating_sub(first).min(len) as usize;
-            let to = pages.end.saturating_sub(first).min(len) as usize;
-            if from < to {
-                parts.push(start + from * PAGE_SIZE..start + to * PAGE_SIZE);
-            }
-        }
-        for part in parts {
-            // The host refuses only ranges that are not the guest's.
-            let _ = space::unmap(part.start, part.len());
-            self.forget(part.clone());
-            self.map.borrow_mut().change(part, |area| area.lazy |= area.shared);
-        }
-    }
-}
-
-impl Area {
-    fn is_of(&self, inode: &Inode) -> bool {
-        match &self.backing {
-            Backing::File { file, .. } => {
-                file.path.as_ref().is_some_and(|path| core::ptr::eq(&**path.inode(), inode))
-            }
-            Backing::Anonymous | Backing::Shared { .. } => false,
-        }
-    }
-}
-
-/// A file became `size` bytes long: what was mapped behind that is SIGBUS in the calling process. Other processes keep
-/// what they have mapped until they map it anew.
-pub fn file_shrank(inode: &Inode, size: u64) {
-    task::current().space().forget_file(inode, size.div_ceil(PAGE_SIZE as u64)..u64::MAX, true);
-}
-
-/// Pages of a file are others now (a hole was punched, a page of the image was written): the calling process finds
-/// them anew. Other processes keep what they have mapped until they map it anew.
-pub fn file_replaced(inode: &Inode, pages: Range<u64>) {
-    task::current().space().forget_file(inode, pages, false);
-}
-
-/// Tries to make `address` accessible as the application's memory map allows. False: the access is an error.
-pub fn mend_fault(address: usize, access: Access) -> bool {
-    task::current().space().mend(address, access).is_ok()
 }
 
 /// A page-aligned random offset below `1 << bits` pages, for address-space layout.

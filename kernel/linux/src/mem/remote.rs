@@ -24,6 +24,8 @@ const ERRAND_MAX: usize = 1 << 16;
 enum Direction {
     Read,
     Write,
+    /// Nothing moves: what of the memory is there is counted.
+    Count,
 }
 
 /// What a task shall do in its memory for another one.
@@ -67,6 +69,11 @@ pub fn write(target: &Arc<Task>, address: usize, data: &[u8], force: bool) -> us
         }
     }
     done
+}
+
+/// Has `target` count what of its memory is there (`mem::resident`).
+pub(super) fn count(target: &Arc<Task>) {
+    send(target, 0, Direction::Count, false, Vec::new());
 }
 
 fn send(
@@ -120,6 +127,10 @@ fn next(t: &Task) -> Option<Arc<Errand>> {
 
 impl Errand {
     fn run(&self) {
+        if self.direction == Direction::Count {
+            current().space().count_resident();
+            return self.finish(0);
+        }
         let mut data = self.data.take();
         let mut moved = 0;
         while moved < data.len() {
@@ -144,6 +155,7 @@ impl Errand {
         let mut go = || match self.direction {
             Direction::Read => user::copy_in(address, data),
             Direction::Write => user::copy_out(address, data),
+            Direction::Count => Ok(()),
         };
         go().or_else(|error| {
             if !self.force {
@@ -157,7 +169,7 @@ impl Errand {
             }
             let page = address & !(PAGE_SIZE - 1);
             let wider = match self.direction {
-                Direction::Read => PROT_READ,
+                Direction::Read | Direction::Count => PROT_READ,
                 Direction::Write => PROT_READ | PROT_WRITE,
             };
             space.protect(page, PAGE_SIZE, area.protection | wider)?;

@@ -4,7 +4,7 @@ use super::action::effect_of;
 use super::frame::{self, Parts};
 use super::{AltStack, Effect, SIG_DFL, SIG_IGN, SigAction, SigInfo, SigSet, bit, fault, job, set_mask};
 use crate::errno::{Errno, SysResult};
-use crate::task::{Task, exit, ptrace};
+use crate::task::{Task, exit, ptrace, rseq};
 use alloc::sync::Arc;
 use husk_machine::context;
 use linux_raw_sys::general as raw;
@@ -139,6 +139,9 @@ fn call_handler(t: &Arc<Task>, info: &SigInfo, action: &SigAction, restart: &mut
         t.handlers.borrow().set(info.signo, SigAction { handler: SIG_DFL, ..*action });
     }
     let mut regs = context::regs();
+    if rseq::abort(t, Some(&mut regs)).is_err() {
+        return fault::force_after_bad_stack(t, info.signo);
+    }
     let again = match restart.take() {
         Some(Errno::ERESTARTSYS) if action.has(raw::SA_RESTART) => true,
         Some(Errno::ERESTARTNOINTR) => true,

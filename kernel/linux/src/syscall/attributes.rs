@@ -2,7 +2,7 @@
 
 use super::opened;
 use crate::errno::{Errno, SysResult};
-use crate::file::OpenFile;
+use crate::file::{OpenFile, lease};
 use crate::fs::attributes::{self, NewTime};
 use crate::fs::inode::WRITE;
 use crate::fs::{Path, walk, xattr};
@@ -158,6 +158,7 @@ pub(super) fn truncate(t: &Arc<Task>, path: usize, length: i64) -> SysResult {
     path.mount.check_writable()?;
     inode.permission(&t.cred(), WRITE)?;
     inode.check_not_running()?;
+    lease::make_way(inode, true, false)?;
     attributes::set_size(&path, None, size)?;
     Ok(0)
 }

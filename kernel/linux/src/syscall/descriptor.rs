@@ -2,10 +2,10 @@
 
 use super::opened;
 use crate::errno::{Errno, SysResult};
-use crate::file::OpenFile;
 use crate::file::locks::{Owner, Record};
 use crate::file::owner::{OwnerKind, SignalOwner};
 use crate::file::pipe::{Pipe, PipeEnd};
+use crate::file::{OpenFile, lease};
 use crate::fs::Inode;
 use crate::fs::remote::{self, RemoteFile};
 use crate::mem::user;
@@ -115,8 +115,8 @@ pub(super) fn fcntl(t: &Arc<Task>, fd: i32, command: u32, argument: usize) -> Sy
             file.set_signal_owner(SignalOwner { signal, ..file.signal_owner() })?;
             Ok(0)
         }
-        // Nobody holds a lease, as none is ever given.
-        raw::F_GETLEASE => Ok(raw::F_UNLCK as usize),
+        raw::F_SETLEASE => lease::set(t, &file, fd, argument as u32),
+        raw::F_GETLEASE => Ok(lease::get(&file) as usize),
         raw::F_GETPIPE_SZ => Ok(pipe_of(&file)?.capacity()),
         raw::F_SETPIPE_SZ => pipe_of(&file)?.set_capacity(argument as u32 as usize, &t.cred()),
         raw::F_ADD_SEALS => add_seals(&file, argument as u32),

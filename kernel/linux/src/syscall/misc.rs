@@ -1,9 +1,11 @@
 //! Calls about the whole: names, ids, process groups, limits, usage, random bytes.
 
 use crate::errno::{Errno, SysResult};
+use crate::fs::Path;
+use crate::fs::walk::lookup;
 use crate::mem::user;
 use crate::task::cred::{CAP_SYS_ADMIN, CAP_SYS_RESOURCE};
-use crate::task::process::{self, Process, Session};
+use crate::task::process::{self, Process, Session, Usage};
 use crate::task::{Pid, Task};
 use crate::time::monotonic_ns;
 use crate::uts;
@@ -233,20 +235,27 @@ pub(super) fn prlimit64(
 pub(super) fn getrusage(t: &Arc<Task>, who: i32, usage: usize) -> SysResult {
     const RUSAGE_SELF: i32 = raw::RUSAGE_SELF as i32;
     const RUSAGE_THREAD: i32 = raw::RUSAGE_THREAD as i32;
-    let time = match who {
-        RUSAGE_SELF => t.process().cpu_time(),
-        raw::RUSAGE_CHILDREN => t.process().children_time(),
-        RUSAGE_THREAD => t.cpu_time(),
+    if who != raw::RUSAGE_CHILDREN {
+        t.space().count_if_due();
+    }
+    let used = match who {
+        RUSAGE_SELF => t.process().usage(),
+        raw::RUSAGE_CHILDREN => t.process().children_usage(),
+        RUSAGE_THREAD => {
+            let (user, system) = t.cpu_time();
+            Usage { user, system, ..t.process().usage() }
+        }
         _ => return Err(Errno::EINVAL),
     };
-    write_usage(usage, time)?;
+    write_usage(usage, used)?;
     Ok(0)
 }
 
-/// Writes a `struct rusage` for CPU time, user and system ns; all that is not counted is 0.
-pub(super) fn write_usage(address: usize, (user_ns, system_ns): (u64, u64)) -> Result<(), Errno> {
+/// Writes a `struct rusage`; all that is not counted is 0.
+pub(super) fn write_usage(address: usize, usage: Usage) -> Result<(), Errno> {
     let mut words = [0_u64; size_of::<raw::rusage>() / 8];
-    for (at, ns) in [(0, user_ns), (2, system_ns)] {
+    words[4] = (usage.most_resident / 1024) as u64;
+    for (at, ns) in [(0, usage.user), (2, usage.system)] {
         words[at] = ns / NS_PER_S;
         words[at + 1] = ns % NS_PER_S / 1000;
     }
@@ -326,12 +335,51 @@ pub(super) fn acct(_t: &Arc<Task>, _name: usize) -> SysResult {
     Err(Errno::EPERM)
 }
 
-pub(super) fn swapon(_t: &Arc<Task>, _path: usize, _flags: u32) -> SysResult {
+/// The place that an administrator's call names.
+fn administered(t: &Arc<Task>, path: usize) -> Result<Path, Errno> {
+    if !t.cred().capable(CAP_SYS_ADMIN) {
+        return Err(Errno::EPERM);
+    }
+    lookup(t, raw::AT_FDCWD, &user::read_path(path)?, true)
+}
+
+pub(super) fn swapon(t: &Arc<Task>, path: usize, _flags: u32) -> SysResult {
+    administered(t, path)?;
     Err(Errno::EPERM)
 }
 
-pub(super) fn swapoff(_t: &Arc<Task>, _path: usize) -> SysResult {
-    Err(Errno::EPERM)
+pub(super) fn swapoff(t: &Arc<Task>, path: usize) -> SysResult {
+    administered(t, path)?;
+    // Nothing is swapped to.
+    Err(Errno::EINVAL)
+}
+
+/// No file system counts quotas, and none lies on a block device.
+pub(super) fn quotactl(t: &Arc<Task>, cmd: u32, special: usize, _id: u32, _addr: usize) -> SysResult {
+    const KINDS: u32 = 3;
+    const Q_SYNC: u32 = 0x80_0001;
+    if cmd & 0xff >= KINDS {
+        return Err(Errno::EINVAL);
+    }
+    if special == 0 {
+        return if cmd >> 8 == Q_SYNC { Ok(0) } else { Err(Errno::ENODEV) };
+    }
+    let place = lookup(t, raw::AT_FDCWD, &user::read_path(special)?, true)?;
+    let is_block = place.inode().kind() == raw::S_IFBLK;
+    Err(if is_block { Errno::ENODEV } else { Errno::ENOTBLK })
+}
+
+/// The local descriptor table: empty, and nothing can be put into it.
+pub(super) fn modify_ldt(_t: &Arc<Task>, func: i32, ptr: usize, bytecount: usize) -> SysResult {
+    match func {
+        0 => Ok(0),
+        2 => {
+            let len = bytecount.min(128);
+            user::fill(ptr, len, 0)?;
+            Ok(len)
+        }
+        _ => Err(Errno::ENOSYS),
+    }
 }
 
 /// Gives the caller files or directories of its own. There are no namespaces but the first.

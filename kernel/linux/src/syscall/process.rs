@@ -7,7 +7,8 @@ use crate::fs::open::open_exec_at;
 use crate::mem::user;
 use crate::task::clone::{self, Request};
 use crate::task::exit::{self, Found, Options, Who};
-use crate::task::{Task, exec, futex as futexes, ptrace, sched};
+use crate::task::process::Usage;
+use crate::task::{Task, barrier, exec, futex as futexes, ptrace, rseq as restartable, sched};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use linux_raw_sys::general as raw;
@@ -154,8 +155,8 @@ pub(super) fn exit_group(t: &Arc<Task>, code: i32) -> SysResult {
 }
 
 /// Writes the resource usage of a child where a wait wants it.
-fn write_child_usage(address: usize, time: (u64, u64)) -> Result<(), Errno> {
-    if address == 0 { Ok(()) } else { write_usage(address, time) }
+fn write_child_usage(address: usize, usage: Usage) -> Result<(), Errno> {
+    if address == 0 { Ok(()) } else { write_usage(address, usage) }
 }
 
 pub(super) fn wait4(t: &Arc<Task>, pid: i32, status: usize, options: u32, usage: usize) -> SysResult {
@@ -231,8 +232,8 @@ pub(super) fn waitid(
         all: options & raw::__WALL != 0,
     };
     match exit::wait(t, who, wanted)? {
-        Some(Found { info: found, usage: time, .. }) => {
-            write_child_usage(usage, time)?;
+        Some(Found { info: found, usage: used, .. }) => {
+            write_child_usage(usage, used)?;
             if info != 0 {
                 user::copy_out(info, &found.to_bytes())?;
             }
@@ -255,6 +256,51 @@ pub(super) fn futex(
     val3: u32,
 ) -> SysResult {
     futexes::futex(t, uaddr, op, val, timeout, uaddr2, val3)
+}
+
+pub(super) fn futex_waitv(
+    t: &Arc<Task>,
+    waiters: usize,
+    nr_futexes: u32,
+    flags: u32,
+    timeout: usize,
+    clockid: i32,
+) -> SysResult {
+    futexes::sized::waitv(t, waiters, nr_futexes, flags, timeout, clockid)
+}
+
+pub(super) fn futex_wake(t: &Arc<Task>, uaddr: usize, mask: u64, nr: i32, flags: u32) -> SysResult {
+    futexes::sized::wake(t, uaddr, mask, nr, flags)
+}
+
+pub(super) fn futex_wait(
+    t: &Arc<Task>,
+    uaddr: usize,
+    val: u64,
+    mask: u64,
+    flags: u32,
+    timeout: usize,
+    clockid: i32,
+) -> SysResult {
+    futexes::sized::wait(t, uaddr, val, mask, flags, timeout, clockid)
+}
+
+pub(super) fn futex_requeue(
+    t: &Arc<Task>,
+    waiters: usize,
+    flags: u32,
+    nr_wake: i32,
+    nr_requeue: i32,
+) -> SysResult {
+    futexes::sized::requeue_between(t, waiters, flags, nr_wake, nr_requeue)
+}
+
+pub(super) fn membarrier(t: &Arc<Task>, cmd: u32, flags: u32, cpu_id: i32) -> SysResult {
+    barrier::membarrier(t, cmd, flags, cpu_id)
+}
+
+pub(super) fn rseq(t: &Arc<Task>, rseq: usize, rseq_len: u32, flags: u32, sig: u32) -> SysResult {
+    restartable::register(t, rseq, rseq_len, flags, sig)
 }
 
 pub(super) fn sched_yield(_t: &Arc<Task>) -> SysResult {

@@ -104,7 +104,7 @@ syscalls! {
     24 sched_yield() in process Done;
     25 mremap(old_addr: usize, old_len: usize, new_len: usize, flags: u32, new_addr: usize) in mem Done;
     26 msync(addr: usize, len: usize, flags: u32) in mem Done;
-    27 mincore(addr: usize, len: usize, vector: usize) in mem Partial "every mapped page counts as there";
+    27 mincore(addr: usize, len: usize, vector: usize) in mem Done;
     28 madvise(addr: usize, len: usize, advice: u32) in mem Partial "advice about fork and about poisoned pages is EINVAL";
     29 shmget(key: i32, size: usize, shmflg: u32) in ipc Done;
     30 shmat(shmid: i32, shmaddr: usize, shmflg: u32) in ipc Done;
@@ -149,7 +149,7 @@ syscalls! {
     69 msgsnd(msqid: i32, msgp: usize, msgsz: usize, msgflg: u32) in ipc Done;
     70 msgrcv(msqid: i32, msgp: usize, msgsz: usize, msgtyp: i64, msgflg: u32) in ipc Done;
     71 msgctl(msqid: i32, cmd: u32, buf: usize) in ipc Done;
-    72 fcntl(fd: i32, command: u32, argument: usize) in descriptor Partial "no leases, no F_NOTIFY, no write hints";
+    72 fcntl(fd: i32, command: u32, argument: usize) in descriptor Partial "no F_NOTIFY, no write hints, no leases on volumes";
     73 flock(fd: i32, operation: u32) in descriptor Done;
     74 fsync(fd: i32) in space Done;
     75 fdatasync(fd: i32) in space Done;
@@ -175,7 +175,7 @@ syscalls! {
     95 umask(mask: u32) in open Done;
     96 gettimeofday(tv: usize, tz: usize) in time Done;
     97 getrlimit(resource: u32, rlim: usize) in misc Done;
-    98 getrusage(who: i32, usage: usize) in misc Partial "times only";
+    98 getrusage(who: i32, usage: usize) in misc Partial "times and the most memory only";
     99 sysinfo(info: usize) in misc Partial "no load averages, no buffers";
     100 times(buf: usize) in time Done;
     101 ptrace(request: u32, pid: i32, addr: usize, data: usize) in ptrace Partial "no hardware breakpoints, SYSEMU, PEEKSIGINFO; the real parent of a tracee hears of its end at once";
@@ -228,6 +228,7 @@ syscalls! {
     151 mlockall(flags: u32) in mem Done;
     152 munlockall() in mem Done;
     153 vhangup() in tty Done;
+    154 modify_ldt(func: i32, ptr: usize, bytecount: usize) in misc Partial "an empty table that nothing can be put into (ENOSYS)";
     155 pivot_root(new_root: usize, put_old: usize) in mounts Done;
     157 prctl(option: u32, arg2: u64, arg3: u64, arg4: u64, arg5: u64) in cred Partial "no PR_SET_MM, PR_SET_VMA, speculation or merging options (EINVAL)";
     158 arch_prctl(code: u32, addr: u64) in cred Partial "GS cannot be set (EINVAL)";
@@ -239,11 +240,12 @@ syscalls! {
     164 settimeofday(tv: usize, tz: usize) in time Partial "the host sets the clock (EPERM)";
     165 mount(source: usize, target: usize, filesystemtype: usize, mountflags: u64, data: usize) in mounts Partial "one namespace: no shared propagation; no overlay";
     166 umount2(target: usize, flags: u32) in mounts Done;
-    167 swapon(path: usize, flags: u32) in misc Partial "EPERM";
-    168 swapoff(path: usize) in misc Partial "EPERM";
+    167 swapon(path: usize, flags: u32) in misc Partial "a guest has no swap (EPERM)";
+    168 swapoff(path: usize) in misc Done;
     169 reboot(magic1: u32, magic2: u32, cmd: u32, arg: usize) in misc Partial "the guest ends with its process 1 (EPERM)";
     170 sethostname(name: usize, len: i32) in misc Done;
     171 setdomainname(name: usize, len: i32) in misc Done;
+    179 quotactl(cmd: u32, special: usize, id: u32, addr: usize) in misc Partial "no file system has quotas (ENODEV, ENOTBLK)";
     186 gettid() in misc Done;
     187 readahead(fd: i32, offset: i64, count: usize) in space Done;
     188 setxattr(path: usize, name: usize, value: usize, size: usize, flags: u32) in attributes Partial "no POSIX access lists";
@@ -352,11 +354,13 @@ syscalls! {
     318 getrandom(buf: usize, buflen: usize, flags: u32) in misc Done;
     319 memfd_create(name: usize, flags: u32) in space Partial "no huge pages";
     322 execveat(dirfd: i32, path: usize, argv: usize, envp: usize, flags: u32) in process Done;
+    324 membarrier(cmd: u32, flags: u32, cpu_id: i32) in process Done;
     325 mlock2(addr: usize, len: usize, flags: u32) in mem Done;
     326 copy_file_range(fd_in: i32, off_in: usize, fd_out: i32, off_out: usize, len: usize, flags: u32) in copy Done;
     327 preadv2(fd: i32, iov: usize, iovcnt: usize, offset: i64, offset_high: usize, flags: u32) in io Done;
     328 pwritev2(fd: i32, iov: usize, iovcnt: usize, offset: i64, offset_high: usize, flags: u32) in io Done;
     332 statx(dirfd: i32, path: usize, flags: u32, mask: u32, statxbuf: usize) in stat Done;
+    334 rseq(rseq: usize, rseq_len: u32, flags: u32, sig: u32) in process Done;
     424 pidfd_send_signal(pidfd: i32, sig: i32, info: usize, flags: u32) in signal Done;
     434 pidfd_open(pid: i32, flags: u32) in signal Partial "no PIDFD_THREAD";
     435 clone3(args: usize, size: usize) in process Partial "no namespaces (EPERM), no set_tid, no cgroup";
@@ -365,14 +369,17 @@ syscalls! {
     438 pidfd_getfd(pidfd: i32, targetfd: i32, flags: u32) in signal Done;
     439 faccessat2(dirfd: i32, path: usize, mode: u32, flags: u32) in stat Done;
     441 epoll_pwait2(epfd: i32, events: usize, maxevents: i32, timeout: usize, sigmask: usize, sigsetsize: usize) in epoll Done;
+    449 futex_waitv(waiters: usize, nr_futexes: u32, flags: u32, timeout: usize, clockid: i32) in process Done;
     452 fchmodat2(dirfd: i32, path: usize, mode: u32, flags: u32) in attributes Done;
+    454 futex_wake(uaddr: usize, mask: u64, nr: i32, flags: u32) in process Done;
+    455 futex_wait(uaddr: usize, val: u64, mask: u64, flags: u32, timeout: usize, clockid: i32) in process Done;
+    456 futex_requeue(waiters: usize, flags: u32, nr_wake: i32, nr_requeue: i32) in process Done;
 }
 
 absent! {
     134 uselib;
     136 ustat;
     139 sysfs;
-    154 modify_ldt;
     156 _sysctl;
     172 iopl;
     173 ioperm;
@@ -381,7 +388,6 @@ absent! {
     176 delete_module;
     177 get_kernel_syms;
     178 query_module;
-    179 quotactl;
     180 nfsservctl;
     181 getpmsg;
     182 putpmsg;
@@ -418,12 +424,10 @@ absent! {
     320 kexec_file_load;
     321 bpf;
     323 userfaultfd;
-    324 membarrier;
     329 pkey_mprotect;
     330 pkey_alloc;
     331 pkey_free;
     333 io_pgetevents;
-    334 rseq;
     425 io_uring_setup;
     426 io_uring_enter;
     427 io_uring_register;
@@ -441,13 +445,9 @@ absent! {
     446 landlock_restrict_self;
     447 memfd_secret;
     448 process_mrelease;
-    449 futex_waitv;
     450 set_mempolicy_home_node;
     451 cachestat;
     453 map_shadow_stack;
-    454 futex_wake;
-    455 futex_wait;
-    456 futex_requeue;
     457 statmount;
     458 listmount;
     459 lsm_get_self_attr;

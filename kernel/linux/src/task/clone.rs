@@ -146,6 +146,7 @@ pub fn clone(t: &Arc<Task>, request: &Request) -> SysResult {
         handlers: KCell::new(signal::Handlers::for_child(t, has(SIGHAND), has(CLEAR_SIGHAND))),
         clear_child_tid: KCell::new(if has(CHILD_CLEARTID) { request.child_tid } else { 0 }),
         robust_list: KCell::default(),
+        rseq: t.rseq.for_child(has(VM)),
         seccomp: KCell::new(t.seccomp.borrow().clone()),
         attributes: KCell::new(t.attributes.borrow().for_child()),
         no_new_privs: KCell::new(t.no_new_privs.get()),

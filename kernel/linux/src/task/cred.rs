@@ -53,6 +53,7 @@ pub const CAP_SYS_RESOURCE: u32 = 24;
 pub const CAP_SYS_TIME: u32 = 25;
 pub const CAP_SYS_TTY_CONFIG: u32 = 26;
 pub const CAP_MKNOD: u32 = 27;
+pub const CAP_LEASE: u32 = 28;
 pub const CAP_SETFCAP: u32 = 31;
 pub const CAP_WAKE_ALARM: u32 = 35;
 

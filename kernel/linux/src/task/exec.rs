@@ -2,7 +2,7 @@
 
 use super::sched::{self, Group};
 use super::wait::{WaitLimit, wait_event};
-use super::{Task, clone, process};
+use super::{Task, clone, process, rseq};
 use crate::errno::Errno;
 use crate::file::OpenFile;
 use crate::file::io::Sink;
@@ -108,6 +108,7 @@ pub fn execve(
     name[..len].copy_from_slice(&comm[..len]);
     t.comm.set(name);
     t.robust_list.set(0);
+    t.rseq.forget();
     t.clear_child_tid.set(0);
     let exe = program.image.file.path.clone().or(exe);
     let old = t.process().exe.replace(exe);
@@ -174,6 +175,8 @@ fn new_space(t: &Arc<Task>) -> Result<Arc<Space>, Errno> {
     let shared =
         process::all_tasks().iter().any(|other| !Arc::ptr_eq(other, t) && Arc::ptr_eq(&other.space(), &old));
     if !shared {
+        old.count_if_due();
+        t.process().note_most_resident(old.most_resident());
         old.clear()?;
         return Ok(old);
     }
@@ -253,7 +256,7 @@ fn auxiliary_vector(
 ) -> Vec<u64> {
     let cred = t.cred();
     let secure = cred.uid != cred.euid || cred.gid != cred.egid;
-    let pairs: [(u32, usize); 19] = [
+    let pairs: [(u32, usize); 21] = [
         (aux::AT_SYSINFO_EHDR, vdso),
         (aux::AT_MINSIGSTKSZ, signal::min_stack_len()),
         (aux::AT_HWCAP, start::boot().hwcap as usize),
@@ -273,6 +276,8 @@ fn auxiliary_vector(
         (aux::AT_RANDOM, random),
         (aux::AT_EXECFN, name),
         (aux::AT_PLATFORM, platform),
+        (aux::AT_RSEQ_FEATURE_SIZE, rseq::FEATURE_SIZE),
+        (aux::AT_RSEQ_ALIGN, rseq::ALIGN),
     ];
     let mut words: Vec<u64> =
         pairs.iter().flat_map(|(key, value)| [u64::from(*key), *value as u64]).collect();

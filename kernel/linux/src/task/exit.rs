@@ -1,6 +1,6 @@
 //! The end of tasks and processes, and waiting for it: exit(2), exit_group(2), wait4(2), waitid(2).
 
-use super::process::{self, JobReport, Process};
+use super::process::{self, JobReport, Process, Usage};
 use super::wait::{WaitEnd, WaitLimit, wait_event};
 use super::{Pid, Task, clone, futex, ptrace, sched};
 use crate::errno::Errno;
@@ -53,6 +53,8 @@ pub fn finish(t: &Arc<Task>, status: i32) {
         futex::wake_address(t, clear, 1);
     }
     if process.tasks.borrow().len() <= 1 {
+        t.space().count_if_due();
+        process.note_most_resident(t.space().most_resident());
         crate::mem::oom::give_back(process, &t.space());
     }
     take_out(t, status);
@@ -188,8 +190,8 @@ pub struct Found {
     pub status: i32,
     /// As waitid(2) gives it.
     pub info: SigInfo,
-    /// CPU time of the child, user and system, in ns.
-    pub usage: (u64, u64),
+    /// What the child has used.
+    pub usage: Usage,
 }
 
 /// What to wait for: the W* bits of waitid(2).
@@ -230,7 +232,7 @@ fn found_tracee(report: &ptrace::Report) -> Found {
         signal => (raw::CLD_KILLED, signal & 0x7f),
     };
     let info = SigInfo::child(raw::SIGCHLD, code as i32, tid, uid, value);
-    Found { pid: tid, status, info, usage: (0, 0) }
+    Found { pid: tid, status, info, usage: Usage::default() }
 }
 
 fn find_child(parent: &Arc<Process>, who: Who, options: Options) -> Result<Option<Found>, Errno> {
@@ -263,10 +265,10 @@ fn find_child(parent: &Arc<Process>, who: Who, options: Options) -> Result<Optio
                 pid: child.pid(),
                 status,
                 info: child_info(&child, raw::SIGCHLD, status),
-                usage: child.cpu_time(),
+                usage: child.usage(),
             };
             if !options.no_wait {
-                parent.add_children_time(&child);
+                parent.add_children_usage(&child);
                 process::reap(&child);
             }
             return Ok(Some(found));
@@ -286,7 +288,7 @@ fn find_child(parent: &Arc<Process>, who: Who, options: Options) -> Result<Optio
                 child.report.set(None);
             }
             let info = SigInfo::child(raw::SIGCHLD, code as i32, child.pid(), child.uid(), value);
-            return Ok(Some(Found { pid: child.pid(), status, info, usage: child.cpu_time() }));
+            return Ok(Some(Found { pid: child.pid(), status, info, usage: child.usage() }));
         }
     }
     Ok(None)

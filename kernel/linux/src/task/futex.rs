@@ -3,6 +3,8 @@
 //! A waiter is found by a key: the address and space for private memory, the page of the arena and the offset in it for
 //! shared memory. Checks and queueing happen under the big kernel lock, so no wake-up falls between them.
 
+pub mod sized;
+
 use super::wait::{WaitEnd, WaitLimit, WaitQueue, wait_event};
 use super::{Pid, Task};
 use crate::errno::{Errno, SysResult};
@@ -28,6 +30,12 @@ struct Waiter {
     key: KCell<Key>,
     woken: KCell<bool>,
     queue: WaitQueue,
+}
+
+impl Waiter {
+    fn new(key: Key, bits: u32) -> Self {
+        Self { bits, key: KCell::new(key), woken: KCell::new(false), queue: WaitQueue::new() }
+    }
 }
 
 static FUTEXES: Global<KCell<BTreeMap<Key, VecDeque<Arc<Waiter>>>>> = Global::new(KCell::default);
@@ -89,8 +97,7 @@ fn wait(
     if user::load_u32(address)? != value {
         return Err(Errno::EAGAIN);
     }
-    let waiter =
-        Arc::new(Waiter { bits, key: KCell::new(key), woken: KCell::new(false), queue: WaitQueue::new() });
+    let waiter = Arc::new(Waiter::new(key, bits));
     FUTEXES.borrow_mut().entry(key).or_default().push_back(waiter.clone());
     let limit = WaitLimit { deadline, ..WaitLimit::default() };
     let end = wait_event(&[&waiter.queue], limit, || waiter.woken.get().then_some(()));
@@ -221,12 +228,7 @@ fn lock_pi(t: &Arc<Task>, address: usize, shared: bool, deadline: Option<u64>, o
         if user::compare_exchange_u32(address, word, word | raw::FUTEX_WAITERS)? != word {
             continue;
         }
-        let waiter = Arc::new(Waiter {
-            bits: !0,
-            key: KCell::new(key),
-            woken: KCell::new(false),
-            queue: WaitQueue::new(),
-        });
+        let waiter = Arc::new(Waiter::new(key, !0));
         FUTEXES.borrow_mut().entry(key).or_default().push_back(waiter.clone());
         let limit = WaitLimit { deadline, ..WaitLimit::default() };
         let end = wait_event(&[&waiter.queue], limit, || waiter.woken.get().then_some(()));

@@ -10,10 +10,12 @@ pub mod exit;
 pub mod futex;
 
 pub mod attributes;
+pub mod barrier;
 pub mod identity;
 pub mod park;
 pub mod process;
 pub mod ptrace;
+pub mod rseq;
 pub mod sched;
 pub mod seccomp;
 pub mod wait;
@@ -53,6 +55,8 @@ pub struct Task {
     pub clear_child_tid: KCell<usize>,
     /// Head of the list of robust futexes (set_robust_list(2)).
     pub robust_list: KCell<usize>,
+    /// Restartable sequences (rseq(2)).
+    pub rseq: rseq::Rseq,
     /// prctl(PR_SET_NO_NEW_PRIVS).
     pub no_new_privs: KCell<bool>,
     /// Woken when the task no longer uses the memory of the parent that waits in vfork(2).

@@ -28,6 +28,16 @@ pub enum JobReport {
     Continued,
 }
 
+/// Resources that were used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// CPU time in ns.
+    pub user: u64,
+    pub system: u64,
+    /// The most bytes in memory at once.
+    pub most_resident: usize,
+}
+
 /// A thread group.
 pub struct Process {
     pid: Pid,
@@ -48,6 +58,11 @@ pub struct Process {
     ended_time: KCell<u64>,
     /// User and system nanoseconds of children that were waited for.
     children_time: KCell<(u64, u64)>,
+    /// The most bytes that it, and children that were waited for, had in memory at once.
+    most_resident: KCell<usize>,
+    children_most: KCell<usize>,
+    /// The name of the thread that ended last.
+    pub last_comm: KCell<[u8; 16]>,
     /// The real user id at the end, when no thread is left to ask.
     last_uid: KCell<u32>,
     /// The wait status, once the last thread has ended.
@@ -192,7 +207,37 @@ impl Process {
         self.ended_time.set(self.ended_time.get() + nanoseconds);
     }
 
-    pub(super) fn add_children_time(&self, child: &Process) {
+    /// Notes how much memory its program has had, before that goes.
+    pub(super) fn note_most_resident(&self, bytes: usize) {
+        self.most_resident.set(self.most_resident.get().max(bytes));
+    }
+
+    /// What getrusage(2) tells of it.
+    pub fn usage(&self) -> Usage {
+        let (user, system) = self.cpu_time();
+        let now = self.leader().map_or(0, |task| task.space().most_resident());
+        Usage { user, system, most_resident: self.most_resident.get().max(now) }
+    }
+
+    /// What getrusage(2) tells of the children that were waited for, with theirs.
+    pub fn children_usage(&self) -> Usage {
+        let (user, system) = self.children_time.get();
+        Usage { user, system, most_resident: self.children_most.get() }
+    }
+
+    /// The first thread has ended before others did: it stays as a zombie.
+    pub fn leader_has_ended(&self) -> bool {
+        !self.living().iter().any(|task| task.tid() == self.pid)
+    }
+
+    /// Threads, with the first one, which stays until the last has ended.
+    pub fn thread_count(&self) -> usize {
+        self.living().len() + usize::from(self.leader_has_ended())
+    }
+
+    pub(super) fn add_children_usage(&self, child: &Process) {
+        let most = child.usage().most_resident.max(child.children_most.get());
+        self.children_most.set(self.children_most.get().max(most));
         let ((user, system), own, below) =
             (self.children_time.get(), child.cpu_time(), child.children_time.get());
         self.children_time.set((user + own.0 + below.0, system + own.1 + below.1));
@@ -224,6 +269,9 @@ fn new_process(pid: Pid, session: Arc<Session>, pgid: Pid) -> Arc<Process> {
         thread_ended: WaitQueue::new(),
         ended_time: KCell::default(),
         children_time: KCell::default(),
+        most_resident: KCell::default(),
+        children_most: KCell::default(),
+        last_comm: KCell::default(),
         last_uid: KCell::default(),
         zombie: KCell::default(),
         report: KCell::default(),
@@ -282,6 +330,7 @@ pub(super) fn reap(process: &Arc<Process>) {
 /// Forgets a thread that has ended.
 pub(super) fn unregister(task: &Task) {
     task.process.last_uid.set(task.cred().uid);
+    task.process.last_comm.set(task.comm.get());
     TASKS.borrow_mut().remove(&task.tid());
     task.process
         .tasks
@@ -315,6 +364,7 @@ pub fn init_task(cred: Arc<Cred>, sched: super::sched::Entity, space: Arc<Space>
         attributes: KCell::default(),
         clear_child_tid: KCell::default(),
         robust_list: KCell::default(),
+        rseq: super::rseq::Rseq::default(),
         no_new_privs: KCell::default(),
         vfork_done: KCell::default(),
         ended: KCell::default(),

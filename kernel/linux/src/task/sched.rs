@@ -13,23 +13,29 @@
 //!
 //! Everything here runs under the big kernel lock, so a state read is a state that holds.
 
+mod group;
+mod idle;
 mod lost;
 
 use super::wait::{WaitEnd, WaitLimit, Wake};
-use super::{Task, park};
+use super::{Task, barrier, park};
 use crate::mem::remote;
 use crate::signal;
 use crate::time::timer;
 use crate::time::{monotonic_ns, timer::Timer};
-use alloc::collections::VecDeque;
 use alloc::sync::{Arc, Weak};
-use alloc::vec::Vec;
 use husk_machine::cell::KCell;
 use husk_machine::cpu;
-use husk_machine::global::Global;
 use husk_machine::start::boot;
 use husk_machine::thread::Thread;
-use linux_raw_sys::general as raw;
+
+pub use group::Group;
+use group::{CPUS, start_cpu, with_cpu};
+pub(super) use group::{Passes, count_pass, kick_running};
+pub(crate) use group::{cpus_in_use, first_cpus, restored, spaces_here};
+use idle::keep_time;
+pub(crate) use idle::take_host_signals;
+pub use idle::{cover_waiters, idle};
 
 /// How long a task may keep its vCPU while others wait for it.
 pub const SLICE_NS: u64 = 4_000_000;
@@ -142,48 +148,6 @@ impl Entity {
     }
 }
 
-/// vCPUs and the tasks they serve.
-#[derive(Default)]
-pub struct Group {
-    queue: KCell<VecDeque<Arc<Task>>>,
-    /// The greatest virtual time that a task had when it was taken from the queue.
-    virtual_now: KCell<u64>,
-    cpus: KCell<Vec<usize>>,
-    /// Living tasks. At zero the vCPUs end.
-    tasks: KCell<usize>,
-    /// The first task is still to come.
-    starting: KCell<bool>,
-    /// Its memory is still in the snapshot that the guest was restored from.
-    absent: KCell<bool>,
-    /// When a woken task was last left to its waker, monotonic ns.
-    left_at: KCell<u64>,
-}
-
-/// A vCPU, as the scheduler sees it.
-#[derive(Default)]
-struct Cpu {
-    current: Option<Arc<Task>>,
-    group: Option<Arc<Group>>,
-    idle: bool,
-    /// The idle one sleeps until then; `None` when it sleeps for ever.
-    sleeps_until: Option<u64>,
-    in_use: bool,
-    /// Its number among the vCPUs of its host process.
-    slot: usize,
-    /// Does not run tasks: keeps time for a group whose vCPUs are all busy.
-    ticker: bool,
-}
-
-static CPUS: Global<KCell<Vec<Cpu>>> = Global::new(KCell::default);
-
-fn with_cpu<R>(index: usize, act: impl FnOnce(&mut Cpu) -> R) -> R {
-    let mut cpus = CPUS.borrow_mut();
-    if index >= cpus.len() {
-        cpus.resize_with(index + 1, Cpu::default);
-    }
-    act(&mut cpus[index])
-}
-
 /// The task that runs on this vCPU.
 pub fn current() -> Arc<Task> {
     CPUS.borrow().get(cpu::index()).and_then(|cpu| cpu.current.clone()).expect("a task runs")
@@ -193,100 +157,6 @@ pub fn current() -> Arc<Task> {
 pub(crate) fn set_current(task: Option<Arc<Task>>) {
     let old = with_cpu(cpu::index(), |cpu| core::mem::replace(&mut cpu.current, task));
     drop(old);
-}
-
-fn claim_cpu(group: &Arc<Group>, ticker: bool) -> Option<usize> {
-    let mut cpus = CPUS.borrow_mut();
-    let slot = {
-        let own = group.cpus.borrow();
-        (0..husk_abi::layout::CPUS_MAX).find(|slot| !own.iter().any(|index| cpus[*index].slot == *slot))?
-    };
-    let free = cpus.iter().position(|cpu| !cpu.in_use).unwrap_or(cpus.len());
-    if free >= cpu::CPUS {
-        return None;
-    }
-    if free == cpus.len() {
-        cpus.push(Cpu::default());
-    }
-    cpus[free] = Cpu { group: Some(group.clone()), in_use: true, slot, ticker, ..Cpu::default() };
-    drop(cpus);
-    group.cpus.borrow_mut().push(free);
-    Some(free)
-}
-
-fn release_cpu(group: &Group, index: usize) {
-    group.cpus.borrow_mut().retain(|other| *other != index);
-    let old = with_cpu(index, core::mem::take);
-    drop(old);
-}
-
-/// Starts a further vCPU thread of the group in this host process. False: there is none to be had.
-fn start_cpu(group: &Arc<Group>, ticker: bool) -> bool {
-    let Some(index) = claim_cpu(group, ticker) else { return false };
-    let slot = with_cpu(index, |cpu| cpu.slot);
-    let started = cpu::start_thread(index, slot).is_ok();
-    if !started {
-        release_cpu(group, index);
-    }
-    started
-}
-
-impl Group {
-    /// The group of vCPU 0, at boot.
-    pub fn boot() -> Arc<Self> {
-        let group = Arc::new(Self::default());
-        let index = claim_cpu(&group, false);
-        assert!(index == Some(0), "the first vCPU is vCPU 0");
-        group
-    }
-
-    /// A group with one vCPU in a new host process, whose memory is a copy of the caller's, or empty with `wipe`. The
-    /// error is the host's.
-    pub fn new_process(wipe: bool) -> Result<Arc<Self>, i32> {
-        let group = Arc::new(Self::default());
-        group.starting.set(true);
-        let index = claim_cpu(&group, false).ok_or(linux_raw_sys::errno::EAGAIN as i32)?;
-        if let Err(error) = cpu::start_process(index, wipe) {
-            release_cpu(&group, index);
-            return Err(error);
-        }
-        Ok(group)
-    }
-
-    /// Living tasks.
-    pub fn task_count(&self) -> usize {
-        self.tasks.get()
-    }
-
-    /// An idle vCPU of the group.
-    fn idle_cpu(&self) -> Option<usize> {
-        let cpus = CPUS.borrow();
-        self.cpus.borrow().iter().copied().find(|index| cpus[*index].idle && !cpus[*index].ticker)
-    }
-
-    fn busy_cpus(&self) -> Vec<usize> {
-        let cpus = CPUS.borrow();
-        self.cpus
-            .borrow()
-            .iter()
-            .copied()
-            .filter(|index| !cpus[*index].ticker && !cpus[*index].idle)
-            .collect()
-    }
-
-    fn ticker(&self) -> Option<usize> {
-        let cpus = CPUS.borrow();
-        self.cpus.borrow().iter().copied().find(|index| cpus[*index].ticker)
-    }
-
-    /// Whether the only one queued was left to its waker a moment ago.
-    fn queued_is_left(&self, now: u64) -> bool {
-        self.queue.borrow().len() == 1 && now.saturating_sub(self.left_at.get()) < PATIENCE_NS
-    }
-
-    fn is_mine(&self) -> bool {
-        self.cpus.borrow().contains(&cpu::index())
-    }
 }
 
 /// Wakes its task; the task keeps it, for queues and timers to refer to.
@@ -338,9 +208,9 @@ pub fn wake_for_signal(task: &Arc<Task>) {
     }
 }
 
-/// The vCPU that runs this code.
+/// The number of the vCPU that runs this code, among those of its process: below `cpu_count`.
 pub fn cpu_index() -> u32 {
-    cpu::index() as u32
+    cpu::slot() as u32
 }
 
 /// vCPUs of one guest process.
@@ -538,6 +408,8 @@ fn block(me: &Arc<Task>) {
 /// wait for a vCPU: whoever queued them may have woken this one only.
 fn runs_again(me: &Arc<Task>) {
     me.sched.state.set(State::Running);
+    me.rseq.runs_again();
+    barrier::resume(me);
     if signal::interrupts(me) || !me.errands.borrow().is_empty() || !my_group().queue.borrow().is_empty() {
         cpu::request_work();
     }
@@ -558,84 +430,6 @@ fn take_next() -> Option<Arc<Task>> {
     let next = queue.remove(first)?;
     group.virtual_now.set(group.virtual_now.get().max(next.sched.virtual_time.get()));
     Some(next)
-}
-
-/// Sleeps until there may be something to do, or the next timer.
-fn idle_once() {
-    lost::look_if_suspected();
-    let now = monotonic_ns();
-    timer::run_expired(now);
-    let group = my_group();
-    if park::is_wanted() || !group.queue.borrow().is_empty() && !group.queued_is_left(now) {
-        return;
-    }
-    let me = cpu::index();
-    let mut deadline = timer::next_deadline();
-    if now.saturating_sub(group.left_at.get()) < NAP_NS {
-        deadline = Some(deadline.map_or(now + NAP_NS, |deadline| deadline.min(now + NAP_NS)));
-    }
-    drop(group);
-    with_cpu(me, |cpu| {
-        cpu.idle = true;
-        cpu.sleeps_until = deadline;
-    });
-    cpu::sleep(deadline, crate::tty::console::watch());
-    with_cpu(me, |cpu| cpu.idle = false);
-    crate::tty::console::look();
-    take_host_signals();
-    timer::run_expired(monotonic_ns());
-}
-
-/// Hands signals from outside to whom they are meant for: those of the host's keyboard to the terminal's foreground
-/// group, others to process 1.
-pub(super) fn take_host_signals() {
-    let mut set = husk_machine::host::take_signals() | park::take_signals();
-    if set == 0 {
-        return;
-    }
-    let bit = |signo: u32| 1 << (signo - 1);
-    let (window, goes_on) = husk_machine::host::take_terminal_news();
-    if let Some(window) = window {
-        crate::tty::console::resized(window);
-    }
-    if let Some(hog) = husk_machine::host::take_hog() {
-        crate::mem::oom::end(&tasks_of_host_process(hog));
-    }
-    set &= !bit(husk_abi::boot::SIZE_SIGNAL);
-    if crate::tty::console::is_raw() {
-        set &= !bit(raw::SIGCONT);
-    }
-    if goes_on {
-        set |= bit(raw::SIGCONT);
-    }
-    if set & bit(raw::SIGCONT) != 0 {
-        // As on Linux, where the one takes the other away: whoever was stopped goes on.
-        set &= !bit(raw::SIGTSTP);
-    }
-    while set != 0 {
-        let signo = set.trailing_zeros() + 1;
-        set &= set - 1;
-        if signo == husk_abi::control::SIGNAL {
-            crate::snapshot::look();
-            continue;
-        }
-        if signo == raw::SIGWINCH && crate::tty::console::is_terminal() {
-            // Its size comes by another signal.
-            continue;
-        }
-        let keyboard = matches!(signo, raw::SIGINT | raw::SIGQUIT | raw::SIGTSTP);
-        if keyboard && crate::tty::console::keyboard_signal(signo) {
-            continue;
-        }
-        if let Some(init) = super::process::find(1) {
-            if signo == raw::SIGCONT {
-                // The job goes on, not its first process alone.
-                signal::send_to_group(init.pgid.get(), signal::SigInfo::kernel(signo));
-                continue;
-            }
-            signal::send_to_process(&init, signal::SigInfo::kernel(signo));
-        }
-    }
 }
 
 /// Starts or stops the clock of the task that runs on this vCPU.
@@ -672,71 +466,6 @@ fn switch(from: &Arc<Task>, next: Arc<Task>) {
     cpu::switch(from.sched.thread());
 }
 
-/// One round of a vCPU that has no task's stack to stand on: returns when a task is chosen, or for another round.
-pub fn idle() {
-    set_current(None);
-    let group = my_group();
-    let ticker = with_cpu(cpu::index(), |cpu| cpu.ticker);
-    if group.absent.take() {
-        crate::snapshot::restore::bring_memory(cpu::index());
-    }
-    if group.tasks.get() == 0 && !group.starting.get() {
-        drop(group);
-        end_cpu();
-    }
-    if park::is_wanted() {
-        return park::round();
-    }
-    if ticker {
-        return tick(&group);
-    }
-    if !group.queued_is_left(monotonic_ns())
-        && let Some(next) = take_next()
-    {
-        return choose(next);
-    }
-    drop(group);
-    idle_once();
-}
-
-/// Ends this vCPU, whose group has no task left, and tells the group's others.
-fn end_cpu() -> ! {
-    let (group, index) = (my_group(), cpu::index());
-    release_cpu(&group, index);
-    for other in group.cpus.borrow().iter() {
-        cpu::notify(*other);
-    }
-    drop(group);
-    cpu::exit_thread()
-}
-
-/// One round of a ticker: sleeps for a slice or until the next timer, then makes the group's busy vCPUs look.
-fn tick(group: &Group) {
-    lost::look_if_suspected();
-    let now = monotonic_ns();
-    let competing = !group.queue.borrow().is_empty();
-    let slice = competing.then_some(now + SLICE_NS);
-    let deadline = match (slice, timer::next_deadline()) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    };
-    with_cpu(cpu::index(), |cpu| {
-        cpu.idle = true;
-        cpu.sleeps_until = deadline;
-    });
-    cpu::sleep(deadline, crate::tty::console::watch());
-    with_cpu(cpu::index(), |cpu| cpu.idle = false);
-    crate::tty::console::look();
-    // The host gives signals to whichever thread it likes.
-    take_host_signals();
-    timer::run_expired(monotonic_ns());
-    if !group.queue.borrow().is_empty() {
-        for index in group.busy_cpus() {
-            cpu::kick(index);
-        }
-    }
-}
-
 /// Before a vCPU returns to its application: lets others run whose turn it is, and sees to it that somebody keeps time.
 pub fn before_return() {
     let me = current();
@@ -768,73 +497,6 @@ fn rest(me: &Arc<Task>) {
     runs_again(me);
 }
 
-/// vCPUs in use, and whether each sleeps.
-pub(super) fn cpus_in_use() -> Vec<(usize, bool)> {
-    let cpus = CPUS.borrow();
-    cpus.iter().enumerate().filter(|(_, cpu)| cpu.in_use).map(|(index, cpu)| (index, cpu.idle)).collect()
-}
-
-/// The first vCPU of each host process.
-pub(crate) fn first_cpus() -> Vec<usize> {
-    let cpus = CPUS.borrow();
-    cpus.iter().enumerate().filter(|(_, cpu)| cpu.in_use && cpu.slot == 0).map(|(index, _)| index).collect()
-}
-
-/// The address spaces whose memory lies in this host process: one, but for a group without a living task.
-pub(crate) fn spaces_here() -> Vec<Arc<crate::mem::Space>> {
-    let mut spaces: Vec<Arc<crate::mem::Space>> = Vec::new();
-    for task in group_tasks(&my_group()) {
-        let space = task.space();
-        if !spaces.iter().any(|known| Arc::ptr_eq(known, &space)) {
-            spaces.push(space);
-        }
-    }
-    spaces
-}
-
-/// The living tasks of a group.
-fn group_tasks(group: &Arc<Group>) -> Vec<Arc<Task>> {
-    let is_of = |task: &Arc<Task>| {
-        let own = task.sched.group.borrow();
-        own.as_ref().is_some_and(|other| Arc::ptr_eq(other, group))
-    };
-    let all = super::process::all_tasks().into_iter();
-    all.filter(|task| is_of(task) && task.sched.state.get() != State::Dead).collect()
-}
-
-/// The living tasks that run in a host process (process tender).
-fn tasks_of_host_process(pid: i32) -> Vec<Arc<Task>> {
-    let group = {
-        let cpus = CPUS.borrow();
-        let index = (0..cpus.len()).find(|index| cpus[*index].in_use && cpu::host_process(*index) == pid);
-        index.and_then(|index| cpus[index].group.clone())
-    };
-    group.map_or_else(Vec::new, |group| group_tasks(&group))
-}
-
-/// Of a parked guest's vCPUs only the first of each host process stay; a group's memory is absent until that vCPU has
-/// brought it back. vCPU 0 runs.
-pub(crate) fn restored() {
-    let all: Vec<(usize, usize, Option<Arc<Group>>)> = {
-        let mut cpus = CPUS.borrow_mut();
-        let in_use = cpus.iter_mut().enumerate().filter(|(_, cpu)| cpu.in_use);
-        in_use
-            .map(|(index, cpu)| {
-                cpu.idle = false;
-                (index, cpu.slot, cpu.group.clone())
-            })
-            .collect()
-    };
-    for (index, slot, group) in all {
-        let Some(group) = group else { continue };
-        if slot == 0 {
-            group.absent.set(cpu::is_process_tender());
-        } else {
-            release_cpu(&group, index);
-        }
-    }
-}
-
 /// A queued task and no idle vCPU: starts a further vCPU if the guest may have one, else a ticker that ends slices.
 fn provide_cpu_here(group: &Arc<Group>, me: &Task, now: u64) {
     if let Some(index) = group.idle_cpu() {
@@ -847,60 +509,6 @@ fn provide_cpu_here(group: &Arc<Group>, me: &Task, now: u64) {
         return provide_cpu(group);
     }
     keep_time(group);
-}
-
-/// Makes sure that a ticker of the group sleeps no longer than it may.
-fn keep_time(group: &Arc<Group>) {
-    if !cpu::is_process_tender() {
-        // Busy vCPUs take ticks of their own.
-        return;
-    }
-    match group.ticker() {
-        Some(index) => {
-            let until = with_cpu(index, |cpu| if cpu.idle { cpu.sleeps_until } else { Some(0) });
-            let wanted = match (group.queue.borrow().is_empty(), timer::next_deadline()) {
-                (true, wanted) => wanted,
-                (false, wanted) => Some((monotonic_ns() + SLICE_NS).min(wanted.unwrap_or(u64::MAX))),
-            };
-            let watching = crate::tty::console::watch().iter().any(|watch| watch.input || watch.output);
-            let covered = matches!((until, wanted), (Some(until), Some(wanted)) if until <= wanted);
-            if watching || !covered {
-                cpu::notify(index);
-            }
-        }
-        // Without one, slices end when a task next enters the kernel.
-        None => {
-            start_cpu(group, true);
-        }
-    }
-}
-
-/// A timer was armed, or somebody waits for the console: whoever sleeps for the guest must know. Called on the way out
-/// of the kernel, when this vCPU is about to run its application.
-pub fn cover_waiters() {
-    let wanted = timer::next_deadline();
-    let watching = crate::tty::console::watch().iter().any(|watch| watch.input || watch.output);
-    if wanted.is_none() && !watching {
-        return;
-    }
-    let cpus = CPUS.borrow();
-    let mut idle = None;
-    for (index, cpu) in cpus.iter().enumerate().filter(|(_, cpu)| cpu.in_use && cpu.idle) {
-        let early_enough = match (wanted, cpu.sleeps_until) {
-            (None, _) => true,
-            (Some(wanted), Some(until)) => until <= wanted,
-            (Some(_), None) => false,
-        };
-        if early_enough && !watching {
-            return;
-        }
-        idle = Some(index);
-    }
-    drop(cpus);
-    match idle {
-        Some(index) => cpu::notify(index),
-        None => keep_time(&my_group()),
-    }
 }
 
 /// Lets every queued task of the group run before the current one goes on (sched_yield(2)).

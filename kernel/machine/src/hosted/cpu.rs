@@ -20,6 +20,10 @@ pub fn index() -> usize {
     0
 }
 
+pub fn slot() -> usize {
+    0
+}
+
 pub fn is_process_tender() -> bool {
     true
 }

@@ -55,6 +55,12 @@ pub fn map_snapshot(
     Ok(())
 }
 
+/// Nothing can be touched.
+pub fn presence(_start: usize, out: &mut [u8]) -> Result<(), HostError> {
+    out.fill(0);
+    Ok(())
+}
+
 pub fn unmap(_start: usize, _len: usize) -> Result<(), HostError> {
     Ok(())
 }

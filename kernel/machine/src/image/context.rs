@@ -54,6 +54,11 @@ pub fn set_regs(regs: &Regs) {
     frame.full = 1;
 }
 
+/// Makes the way out put back every register, by an instruction that also makes the processor fetch code anew (IRET).
+pub fn return_fully() {
+    current().full = 1;
+}
+
 /// Sets the result register alone.
 pub fn set_result(value: u64) {
     current().regs.rax = value;

@@ -49,7 +49,7 @@ pub(super) struct Cpu {
 }
 
 // The vDSO's getcpu reads it.
-const _: () = assert!(core::mem::offset_of!(Cpu, index) == 36);
+const _: () = assert!(core::mem::offset_of!(Cpu, slot) == 60);
 
 /// Most vCPUs of all host processes together.
 pub const CPUS: usize = 4096;
@@ -144,6 +144,11 @@ pub fn index() -> usize {
         asm!("mov {:e}, gs:[{}]", out(reg) index, const core::mem::offset_of!(Cpu, index), options(nostack, readonly, preserves_flags));
     }
     index as usize
+}
+
+/// Its number among the vCPUs of its host process.
+pub fn slot() -> usize {
+    Cpu::current().slot.load(Ordering::Relaxed) as usize
 }
 
 /// The tender below is the process tender: each guest process is a host process.

@@ -8,7 +8,7 @@ use super::{kvm, lock};
 use core::arch::{asm, global_asm};
 use core::sync::atomic::{AtomicU32, Ordering};
 use husk_abi::gate::{entry, flags};
-use husk_abi::layout::{GATE, PRIVATE, PRIVATE_PER_CPU};
+use husk_abi::layout::{GATE, PAGE_SIZE, PRIVATE, PRIVATE_PER_CPU};
 use linux_raw_sys::general as raw;
 
 type HostCall = unsafe extern "C" fn(usize, usize, usize, usize, usize, usize, usize) -> isize;
@@ -255,6 +255,12 @@ pub(super) fn relocate(from: usize, len: usize, to: usize) -> Result<(), i32> {
 
 pub(super) fn advise(address: usize, len: usize, advice: u32) -> Result<(), i32> {
     check(host(raw::__NR_madvise, [address, len, advice as usize, 0, 0, 0])).map(|_| ())
+}
+
+/// mincore(2): one byte for each page from `address` on.
+pub(super) fn presence(address: usize, out: &mut [u8]) -> Result<(), i32> {
+    let len = out.len() * PAGE_SIZE;
+    check(host(raw::__NR_mincore, [address, len, out.as_mut_ptr() as usize, 0, 0, 0])).map(|_| ())
 }
 
 fn clone(

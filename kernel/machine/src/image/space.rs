@@ -9,7 +9,7 @@ use super::{cpu, gate, kvm};
 use crate::page::OutOfMemory;
 use alloc::sync::Arc;
 use husk_abi::gate::flags;
-use husk_abi::layout::{ARENA, GUEST_END, GUEST_START};
+use husk_abi::layout::{ARENA, GUEST_END, GUEST_START, PAGE_SIZE};
 use linux_raw_sys::general as raw;
 
 /// An error number of the host.
@@ -116,6 +116,17 @@ pub fn map_snapshot(
 ) -> Result<(), HostError> {
     check(start, len);
     gate::map(start, len, protection, flags::MAP_PRIVATE_FILE, boot().snapshot_fd, offset)
+}
+
+/// Which pages from `start` on are in memory: bit 0 of a byte for each. In the process tender a page of a file counts
+/// when the host has it, whoever touched it.
+pub fn presence(start: usize, out: &mut [u8]) -> Result<(), HostError> {
+    check(start, out.len() * PAGE_SIZE);
+    if kvm::is_tender() {
+        kvm::space::presence(start, out);
+        return Ok(());
+    }
+    gate::presence(start, out)
 }
 
 pub fn unmap(start: usize, len: usize) -> Result<(), HostError> {

@@ -1,7 +1,6 @@
 //! What /proc tells of the memory of a process.
 //!
-//! Which private pages are in memory is known to the host alone: all but reserved ranges and the unused part of the
-//! stack count as resident.
+//! How much is in memory `mem::resident` knows.
 
 use super::fd;
 use super::process::{Id, Subject};
@@ -11,6 +10,7 @@ use crate::file::{self, OpenFile, seek_within};
 use crate::fs::pseudo::File;
 use crate::fs::{Stat, major_minor};
 use crate::mem::map::{Area, Backing, Name};
+use crate::mem::resident::{self, Resident};
 use crate::mem::{Space, remote, user};
 use crate::task::{self, Task};
 use alloc::format;
@@ -22,43 +22,26 @@ use husk_abi::layout::PAGE_SIZE;
 use linux_raw_sys::general as raw;
 use raw::{PROT_EXEC, PROT_READ, PROT_WRITE};
 
-/// What of a stack counts as resident.
-const STACK_RESIDENT: usize = 132 << 10;
 /// Most bytes of a command line or environment that are shown.
 const STRINGS_MAX: usize = 1 << 21;
-
-fn resident(start: usize, area: &Area) -> usize {
-    let len = area.end - start;
-    match area.name {
-        _ if area.protection == 0 => 0,
-        Name::Stack => len.min(STACK_RESIDENT),
-        _ => len,
-    }
-}
 
 /// Sums over the areas of a space, in bytes.
 #[derive(Default)]
 struct Totals {
     size: usize,
-    resident: usize,
-    file: usize,
-    shared: usize,
+    resident: Resident,
     code: usize,
     data: usize,
     stack: usize,
 }
 
-fn totals(space: &Space) -> Totals {
-    let mut totals = Totals::default();
+fn totals(task: &Arc<Task>) -> Totals {
+    resident::refresh(task);
+    let space = task.space();
+    let mut totals = Totals { resident: space.resident(), ..Totals::default() };
     space.for_each_area(|start, area| {
-        let (len, resident) = (area.end - start, resident(start, area));
+        let len = area.end - start;
         totals.size += len;
-        totals.resident += resident;
-        match &area.backing {
-            Backing::File { .. } => totals.file += resident,
-            Backing::Shared { .. } => totals.shared += resident,
-            Backing::Anonymous => {}
-        }
         if area.name == Name::Stack {
             totals.stack += len;
         } else if area.protection & PROT_EXEC != 0 {
@@ -71,20 +54,20 @@ fn totals(space: &Space) -> Totals {
 }
 
 /// Bytes of all mappings, and pages that are resident.
-pub(super) fn sizes(space: &Space) -> (usize, usize) {
-    let totals = totals(space);
-    (totals.size, totals.resident / PAGE_SIZE)
+pub(super) fn sizes(task: &Arc<Task>) -> (usize, usize) {
+    let totals = totals(task);
+    (totals.size, totals.resident.total() / PAGE_SIZE)
 }
 
 pub(super) fn statm(subject: &Subject) -> Result<Vec<u8>, Errno> {
     let Some(task) = &subject.task else { return Ok(b"0 0 0 0 0 0 0\n".to_vec()) };
-    let totals = totals(&task.space());
+    let totals = totals(task);
     let pages = |bytes: usize| bytes / PAGE_SIZE;
     Ok(format!(
         "{} {} {} {} 0 {} 0\n",
         pages(totals.size),
-        pages(totals.resident),
-        pages(totals.file + totals.shared),
+        pages(totals.resident.total()),
+        pages(totals.resident.file + totals.resident.shared),
         pages(totals.code),
         pages(totals.data + totals.stack)
     )
@@ -92,26 +75,26 @@ pub(super) fn statm(subject: &Subject) -> Result<Vec<u8>, Errno> {
 }
 
 /// The lines of /proc/PID/status about memory.
-pub(super) fn status(space: &Space, out: &mut String) {
-    let totals = totals(space);
+pub(super) fn status(task: &Arc<Task>, out: &mut String) {
+    let totals = totals(task);
+    let (space, resident) = (task.space(), totals.resident);
     let (code, end) = space.layout.get().code;
     let program = (end.next_multiple_of(PAGE_SIZE) - code / PAGE_SIZE * PAGE_SIZE).min(totals.code);
-    let anonymous = totals.resident - totals.file - totals.shared;
     let lines = [
         ("VmPeak", totals.size),
         ("VmSize", totals.size),
         ("VmLck", 0),
         ("VmPin", 0),
-        ("VmHWM", totals.resident),
-        ("VmRSS", totals.resident),
-        ("RssAnon", anonymous),
-        ("RssFile", totals.file),
-        ("RssShmem", totals.shared),
+        ("VmHWM", space.most_resident()),
+        ("VmRSS", resident.total()),
+        ("RssAnon", resident.anonymous),
+        ("RssFile", resident.file),
+        ("RssShmem", resident.shared),
         ("VmData", totals.data),
         ("VmStk", totals.stack),
         ("VmExe", program),
         ("VmLib", totals.code - program),
-        ("VmPTE", totals.resident / 512),
+        ("VmPTE", resident.total() / 512),
         ("VmSwap", 0),
         ("HugetlbPages", 0),
     ];
@@ -263,9 +246,11 @@ fn split(area: &Area, resident: usize) -> (usize, usize) {
 pub(super) fn smaps(subject: &Subject) -> Result<Vec<u8>, Errno> {
     let Some(task) = &subject.task else { return Ok(Vec::new()) };
     let mut out = Vec::new();
-    task.space().for_each_area(|start, area| {
+    resident::refresh(task);
+    let space = task.space();
+    space.for_each_area(|start, area| {
         header(start, area, &mut out);
-        let resident = resident(start, area);
+        let resident = space.resident_of(start);
         let (private, anonymous) = split(area, resident);
         out.extend_from_slice(usage(Some(area.end - start), resident, private, anonymous).as_bytes());
         out.extend_from_slice(b"THPeligible:           0\nVmFlags:");
@@ -292,10 +277,12 @@ pub(super) fn smaps_rollup(subject: &Subject) -> Result<Vec<u8>, Errno> {
     let Some(task) = &subject.task else { return Ok(Vec::new()) };
     let (mut first, mut last) = (None, 0);
     let mut sums = (0, 0, 0);
-    task.space().for_each_area(|start, area| {
+    resident::refresh(task);
+    let space = task.space();
+    space.for_each_area(|start, area| {
         first = first.or(Some(start));
         last = area.end;
-        let resident = resident(start, area);
+        let resident = space.resident_of(start);
         let (private, anonymous) = split(area, resident);
         sums = (sums.0 + resident, sums.1 + private, sums.2 + anonymous);
     });

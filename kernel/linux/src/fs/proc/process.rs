@@ -45,10 +45,11 @@ impl Id {
         let process = process::find(self.pid).ok_or(Errno::ESRCH)?;
         let task = match self.tid {
             None => process.leader(),
-            Some(tid) => {
-                let task = process::find_task(tid).filter(|task| task.pid() == self.pid);
-                Some(task.ok_or(Errno::ESRCH)?)
-            }
+            // The first thread stays until the last one has ended.
+            Some(tid) => match process::find_task(tid).filter(|task| task.pid() == self.pid) {
+                None if tid != self.pid => return Err(Errno::ESRCH),
+                task => task,
+            },
         };
         Ok(Subject { process, task, thread: self.tid.is_some() })
     }
@@ -86,6 +87,9 @@ impl Subject {
 
     fn state(&self) -> (char, &'static str) {
         let Some(task) = &self.task else { return ('Z', "zombie") };
+        if !self.thread && self.process.leader_has_ended() {
+            return ('Z', "zombie");
+        }
         if task.trace.is_stopped() {
             return ('t', "tracing stop");
         }
@@ -108,12 +112,13 @@ impl Subject {
     fn cpu_time(&self) -> (u64, u64) {
         match &self.task {
             Some(task) if self.thread => (task.sched.run_time(), 0),
+            None if self.thread => (0, 0),
             _ => self.process.cpu_time(),
         }
     }
 
     fn comm(&self) -> String {
-        let comm = self.task.as_ref().map_or([0; 16], |task| task.comm.get());
+        let comm = self.task.as_ref().map_or(self.process.last_comm.get(), |task| task.comm.get());
         let len = comm.iter().position(|byte| *byte == 0).unwrap_or(comm.len());
         String::from_utf8_lossy(&comm[..len]).into_owned()
     }
@@ -251,8 +256,10 @@ impl Directory for Threads {
     }
 
     fn list(&self) -> Vec<(Cow<'static, [u8]>, u32)> {
-        let tasks = process::find(self.0).map(|process| process.living()).unwrap_or_default();
-        tasks.iter().map(|task| (Cow::Owned(task.tid().to_string().into_bytes()), S_IFDIR)).collect()
+        let Some(process) = process::find(self.0) else { return Vec::new() };
+        let ended = process.leader_has_ended().then_some(self.0);
+        let ids = ended.into_iter().chain(process.living().into_iter().map(|task| task.tid()));
+        ids.map(|tid| (Cow::Owned(tid.to_string().into_bytes()), S_IFDIR)).collect()
     }
 }
 
@@ -376,11 +383,11 @@ fn stat(subject: &Subject) -> Result<Vec<u8>, Errno> {
     let attributes = subject.task.as_ref().map(|task| *task.attributes.borrow()).unwrap_or_default();
     let priority =
         if attributes.priority > 0 { -1 - attributes.priority as i32 } else { 20 + attributes.nice };
-    let threads = process.living().len().max(1);
+    let threads = process.thread_count();
     let start = process.start_time / TICK;
     let space = subject.task.as_ref().map(|task| task.space());
     let layout = space.as_ref().map(|space| space.layout.get()).unwrap_or_default();
-    let (size, resident) = space.as_ref().map_or((0, 0), |space| memory::sizes(space));
+    let (size, resident) = subject.task.as_ref().map_or((0, 0), memory::sizes);
     let limit = process.rlimit(raw::RLIMIT_RSS).rlim_cur;
     let mut signals = [0; 4];
     if let Some(task) = &subject.task {
@@ -449,10 +456,10 @@ fn status(subject: &Subject) -> Result<Vec<u8>, Errno> {
     let (group, session) = (process.pgid.get(), process.session.borrow().id);
     let _ = writeln!(out, "\nNStgid:\t{pid}\nNSpid:\t{id}\nNSpgid:\t{group}\nNSsid:\t{session}\nKthread:\t0");
     if let Some(task) = &subject.task {
-        memory::status(&task.space(), &mut out);
+        memory::status(task, &mut out);
     }
     let _ = writeln!(out, "CoreDumping:\t0\nTHP_enabled:\t1\nuntag_mask:\t0xffffffffffffffff");
-    let _ = writeln!(out, "Threads:\t{}", process.living().len().max(1));
+    let _ = writeln!(out, "Threads:\t{}", process.thread_count());
     let limit = process.rlimit(raw::RLIMIT_SIGPENDING).rlim_cur;
     let _ = writeln!(out, "SigQ:\t{}/{limit}", process.signals.queued());
     let mut sets = [0; 4];

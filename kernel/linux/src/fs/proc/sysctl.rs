@@ -3,7 +3,7 @@
 //! Settings that the kernel obeys can be written; the others tell how things are and refuse.
 
 use crate::errno::{Errno, SysResult};
-use crate::file::pipe;
+use crate::file::{lease, pipe};
 use crate::fs::pseudo::{File, Fixed, Item};
 use crate::ipc::{mq, msg, sem, shm};
 use crate::tty::pty;
@@ -72,6 +72,12 @@ fn set_pipe_max(text: &str) -> Result<(), Errno> {
         return Err(Errno::EINVAL);
     }
     pipe::MAX_SIZE.set(bytes.next_power_of_two().max(4096));
+    Ok(())
+}
+
+fn set_lease_break_time(text: &str) -> Result<(), Errno> {
+    let seconds: i32 = text.trim().parse().map_err(|_| Errno::EINVAL)?;
+    lease::BREAK_TIME.set(u64::try_from(seconds).map_err(|_| Errno::EINVAL)?);
     Ok(())
 }
 
@@ -172,7 +178,7 @@ fn fs() -> Fixed {
         .with("pipe-user-pages-hard", fixed("0"))
         .with("aio-max-nr", fixed("65536"))
         .with("aio-nr", fixed("0"))
-        .with("lease-break-time", fixed("45"))
+        .with("lease-break-time", setting(|| lease::BREAK_TIME.get().to_string(), set_lease_break_time))
         .with("leases-enable", fixed("1"))
         .with("mount-max", fixed("100000"))
         .with("overflowuid", fixed("65534"))

@@ -5,7 +5,8 @@
 //! then, since nobody else may ever do; an idle guest has no such timer. One that ended with the big kernel lock is
 //! noticed by who waits for the lock, and ends the guest (the lock itself, in `husk_machine`).
 
-use super::{CPUS, Cpu, Group, State, Task, cpu, group_tasks, release_cpu, set_current, with_cpu};
+use super::group::{CPUS, Cpu, Group, group_tasks, release_cpu, with_cpu};
+use super::{State, Task, cpu, set_current};
 use crate::task::exit;
 use crate::time::monotonic_ns;
 use crate::time::timer::{Expire, Timer};

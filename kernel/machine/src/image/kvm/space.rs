@@ -151,6 +151,13 @@ pub(in crate::image) fn map(range: Range<usize>, protection: u32, backing: Backi
     change(|space, flush| space.map(range, protection, backing, flush));
 }
 
+/// Sets bit 0 of the byte of each page from `start` on that is there.
+pub(in crate::image) fn presence(start: usize, out: &mut [u8]) {
+    let tables = loaded().expect("a task's address space is loaded");
+    let space = tables.space.borrow();
+    space.presence(start, out);
+}
+
 pub(in crate::image) fn unmap(range: Range<usize>) {
     change(|space, flush| space.unmap(range, flush));
 }
