@@ -89,6 +89,7 @@ calls! {
     5 Discard "Give `b` bytes of guest-physical memory at `a` back to the host; not in a restored guest.";
     6 Exit "End the guest with wait status `a`.";
     7 Ring "Wake the state server: the ring holds a request.";
+    8 Alarm "Kick this vCPU at `a` (monotonic ns), in place of the alarm that it had.";
 }
 
 /// Arguments and result of one hypercall, in guest memory.

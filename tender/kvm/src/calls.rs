@@ -71,6 +71,7 @@ impl Guest {
             Some(Number::Notify) => self.notify(call.a),
             Some(Number::Discard) => discard(&self.memory, call.a, call.b),
             Some(Number::Ring) => self.ring(),
+            Some(Number::Alarm) => vcpu.set_alarm(call.a.saturating_sub(self.clock.now()[1])),
             Some(Number::Exit) => host::exit(exit_code(call.a)),
             None => error(errno::ENOSYS),
         };

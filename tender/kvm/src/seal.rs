@@ -19,6 +19,8 @@ pub enum Rule {
     Run,
     /// Starts in the arena, is shorter than the arena and its guard, and the advice is MADV_DONTNEED.
     Discard,
+    /// From now on, and the old time is not asked for.
+    Alarm,
 }
 
 /// One host call of a sealed tender.
@@ -43,6 +45,7 @@ pub const TABLE: &[Row] = &[
         "the guest's output, its record, the control socket, and another vCPU's kick",
     ),
     row(Sysno::ppoll, Rule::Any, "an idle vCPU sleeps"),
+    row(Sysno::timer_settime, Rule::Alarm, "time for vCPUs that are all busy"),
     row(Sysno::madvise, Rule::Discard, "give guest memory back"),
     row(Sysno::rt_sigreturn, Rule::Any, "return from the handler of ticks and kicks"),
     row(Sysno::exit_group, Rule::Any, "the guest's end"),
@@ -151,6 +154,10 @@ impl Filter {
                     filter.must_equal_64(argument(1), kvm::RUN as u64);
                     filter.must_equal_64(argument(2), 0);
                 }
+                Rule::Alarm => {
+                    filter.must_equal_64(argument(1), 0);
+                    filter.must_equal_64(argument(3), 0);
+                }
                 Rule::Discard => {
                     filter.must_be_at_least(argument(0), arena.0 as u64);
                     filter.must_be_below(argument(0), (arena.0 + arena.1) as u64);
@@ -240,6 +247,7 @@ mod tests {
             let listed = TABLE.iter().any(|row| row.call.id() as u32 == number);
             let arguments = match Sysno::new(number as usize) {
                 Some(Sysno::madvise) => [ARENA.0 as u64, 4096, 4],
+                Some(Sysno::timer_settime) => [0, 0, 0],
                 _ => run,
             };
             assert_eq!(ask(number, arguments, CALL) == ALLOW, listed, "call {number}");
@@ -265,6 +273,9 @@ mod tests {
         }
         assert_eq!(ask(madvise, [start, 1 << 32, 4], CALL), KILL);
         assert_eq!(ask(madvise, [start, 4096, 14], CALL), KILL);
+        let alarm = Sysno::timer_settime.id() as u32;
+        assert_eq!(ask(alarm, [3, 0, start], CALL), ALLOW);
+        assert_eq!(ask(alarm, [3, 1, start], CALL), KILL);
     }
 
     /// What comes before the filter.
@@ -307,7 +318,7 @@ mod tests {
                 continue;
             }
             // For the listed ones these are wrong arguments.
-            let status = sealed_child_calls(number, [0, 0, 0, 0, 0]);
+            let status = sealed_child_calls(number, [0, 1, 0, 0, 0]);
             assert_eq!(status & 0x7f, libc::SIGSYS, "call {number}: status {status:#x}");
         }
     }

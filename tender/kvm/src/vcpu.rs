@@ -9,7 +9,7 @@ use crate::kvm::{self, Cpuid, CpuidEntry, Msr, Msrs, Run, Segment, Sregs, Table,
 use crate::memory::Memory;
 use crate::{Error, host, open_kvm, seal};
 use core::convert::Infallible;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use husk_abi::boot::KernelHeader;
 use husk_abi::layout::{self, PRIVATE_PER_CPU};
 use husk_abi::vcpu::{self, Upcall, selector};
@@ -77,6 +77,8 @@ pub(crate) struct Vcpu {
     /// How long the sleep that is about to begin may last: seconds and nanoseconds, as ppoll(2) reads them when it begins.
     /// A signal sets both to 0, so that none is slept through, however short before the sleep it comes.
     timeout: [AtomicU64; 2],
+    /// Timer of `set_alarm`.
+    alarm: AtomicI32,
     /// The vCPU's part of PRIVATE in the tender's memory.
     private: usize,
     stacks: usize,
@@ -98,6 +100,7 @@ const NO_VCPU: Vcpu = Vcpu {
     signals: AtomicU64::new(0),
     window: AtomicU64::new(0),
     timeout: [AtomicU64::new(0), AtomicU64::new(0)],
+    alarm: AtomicI32::new(0),
     private: 0,
     stacks: 0,
 };
@@ -263,6 +266,7 @@ pub(crate) fn create(
             awaits_reply: AtomicU32::new(0),
             signals: AtomicU64::new(0),
             window: AtomicU64::new(0),
+            alarm: AtomicI32::new(0),
             timeout: [AtomicU64::new(0), AtomicU64::new(0)],
             private: memory.private(index),
             stacks: stacks + index * (SIGNAL_STACK + THREAD_STACK),
@@ -460,13 +464,25 @@ impl Vcpu {
         event[2] = TICK;
         event[3] = raw::SIGEV_THREAD_ID;
         event[4] = tid as u32;
-        let mut timer = 0_i32;
-        let clock = raw::CLOCK_THREAD_CPUTIME_ID as usize;
-        let create = [clock, event.as_ptr() as usize, &raw mut timer as usize, 0, 0, 0];
-        call("timer_create", Sysno::timer_create, create)?;
+        let make_timer = |clock: u32| {
+            let mut timer = 0_i32;
+            let create = [clock as usize, event.as_ptr() as usize, &raw mut timer as usize, 0, 0, 0];
+            call("timer_create", Sysno::timer_create, create).map(|_| timer)
+        };
+        let tick = make_timer(raw::CLOCK_THREAD_CPUTIME_ID)? as usize;
         let period = [0, TICK_NS, 0, TICK_NS];
-        call("timer_settime", Sysno::timer_settime, [timer as usize, 0, period.as_ptr() as usize, 0, 0, 0])?;
+        call("timer_settime", Sysno::timer_settime, [tick, 0, period.as_ptr() as usize, 0, 0, 0])?;
+        self.alarm.store(make_timer(raw::CLOCK_MONOTONIC)?, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Has a tick come in `left` nanoseconds, and then none until the next alarm or time slice. Its own thread only.
+    pub(crate) fn set_alarm(&self, left: u64) -> i64 {
+        let left = left.max(1);
+        let when = [0, 0, left / 1_000_000_000, left % 1_000_000_000];
+        let timer = self.alarm.load(Ordering::Relaxed) as usize;
+        // SAFETY: a `struct itimerspec`; the old one is not asked for.
+        unsafe { host::sealed(Sysno::timer_settime, [timer, 0, when.as_ptr() as usize, 0, 0]) as i64 }
     }
 
     /// Interrupts the vCPU, or ends its sleep. From any thread.

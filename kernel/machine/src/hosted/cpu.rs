@@ -58,6 +58,8 @@ pub fn host_process(_index: usize) -> i32 {
 
 pub fn notify(_index: usize) {}
 
+pub fn set_alarm(_deadline: u64) {}
+
 pub fn sleep(_deadline: Option<u64>, _watch: [Watch; 3]) {}
 
 pub fn idle() -> ! {

@@ -194,6 +194,12 @@ pub fn notify(index: usize) {
     }
 }
 
+/// Has this vCPU take a tick at the deadline (monotonic ns), or soon after: for guests whose vCPUs all run applications (kvm
+/// tender).
+pub fn set_alarm(deadline: u64) {
+    kvm::set_alarm(deadline);
+}
+
 /// A vCPU was found to be no more since somebody last looked for such.
 static LOSS: AtomicU32 = AtomicU32::new(0);
 

@@ -156,7 +156,10 @@ fn tick(group: &Group) {
 /// Makes sure that a ticker of the group sleeps no longer than it may.
 pub(super) fn keep_time(group: &Arc<Group>) {
     if !cpu::is_process_tender() {
-        // Busy vCPUs take ticks of their own.
+        // Busy vCPUs take ticks of their own, but seldom.
+        if let Some(deadline) = timer::next_deadline() {
+            cpu::set_alarm(deadline);
+        }
         return;
     }
     match group.ticker() {

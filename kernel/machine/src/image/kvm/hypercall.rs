@@ -2,8 +2,8 @@
 
 use super::{catch_up, outside, this};
 use crate::image::control::{self, KVM_CONTROL};
-use crate::image::cpu;
 use crate::image::gate::{POLLIN, POLLOUT, PollFd};
+use crate::image::{clock, cpu};
 use core::arch::asm;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use husk_abi::gate::{Call, Number, PORT, REPLIES};
@@ -75,9 +75,10 @@ pub(in crate::image) fn take_control() -> bool {
     CONTROL.load(Ordering::Relaxed) != 0 && CONTROL.swap(0, Ordering::Relaxed) != 0
 }
 
-/// Nobody waits in a restored guest.
+/// Nobody waits in a restored guest, and no alarm is set.
 pub(super) fn forget_waiters() {
     WAITERS.store(0, Ordering::Relaxed);
+    ALARM.store(0, Ordering::Relaxed);
     CONTROL.store(0, Ordering::Relaxed);
 }
 
@@ -114,6 +115,25 @@ pub(in crate::image) fn lock_wake() {
 /// early. The caller runs it `outside`.
 pub(in crate::image) fn wait_for_replies(deadline: u64) {
     call(Number::Wait, deadline as usize, REPLIES as usize, 0);
+}
+
+/// When the last alarm was set, and for when (monotonic ns).
+static ALARM_SET: AtomicU64 = AtomicU64::new(0);
+static ALARM: AtomicU64 = AtomicU64::new(0);
+/// Least time between two alarms: an exit to set one and one by which it comes take some 50 us each on software KVM.
+const ALARM_PAUSE: u64 = 1_000_000;
+
+/// Has this vCPU interrupted at the deadline (monotonic ns), or up to a millisecond later if it was just now. One alarm that comes
+/// earlier serves for all.
+pub(in crate::image) fn set_alarm(deadline: u64) {
+    let now = clock::monotonic_ns();
+    let at = deadline.max(ALARM_SET.load(Ordering::Relaxed) + ALARM_PAUSE);
+    if (now..=at).contains(&ALARM.load(Ordering::Relaxed)) {
+        return;
+    }
+    ALARM_SET.store(now, Ordering::Relaxed);
+    ALARM.store(at, Ordering::Relaxed);
+    call(Number::Alarm, at as usize, 0, 0);
 }
 
 /// Wakes the state server.

@@ -10,7 +10,7 @@ pub(super) mod space;
 mod stubs;
 
 pub(super) use hypercall::{
-    exit_guest, lock_wait, lock_wake, poll, read, ring, sleep, wait_for_replies, wake, write,
+    exit_guest, lock_wait, lock_wake, poll, read, ring, set_alarm, sleep, wait_for_replies, wake, write,
 };
 pub(super) use stubs::init_cpu;
 
