@@ -41,6 +41,9 @@ pub(super) struct Cpu {
     pub(super) slot: usize,
     /// Does not run tasks: keeps time for a group whose vCPUs are all busy.
     pub(super) ticker: bool,
+    /// What tasks were charged for since the host was asked, ns, and what it said then (`charge`).
+    pub(super) charged: u64,
+    pub(super) host_time: u64,
     /// Somebody waits until it is in the kernel.
     pub(super) awaited: bool,
     /// How often it came there while somebody waited for that.
