@@ -33,8 +33,8 @@ use husk_machine::thread::Thread;
 pub use charge::run_time;
 pub use group::Group;
 use group::{CPUS, start_cpu, with_cpu};
-pub(super) use group::{Passes, count_pass, kick_running};
 pub(crate) use group::{cpus_in_use, first_cpus, restored, spaces_here};
+pub(super) use group::{has_barriers, kick_running, take_barriers};
 use idle::keep_time;
 pub(crate) use idle::take_host_signals;
 pub use idle::{cover_waiters, idle};
@@ -478,6 +478,13 @@ pub fn before_return() {
         if spent >= SLICE_NS {
             yield_now();
         }
+    }
+}
+
+/// The current task has had its turn, if others wait for a vCPU.
+pub(super) fn end_turn() {
+    if let Some(me) = with_cpu(cpu::index(), |cpu| cpu.current.clone()) {
+        me.sched.since.set(me.sched.since.get().saturating_sub(SLICE_NS));
     }
 }
 
