@@ -169,8 +169,8 @@ fn way_out() {
 /// Ends the task if it must end, lets others run, delivers signals.
 fn work_off() {
     cpu::take_work();
-    barrier::pass();
     loop {
+        barrier::pass();
         {
             let t = task::current();
             remote::run_errands(&t);
@@ -189,7 +189,8 @@ fn work_off() {
         let t = task::current();
         rseq::resume(&t);
         let is_free = exit::must_end(&t).is_none() && !signal::interrupts(&t) && !t.rseq.is_due();
-        if is_free && t.errands.borrow().is_empty() {
+        // Another task of this vCPU may have been kicked for a barrier, and left it to this one.
+        if is_free && t.errands.borrow().is_empty() && !barrier::is_due() {
             barrier::resume(&t);
             break;
         }

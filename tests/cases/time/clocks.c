@@ -25,7 +25,7 @@ int main(void) {
     time_t s = time(NULL);
     struct timeval v;
     gettimeofday(&v, NULL);
-    IS(s >= a / 1000000000 && s - a / 1000000000 <= 1);
+    IS(llabs(s - a / 1000000000) <= 1);
     IS(v.tv_sec * 1000000000LL + v.tv_usec * 1000LL >= a - 1000);
     IS(a > 1700000000000000000LL);
     IS(ns(CLOCK_BOOTTIME) >= ns(CLOCK_MONOTONIC) - 1000000);

@@ -3,14 +3,13 @@
 //! Who is in the kernel has passed one on the way in, and passes another by taking the big kernel lock. So only vCPUs
 //! that execute their application are kicked, and the caller sleeps until each of them has been in the kernel.
 
-use super::sched::{self, Passes};
+use super::sched;
 use super::wait::{WaitLimit, WaitQueue, wait_event};
 use super::{Task, exit};
 use crate::errno::{Errno, SysResult};
 use alloc::sync::Arc;
-use alloc::vec::Vec;
+use husk_machine::cell::KCell;
 use husk_machine::context;
-use husk_machine::global::Global;
 use linux_raw_sys::general::{membarrier_cmd as cmd, membarrier_cmd_flag as flag};
 
 const GLOBAL: u32 = cmd::MEMBARRIER_CMD_GLOBAL as u32;
@@ -37,19 +36,36 @@ const KNOWN: u32 = GLOBAL
     | REGISTER_RSEQ
     | GET_REGISTRATIONS;
 
-/// Those who wait for vCPUs to pass.
-static WAITING: Global<WaitQueue> = Global::new(WaitQueue::new);
+/// A barrier that has not been passed by all.
+#[derive(Default)]
+pub(super) struct Barrier {
+    /// vCPUs that have been kicked and were not in the kernel since.
+    left: KCell<usize>,
+    passed: WaitQueue,
+}
 
-/// This vCPU is in the kernel: tells who waits for that.
-pub fn pass() {
-    if sched::count_pass() {
-        WAITING.wake_all(!0);
+/// A vCPU has passed what it was kicked for, or is no more.
+pub(super) fn passed(barriers: &[Arc<Barrier>]) {
+    for barrier in barriers {
+        barrier.left.set(barrier.left.get() - 1);
+        if barrier.left.get() == 0 {
+            barrier.passed.wake_all(!0);
+        }
     }
 }
 
-/// A vCPU ends: nobody needs to wait for it.
-pub(super) fn cpu_ends() {
-    WAITING.wake_all(!0);
+/// Whether somebody waits for this vCPU to pass.
+pub fn is_due() -> bool {
+    sched::has_barriers()
+}
+
+/// This vCPU is in the kernel: tells who waits for that.
+pub fn pass() {
+    if is_due() {
+        passed(&sched::take_barriers());
+        // On Linux whoever waits for it keeps its processor meanwhile: here it gets one back at once.
+        sched::end_turn();
+    }
 }
 
 /// The current task is about to go on: if its program asked for it, with an instruction that makes the processor forget
@@ -109,13 +125,11 @@ pub fn membarrier(t: &Arc<Task>, command: u32, flags: u32, cpu: i32) -> SysResul
 /// Waits until every other vCPU that runs a task for which `concerns` (number of the vCPU in its process, task) has been
 /// in the kernel.
 fn serialise(t: &Arc<Task>, concerns: impl Fn(u32, &Arc<Task>) -> bool) {
-    let mut left: Vec<Passes> = sched::kick_running(concerns);
+    let barrier = Arc::new(Barrier::default());
+    barrier.left.set(sched::kick_running(&barrier, concerns));
     let limit = WaitLimit { uninterruptible: true, ..WaitLimit::default() };
-    let all_passed = || {
-        left.retain(|passes| !passes.have_passed());
-        left.is_empty().then_some(())
-    };
-    if wait_event(&[&WAITING], limit, all_passed).is_err() {
+    let all_passed = || (barrier.left.get() == 0).then_some(());
+    if wait_event(&[&barrier.passed], limit, all_passed).is_err() {
         debug_assert!(exit::must_end(t).is_some(), "only the end interrupts it");
     }
 }

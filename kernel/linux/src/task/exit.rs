@@ -75,7 +75,7 @@ fn take_out(t: &Arc<Task>, status: i32) {
     }
     drop(files);
     clone::release_vfork_parent(t);
-    process.add_time(t.sched.run_time());
+    process.add_time(sched::run_time(t));
     if process.tasks.borrow().is_empty() {
         end_process(process, status);
     }

@@ -131,9 +131,9 @@ impl Task {
         self.space.set_arc(space);
     }
 
-    /// Time on a vCPU: user and system ns, which the kernel does not tell apart.
+    /// Time on a processor: user and system ns, which the kernel does not tell apart.
     pub fn cpu_time(&self) -> (u64, u64) {
-        (self.sched.run_time(), 0)
+        (sched::run_time(self), 0)
     }
 
     /// A resource limit of the process: RLIMIT_*.

@@ -13,6 +13,7 @@
 //!
 //! Everything here runs under the big kernel lock, so a state read is a state that holds.
 
+mod charge;
 mod group;
 mod idle;
 mod lost;
@@ -29,10 +30,11 @@ use husk_machine::cpu;
 use husk_machine::start::boot;
 use husk_machine::thread::Thread;
 
+pub use charge::run_time;
 pub use group::Group;
 use group::{CPUS, start_cpu, with_cpu};
-pub(super) use group::{Passes, count_pass, kick_running};
 pub(crate) use group::{cpus_in_use, first_cpus, restored, spaces_here};
+pub(super) use group::{has_barriers, kick_running, take_barriers};
 use idle::keep_time;
 pub(crate) use idle::take_host_signals;
 pub use idle::{cover_waiters, idle};
@@ -74,8 +76,10 @@ pub struct Entity {
     on_cpu: KCell<Option<usize>>,
     /// When it got the vCPU, monotonic ns.
     since: KCell<u64>,
-    /// Nanoseconds on a vCPU until `since`.
+    /// Nanoseconds that it had a processor until `charged_at`, and what others were told at most (`charge`).
     ran: KCell<u64>,
+    charged_at: KCell<u64>,
+    told: KCell<u64>,
     /// The same, put forward by what it did not want to run while others did: who has the least goes first.
     virtual_time: KCell<u64>,
     /// When it first woke another since it last slept, by `own_ns`; 0: it did not.
@@ -99,6 +103,8 @@ impl Entity {
             on_cpu: KCell::default(),
             since: KCell::default(),
             ran: KCell::default(),
+            charged_at: KCell::default(),
+            told: KCell::default(),
             virtual_time: KCell::default(),
             woke_at: KCell::default(),
             habit: KCell::default(),
@@ -134,12 +140,6 @@ impl Entity {
 
     pub fn state(&self) -> State {
         self.state.get()
-    }
-
-    /// Nanoseconds on a vCPU.
-    pub fn run_time(&self) -> u64 {
-        let running = self.state.get() == State::Running;
-        self.ran.get() + if running { monotonic_ns().saturating_sub(self.since.get()) } else { 0 }
     }
 
     /// The application's registers while the task does not run.
@@ -396,7 +396,7 @@ fn block(me: &Arc<Task>) {
             switch(me, next);
         }
         None => {
-            account(false);
+            account();
             me.sched.on_cpu.set(None);
             cpu::leave(me.sched.thread());
         }
@@ -432,28 +432,22 @@ fn take_next() -> Option<Arc<Task>> {
     Some(next)
 }
 
-/// Starts or stops the clock of the task that runs on this vCPU.
-fn account(running: bool) {
+/// Stops the clock of the task that runs on this vCPU.
+fn account() {
     let Some(task) = with_cpu(cpu::index(), |cpu| cpu.current.clone()) else { return };
-    let now = monotonic_ns();
-    if running {
-        task.sched.since.set(now);
-    } else {
-        let ran = now.saturating_sub(task.sched.since.get());
-        task.sched.ran.set(task.sched.ran.get() + ran);
-        // What goes beyond a slice is time that the host gave to others.
-        task.sched.virtual_time.set(task.sched.virtual_time.get() + ran.min(SLICE_NS));
-        task.sched.since.set(now);
-    }
+    charge::settle(&task);
+    task.sched.since.set(monotonic_ns());
 }
 
 /// Makes `next` the task of this vCPU and its stack the one to go on with. The vCPU's reference keeps it alive.
 fn choose(next: Arc<Task>) {
-    account(false);
+    account();
     lost::watch();
     next.sched.on_cpu.set(Some(cpu::index()));
     next.sched.state.set(State::Running);
-    next.sched.since.set(monotonic_ns());
+    let now = monotonic_ns();
+    next.sched.since.set(now);
+    next.sched.charged_at.set(now);
     next.space().activate();
     cpu::choose(next.sched.thread());
     set_current(Some(next));
@@ -487,9 +481,16 @@ pub fn before_return() {
     }
 }
 
+/// The current task has had its turn, if others wait for a vCPU.
+pub(super) fn end_turn() {
+    if let Some(me) = with_cpu(cpu::index(), |cpu| cpu.current.clone()) {
+        me.sched.since.set(me.sched.since.get().saturating_sub(SLICE_NS));
+    }
+}
+
 /// Leaves the vCPU to a park. The task goes on afterwards, before others.
 fn rest(me: &Arc<Task>) {
-    account(false);
+    account();
     me.sched.state.set(State::Queued);
     me.sched.on_cpu.set(None);
     me.sched.group().queue.borrow_mut().push_front(me.clone());
@@ -518,7 +519,7 @@ pub fn yield_now() {
     if group.queue.borrow().is_empty() || park::is_wanted() {
         return;
     }
-    account(false);
+    account();
     let last = group.queue.borrow().iter().map(|task| task.sched.virtual_time.get()).max();
     let own = &me.sched.virtual_time;
     own.set(own.get().max(last.unwrap_or(0)));
@@ -561,7 +562,7 @@ fn leave(me: &Arc<Task>, to: &Arc<Group>) {
 /// Ends the current task. Its stack is freed once the vCPU has left it.
 pub(crate) fn exit_current() -> ! {
     let me = current();
-    account(false);
+    account();
     me.sched.state.set(State::Dead);
     let group = me.sched.group();
     group.tasks.set(group.tasks.get() - 1);

@@ -151,6 +151,11 @@ pub fn slot() -> usize {
     Cpu::current().slot.load(Ordering::Relaxed) as usize
 }
 
+/// How long the host has run this vCPU's thread in all, ns; `None` where that cannot be asked (kvm tender).
+pub fn host_time() -> Option<u64> {
+    if is_process_tender() { gate::thread_time() } else { None }
+}
+
 /// The tender below is the process tender: each guest process is a host process.
 pub fn is_process_tender() -> bool {
     boot().tender == TENDER_PROCESS

@@ -257,6 +257,14 @@ pub(super) fn advise(address: usize, len: usize, advice: u32) -> Result<(), i32>
     check(host(raw::__NR_madvise, [address, len, advice as usize, 0, 0, 0])).map(|_| ())
 }
 
+/// clock_gettime(2) of this thread's CPU time, ns.
+pub(super) fn thread_time() -> Option<u64> {
+    let mut time = [0_u64; 2];
+    let clock = raw::CLOCK_THREAD_CPUTIME_ID as usize;
+    check(host(raw::__NR_clock_gettime, [clock, time.as_mut_ptr() as usize, 0, 0, 0, 0])).ok()?;
+    Some(time[0] * 1_000_000_000 + time[1])
+}
+
 /// mincore(2): one byte for each page from `address` on.
 pub(super) fn presence(address: usize, out: &mut [u8]) -> Result<(), i32> {
     let len = out.len() * PAGE_SIZE;

@@ -111,7 +111,7 @@ impl Subject {
     /// CPU time: user and system ns.
     fn cpu_time(&self) -> (u64, u64) {
         match &self.task {
-            Some(task) if self.thread => (task.sched.run_time(), 0),
+            Some(task) if self.thread => task.cpu_time(),
             None if self.thread => (0, 0),
             _ => self.process.cpu_time(),
         }

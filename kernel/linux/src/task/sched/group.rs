@@ -1,7 +1,8 @@
 //! vCPUs and the groups they form: which there are, and which host process each belongs to.
 
 use super::{PATIENCE_NS, State, my_group};
-use crate::task::{Task, barrier, process};
+use crate::task::barrier::{self, Barrier};
+use crate::task::{Task, process};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -41,10 +42,11 @@ pub(super) struct Cpu {
     pub(super) slot: usize,
     /// Does not run tasks: keeps time for a group whose vCPUs are all busy.
     pub(super) ticker: bool,
-    /// Somebody waits until it is in the kernel.
-    pub(super) awaited: bool,
-    /// How often it came there while somebody waited for that.
-    pub(super) passes: u64,
+    /// What tasks were charged for since the host was asked, ns, and what it said then (`charge`).
+    pub(super) charged: u64,
+    pub(super) host_time: u64,
+    /// What it was kicked to pass.
+    pub(super) barriers: Vec<Arc<Barrier>>,
 }
 
 pub(super) static CPUS: Global<KCell<Vec<Cpu>>> = Global::new(KCell::default);
@@ -84,8 +86,7 @@ fn claim_cpu(group: &Arc<Group>, ticker: bool) -> Option<usize> {
 pub(super) fn release_cpu(group: &Group, index: usize) {
     group.cpus.borrow_mut().retain(|other| *other != index);
     let old = with_cpu(index, core::mem::take);
-    drop(old);
-    barrier::cpu_ends();
+    barrier::passed(&old.barriers);
 }
 
 /// Starts a further vCPU thread of the group in this host process. False: there is none to be had.
@@ -163,45 +164,34 @@ pub(crate) fn cpus_in_use() -> Vec<(usize, bool)> {
     cpus.iter().enumerate().filter(|(_, cpu)| cpu.in_use).map(|(index, cpu)| (index, cpu.idle)).collect()
 }
 
-/// How often a vCPU had passed (`barrier::pass`) when it was kicked.
-pub(crate) struct Passes {
-    index: usize,
-    passes: u64,
-}
-
-impl Passes {
-    /// Whether it has been in the kernel since, or is there now.
-    pub(crate) fn have_passed(&self) -> bool {
-        let cpus = CPUS.borrow();
-        let cpu = &cpus[self.index];
-        !cpu.in_use || cpu.idle || cpu.current.is_none() || cpu.passes != self.passes
-    }
-}
-
-/// Kicks the other vCPUs that run a task for which `concerns` (number of the vCPU in its process, task).
-pub(crate) fn kick_running(concerns: impl Fn(u32, &Arc<Task>) -> bool) -> Vec<Passes> {
-    let mut cpus = CPUS.borrow_mut();
-    let mut kicked = Vec::new();
-    for (index, own) in cpus.iter_mut().enumerate().filter(|(_, own)| own.in_use && !own.idle) {
+/// Kicks the other vCPUs that run a task for which `concerns` (number of the vCPU in its process, task), so that they pass
+/// `barrier`. How many there are.
+pub(in crate::task) fn kick_running(
+    barrier: &Arc<Barrier>,
+    concerns: impl Fn(u32, &Arc<Task>) -> bool,
+) -> usize {
+    let mut count = 0;
+    for (index, own) in CPUS.borrow_mut().iter_mut().enumerate().filter(|(_, own)| own.in_use && !own.idle) {
         if let Some(task) = &own.current
             && index != cpu::index()
             && concerns(own.slot as u32, task)
         {
-            own.awaited = true;
+            own.barriers.push(barrier.clone());
             cpu::kick(index);
-            kicked.push(Passes { index, passes: own.passes });
+            count += 1;
         }
     }
-    kicked
+    count
 }
 
-/// This vCPU is in the kernel. True: somebody waited for that.
-pub(crate) fn count_pass() -> bool {
-    with_cpu(cpu::index(), |cpu| {
-        let awaited = core::mem::take(&mut cpu.awaited);
-        cpu.passes += u64::from(awaited);
-        awaited
-    })
+/// Whether this vCPU was kicked to pass something.
+pub(in crate::task) fn has_barriers() -> bool {
+    with_cpu(cpu::index(), |cpu| !cpu.barriers.is_empty())
+}
+
+/// What it was kicked to pass.
+pub(in crate::task) fn take_barriers() -> Vec<Arc<Barrier>> {
+    with_cpu(cpu::index(), |cpu| core::mem::take(&mut cpu.barriers))
 }
 
 /// The first vCPU of each host process.
