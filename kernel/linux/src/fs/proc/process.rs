@@ -238,6 +238,10 @@ impl Directory for TaskDirectory {
         let all = task.into_iter().chain(OTHERS.iter().copied()).chain(texts);
         all.map(|(name, kind)| (Cow::Borrowed(name.as_bytes()), kind)).collect()
     }
+
+    fn process(&self) -> Option<Pid> {
+        self.0.tid.is_none().then_some(self.0.pid)
+    }
 }
 
 /// /proc/PID/task.
@@ -252,7 +256,13 @@ impl Directory for Threads {
 
     fn list(&self) -> Vec<(Cow<'static, [u8]>, u32)> {
         let tasks = process::find(self.0).map(|process| process.living()).unwrap_or_default();
-        tasks.iter().map(|task| (Cow::Owned(task.tid().to_string().into_bytes()), S_IFDIR)).collect()
+        let mut ids: Vec<Pid> = tasks.iter().map(|task| task.tid()).collect();
+        ids.sort_unstable();
+        ids.iter().map(|tid| (Cow::Owned(tid.to_string().into_bytes()), S_IFDIR)).collect()
+    }
+
+    fn place(&self, index: usize, name: &[u8]) -> u64 {
+        parse_id(name).map_or(index as u64, |tid| tid as u64)
     }
 }
 
