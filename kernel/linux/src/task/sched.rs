@@ -72,6 +72,8 @@ pub struct Entity {
     ran: KCell<u64>,
     /// The same, put forward by what it did not want to run while others did: who has the least goes first.
     virtual_time: KCell<u64>,
+    /// How often it gave the vCPU away by sleeping, and how often because others' turn had come.
+    switches: KCell<(u64, u64)>,
     /// When it first woke another since it last slept, by `own_ns`; 0: it did not.
     woke_at: KCell<u64>,
     /// How used it is to sleeping soon after it has woken another.
@@ -94,6 +96,7 @@ impl Entity {
             since: KCell::default(),
             ran: KCell::default(),
             virtual_time: KCell::default(),
+            switches: KCell::default(),
             woke_at: KCell::default(),
             habit: KCell::default(),
             group: KCell::new(group),
@@ -136,6 +139,18 @@ impl Entity {
         self.ran.get() + if running { monotonic_ns().saturating_sub(self.since.get()) } else { 0 }
     }
 
+    /// How often it gave the vCPU away: of its own accord, and not.
+    pub fn switches(&self) -> (u64, u64) {
+        self.switches.get()
+    }
+
+    /// Counts one.
+    fn note_switch(&self, voluntary: bool) {
+        let (own, others) = self.switches.get();
+        self.switches.set(if voluntary { (own + 1, others) } else { (own, others + 1) });
+        SWITCHES.set(SWITCHES.get() + 1);
+    }
+
     /// The application's registers while the task does not run.
     pub fn saved_regs(&self) -> Option<husk_machine::context::Regs> {
         self.thread.as_ref().map(Thread::regs)
@@ -175,6 +190,13 @@ struct Cpu {
 }
 
 static CPUS: Global<KCell<Vec<Cpu>>> = Global::new(KCell::default);
+/// How often a task gave its vCPU away.
+static SWITCHES: Global<KCell<u64>> = Global::new(KCell::default);
+
+/// How often any task gave its vCPU away, for /proc/stat.
+pub fn switch_count() -> u64 {
+    SWITCHES.get()
+}
 
 fn with_cpu<R>(index: usize, act: impl FnOnce(&mut Cpu) -> R) -> R {
     let mut cpus = CPUS.borrow_mut();
@@ -513,6 +535,7 @@ pub(super) fn sleep(limit: WaitLimit) -> Result<(), WaitEnd> {
 /// Gives the vCPU to others until the current task, whose state is set, can go on.
 fn block(me: &Arc<Task>) {
     note_sleep(me);
+    me.sched.note_switch(true);
     match take_next() {
         Some(next) => {
             // Those who were left to this task are more than it can take along.
@@ -919,6 +942,7 @@ pub fn yield_now() {
     if let Some(next) = take_next()
         && !Arc::ptr_eq(&next, &me)
     {
+        me.sched.note_switch(false);
         switch(&me, next);
     }
     runs_again(&me);
