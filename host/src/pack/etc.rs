@@ -22,6 +22,9 @@ const DIRECTORIES: [(&str, u16); 9] = [
     ("/var/tmp", 0o1777),
 ];
 
+/// The guest's own name, which programs look up to learn their address, leads to the loopback.
+const HOSTS: &str = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 husk\n";
+
 /// The user that packs, as the guest will know it.
 struct User {
     name: String,
@@ -61,7 +64,7 @@ pub(super) fn add(root: &mut Root, choose: Choose<'_>) -> Result<(), PackError> 
     group += "nogroup:x:65534:\n";
     root.make_file("/etc/passwd", passwd.into())?;
     root.make_file("/etc/group", group.into())?;
-    root.make_file("/etc/hosts", "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n".into())?;
+    root.make_file("/etc/hosts", HOSTS.into())?;
     root.make_file(
         "/etc/nsswitch.conf",
         "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nservices: files\nprotocols: files\n"

@@ -2,6 +2,8 @@
 #include "../case.h"
 #include <arpa/inet.h>
 #include <ifaddrs.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <netinet/in.h>
 int main(void) {
@@ -17,7 +19,16 @@ int main(void) {
     r.ifr_ifindex = 1;
     NUM(ioctl(s, SIOCGIFNAME, &r));
     say("%s", r.ifr_name);
+    // The speed, which a loopback has not, and whether there is a link.
+    struct ethtool_value value = {ETHTOOL_GSET, 7};
+    r.ifr_data = (void *)&value;
+    NUM(ioctl(s, SIOCETHTOOL, &r));
+    value.cmd = ETHTOOL_GLINK;
+    NUM(ioctl(s, SIOCETHTOOL, &r)), NUM(value.data);
+    r.ifr_data = NULL;
+    NUM(ioctl(s, SIOCETHTOOL, &r));
     strcpy(r.ifr_name, "nothing0");
+    NUM(ioctl(s, SIOCETHTOOL, &r));
     NUM(ioctl(s, SIOCGIFADDR, &r));
     struct ifaddrs *list;
     NUM(getifaddrs(&list));

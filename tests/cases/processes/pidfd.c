@@ -32,4 +32,21 @@ int main(void) {
     NUM(syscall(SYS_pidfd_open, getpid(), 1));
     NUM(syscall(SYS_pidfd_send_signal, 0, 0, NULL, 0));
     NUM(read(fd, &c, 1));
+
+    // A directory of /proc is as good for a signal, and for nothing else.
+    int proc = MUST(open("/proc/self", O_DIRECTORY | O_CLOEXEC));
+    NUM(syscall(SYS_pidfd_send_signal, proc, 0, NULL, 0));
+    NUM(syscall(SYS_pidfd_getfd, proc, 1, 0));
+    NUM(syscall(SYS_pidfd_send_signal, MUST(open("/proc", O_DIRECTORY | O_CLOEXEC)), 0, NULL, 0));
+    NUM(syscall(SYS_pidfd_send_signal, MUST(open("/proc/self", O_PATH | O_CLOEXEC)), 0, NULL, 0));
+    pid = MUST(fork());
+    if (!pid)
+        for (;;)
+            pause();
+    char path[32];
+    sprintf(path, "/proc/%d", pid);
+    proc = MUST(open(path, O_DIRECTORY | O_CLOEXEC));
+    NUM(syscall(SYS_pidfd_send_signal, proc, SIGKILL, NULL, 0));
+    reap("child", pid);
+    NUM(syscall(SYS_pidfd_send_signal, proc, 0, NULL, 0));
 }

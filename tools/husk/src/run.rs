@@ -407,8 +407,9 @@ fn inherited_env(process: &Process, options: &Options, env: &mut [*const u8; ENV
     let mut count = 0;
     let base = if options.inherit_env { process.env } else { &[] };
     let own = options.env.as_slice();
-    // A variable that is given twice counts as given last.
-    let kept = |index: &usize| !own.iter().any(|other| same_name(base[*index], *other));
+    // A variable that is given twice counts as given last. Where the caller is and was is no place in the guest.
+    let places = [c"PWD=", c"OLDPWD="].map(|name| name.as_ptr().cast());
+    let kept = |index: &usize| !own.iter().chain(&places).any(|other| same_name(base[*index], *other));
     let inherited = (0..base.len()).filter(kept).map(|index| base[index]);
     let last = |index: &usize| !own[index + 1..].iter().any(|other| same_name(own[*index], *other));
     // A name alone stands for the caller's variable.

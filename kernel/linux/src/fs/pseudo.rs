@@ -11,6 +11,7 @@ use super::{Entry, Stat};
 use crate::errno::{Errno, SysResult};
 use crate::file::io::{Sink, Source};
 use crate::file::{self, OpenFile, seek_within};
+use crate::task::Pid;
 use crate::task::cred::{Cred, Gid, Uid};
 use crate::time::realtime_ns;
 use alloc::borrow::Cow;
@@ -27,6 +28,24 @@ pub trait Directory: Send + Sync {
 
     /// All names there are now, in a stable order, and their S_IF* bits. `.` and `..` are not among them.
     fn list(&self) -> Vec<(Cow<'static, [u8]>, u32)>;
+
+    /// The place of a listed name, the `index`th, in the directory: greater than that of the one before. Whoever lists a
+    /// directory goes on behind the place of the last name, so names that go meanwhile must not move others; a
+    /// directory whose names come and go takes their places from the names.
+    fn place(&self, index: usize, name: &[u8]) -> u64 {
+        let _ = name;
+        index as u64
+    }
+
+    /// The process that the directory is all about, for pidfd_send_signal(2).
+    fn process(&self) -> Option<Pid> {
+        None
+    }
+}
+
+/// The place of a name that is a number, behind `before` others.
+pub fn numbered_place(before: u64, name: &[u8]) -> Option<u64> {
+    Some(before + core::str::from_utf8(name).ok()?.parse::<u32>().ok().map(u64::from)?)
 }
 
 /// A file whose contents are made when it is read from its start.
@@ -261,9 +280,11 @@ pub(crate) fn list(
     mut each: impl FnMut(super::dir::Listed<'_>) -> bool,
 ) {
     let first = super::dir::FIRST_COOKIE;
-    for (index, (name, kind)) in directory.list().iter().enumerate().skip((cookie - first) as usize) {
-        let ino = child_ino(inode.ino, name);
-        if !each(super::dir::Listed { cookie: first + index as u64, name, ino, kind: *kind }) {
+    for (index, (name, kind)) in directory.list().iter().enumerate() {
+        let own = first + directory.place(index, name);
+        let listed =
+            || super::dir::Listed { cookie: own, name, ino: child_ino(inode.ino, name), kind: *kind };
+        if own >= cookie && !each(listed()) {
             return;
         }
     }

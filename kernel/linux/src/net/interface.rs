@@ -84,6 +84,11 @@ fn netmask(prefix: u8) -> Ipv4Addr {
     Ipv4Addr::from_bits(u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0))
 }
 
+/// linux/sockios.h.
+const SIOCETHTOOL: u32 = 0x8946;
+/// linux/ethtool.h.
+const ETHTOOL_GLINK: u32 = 10;
+
 /// An ioctl that any socket takes. ENOTTY when it is none.
 pub fn ioctl(command: u32, argument: usize) -> SysResult {
     match command {
@@ -111,6 +116,7 @@ pub fn ioctl(command: u32, argument: usize) -> SysResult {
             user::write(argument, &request)?;
             Ok(0)
         }
+        SIOCETHTOOL => ethtool(argument),
         raw::SIOCSIFFLAGS
         | raw::SIOCSIFADDR
         | raw::SIOCSIFNETMASK
@@ -122,15 +128,33 @@ pub fn ioctl(command: u32, argument: usize) -> SysResult {
     }
 }
 
+/// SIOCETHTOOL: `ifr_data` leads to a command and its value. The loopback knows that it has a link; it has no hardware to
+/// be asked for its speed and driver.
+fn ethtool(argument: usize) -> SysResult {
+    let request: [u8; IFREQ] = user::read(argument)?;
+    let data: usize = user::read(argument + IFNAMSIZ)?;
+    let command = user::read(data)?;
+    by_request(&request).ok_or(Errno::ENODEV)?;
+    match command {
+        ETHTOOL_GLINK => user::write(data + 4, &1_u32)?,
+        _ => return Err(Errno::EOPNOTSUPP),
+    }
+    Ok(0)
+}
+
 fn set_name(request: &mut [u8; IFREQ], interface: &Interface) {
     request[..IFNAMSIZ].fill(0);
     request[..interface.name.len()].copy_from_slice(interface.name.as_bytes());
 }
 
+/// The interface that an `ifreq` names.
+fn by_request(request: &[u8; IFREQ]) -> Option<&'static Interface> {
+    by_name(request[..IFNAMSIZ].split(|byte| *byte == 0).next().unwrap_or_default())
+}
+
 /// Fills the part of an `ifreq` behind the name.
 fn answer(command: u32, request: &mut [u8; IFREQ]) -> Result<(), Errno> {
-    let name = request[..IFNAMSIZ].split(|byte| *byte == 0).next().unwrap_or_default();
-    let interface = by_name(name).ok_or(Errno::ENODEV)?;
+    let interface = by_request(request).ok_or(Errno::ENODEV)?;
     let (ip, prefix) = *interface.ipv4.first().ok_or(Errno::EADDRNOTAVAIL)?;
     let value: Vec<u8> = match command {
         raw::SIOCGIFFLAGS => (interface.flags as u16).to_ne_bytes().to_vec(),

@@ -2,6 +2,7 @@
 
 use super::inet::{self, Description, tcp, udp};
 use super::{interface, unix};
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
@@ -12,7 +13,10 @@ use linux_raw_sys::net::{AF_INET, AF_INET6};
 pub const FILES: [&str; 9] = ["arp", "dev", "if_inet6", "route", "tcp", "tcp6", "udp", "udp6", "unix"];
 
 /// The text of a file of /proc/net; `None` when there is no such file.
-pub fn file(name: &str) -> Option<String> {
+pub fn file(name: &str) -> Option<Vec<u8>> {
+    if name == "unix" {
+        return Some(unix_sockets());
+    }
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = match name {
@@ -30,10 +34,9 @@ pub fn file(name: &str) -> Option<String> {
         "tcp6" => connections(&mut text, AF_INET6),
         "udp" => datagrams(&mut text, AF_INET),
         "udp6" => datagrams(&mut text, AF_INET6),
-        "unix" => unix_sockets(&mut text),
         _ => return None,
     };
-    Some(text)
+    Some(text.into_bytes())
 }
 
 fn devices(text: &mut String) -> core::fmt::Result {
@@ -122,28 +125,27 @@ fn datagrams(text: &mut String, domain: u32) -> core::fmt::Result {
     Ok(())
 }
 
-fn unix_sockets(text: &mut String) -> core::fmt::Result {
-    text.push_str("Num       RefCount Protocol Flags    Type St Inode Path\n");
+/// Names of sockets are bytes of any kind.
+fn unix_sockets() -> Vec<u8> {
+    let mut text = b"Num       RefCount Protocol Flags    Type St Inode Path\n".to_vec();
     for socket in unix::all() {
         // __SO_ACCEPTCON, SS_CONNECTED and SS_UNCONNECTED.
         let flags = if socket.listening { 0x1_0000 } else { 0 };
         let state = if socket.connected { 3 } else { 1 };
         let references = if socket.connected { 3 } else { 2 };
-        write!(
-            text,
+        let line = format!(
             "0000000000000000: {references:08X} 00000000 {flags:08X} {:04X} {state:02X} {:5}",
             socket.kind, socket.ino
-        )?;
+        );
+        text.extend_from_slice(line.as_bytes());
         if let Some(name) = socket.name {
-            text.push(' ');
+            text.push(b' ');
             // An abstract name is shown with an @ for each NUL.
-            let shown = name.iter().map(|byte| if *byte == 0 { b'@' } else { *byte });
-            let shown: Vec<u8> = shown.collect();
-            text.push_str(&String::from_utf8_lossy(&shown));
+            text.extend(name.iter().map(|byte| if *byte == 0 { b'@' } else { *byte }));
         }
-        text.push('\n');
+        text.push(b'\n');
     }
-    Ok(())
+    text
 }
 
 #[cfg(test)]
@@ -173,17 +175,18 @@ mod tests {
         listener.listen(1).expect("bound");
         let (client, open) = create(AF_INET);
         client.connect(&task, &name, Patience::Until(None)).expect("room");
-        let text = file("tcp").expect("a file");
+        let lines = |name: &str| String::from_utf8(file(name).expect("a file")).expect("text");
+        let text = lines("tcp");
         assert_eq!(text.lines().count(), 4);
         assert!(text.contains(" 0100007F:1234 00000000:0000 0A 00000000:00000001 "), "{text}");
         assert_eq!(text.matches("0100007F:1234").count(), 3);
         drop((listener, listening, client, open));
-        assert_eq!(file("tcp").expect("a file").lines().count(), 1);
+        assert_eq!(lines("tcp").lines().count(), 1);
         let (unix, open) = create(AF_UNIX);
         unix.bind(&task, b"\x01\0\0name").expect("a free name");
-        assert!(file("unix").expect("a file").ends_with(" @name\n"));
+        assert!(lines("unix").ends_with(" @name\n"));
         drop((unix, open));
-        assert_eq!(file("unix").expect("a file").lines().count(), 1);
+        assert_eq!(lines("unix").lines().count(), 1);
         assert!(FILES.iter().all(|name| file(name).is_some()));
         assert_eq!(file("nothing"), None);
     }

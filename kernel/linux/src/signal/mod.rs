@@ -21,7 +21,7 @@ pub use info::{Layout, SI_QUEUE, SI_TIMER, SI_TKILL, SIGINFO_KEPT, SIGINFO_LEN, 
 pub use job::{groups_at_risk, hang_up_orphans, ignores_children, orphaned, rejoin_stop, wants_stops};
 pub use queue::SIGRTMIN;
 pub use send::{
-    drop_timer, may_signal, raise, send_timer, send_to_group, send_to_process, send_to_task, set_action,
+    To, drop_timer, may_signal, raise, send_timer, send_to_group, send_to_process, send_to_task, set_action,
     task_leaves, try_send_to_process, try_send_to_task, watch,
 };
 

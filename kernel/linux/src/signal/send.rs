@@ -1,12 +1,13 @@
 //! Generation: who may send, what is dropped, which thread is woken.
 
 use super::action::STOPS;
-use super::info::SigInfo;
+use super::info::{SI_TIMER, SigInfo};
 use super::{ALL, Handlers, SigAction, SigSet, UNBLOCKABLE, bit, job};
 use crate::errno::Errno;
 use crate::file::signalfd::SignalFd;
 use crate::task::cred::CAP_KILL;
 use crate::task::process::{self, Process};
+use crate::task::sched::State;
 use crate::task::{Pid, Task, current, sched};
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
@@ -81,17 +82,28 @@ pub fn send_to_group(pgid: Pid, info: SigInfo) {
 
 /// As `send_to_task`; EAGAIN when the queue of real-time signals is full.
 pub fn try_send_to_task(task: &Arc<Task>, info: SigInfo) -> Result<(), Errno> {
-    send(task.process(), Some(task), info, false)
+    send(task.process(), &To::Thread(task), info, false)
 }
 
 /// As `send_to_process`; EAGAIN when the queue of real-time signals is full.
 pub fn try_send_to_process(process: &Arc<Process>, info: SigInfo) -> Result<(), Errno> {
-    send(process, None, info, false)
+    send(process, &To::AnyThread, info, false)
 }
 
-/// Sends the expiry of a POSIX timer, to one thread or to the process. Expiries that are not taken merge.
-pub fn send_timer(process: &Arc<Process>, task: Option<&Arc<Task>>, info: SigInfo) {
-    let _ = send(process, task, info, true);
+/// Whom a signal is for.
+#[derive(Clone, Copy)]
+pub enum To<'a> {
+    Thread(&'a Arc<Task>),
+    /// Any thread of the process: the first one, if it can take it.
+    AnyThread,
+    /// Any thread of the process, but rather one that runs: what its processor time has brought about, a profiler takes
+    /// for the work of the thread that gets it.
+    RunningThread,
+}
+
+/// Sends the expiry of a timer that a process has made. Expiries of POSIX timers that are not taken merge.
+pub fn send_timer(process: &Arc<Process>, to: To<'_>, info: SigInfo) {
+    let _ = send(process, &to, info, info.code == SI_TIMER);
 }
 
 /// Drops what a POSIX timer of the process has sent and nobody has taken: the timer is gone.
@@ -102,8 +114,9 @@ pub fn drop_timer(process: &Process, id: i32) {
     }
 }
 
-fn send(process: &Arc<Process>, task: Option<&Arc<Task>>, info: SigInfo, timer: bool) -> Result<(), Errno> {
+fn send(process: &Arc<Process>, to: &To<'_>, info: SigInfo, timer: bool) -> Result<(), Errno> {
     let signo = info.signo;
+    let task = if let To::Thread(task) = to { Some(*task) } else { None };
     let threads = process.living();
     // The thread whose mask and dispositions count.
     let leader = threads.iter().find(|thread| thread.tid() == process.pid()).or(threads.first());
@@ -151,7 +164,19 @@ fn send(process: &Arc<Process>, task: Option<&Arc<Task>>, info: SigInfo, timer: 
                 sched::wake_for_signal(task);
             }
         }
-        None => wake_one(process, &threads, signo),
+        None => {
+            let runs = |thread: &&Arc<Task>| thread.sched.state() == State::Running && takes(thread, signo);
+            let running: Vec<_> = match to {
+                To::RunningThread => threads.iter().filter(runs).collect(),
+                _ => Vec::new(),
+            };
+            let mut any = [0];
+            husk_machine::random::fill(&mut any);
+            match running.get(usize::from(any[0]) % running.len().max(1)) {
+                Some(thread) => sched::wake_for_signal(thread),
+                None => wake_one(process, &threads, signo),
+            }
+        }
     }
     Ok(())
 }

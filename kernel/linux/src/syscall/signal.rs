@@ -1,9 +1,12 @@
 //! Signals: sigaction(2), sigprocmask(2), kill(2) and their kin, signalfd(2).
 
+use super::opened;
 use crate::errno::{Errno, SysResult};
 use crate::file::pidfd::{self, PidFd};
 use crate::file::signalfd::SignalFd;
 use crate::file::{File, OpenFile};
+use crate::fs::inode::Node;
+use crate::fs::pseudo;
 use crate::mem::user;
 use crate::signal::{
     self, AltStack, SI_TKILL, SIGINFO_KEPT, SIGINFO_LEN, SIGNALS, SigAction, SigInfo, SigSet, UNBLOCKABLE,
@@ -306,6 +309,19 @@ pub(super) fn pidfd_open(t: &Arc<Task>, pid: i32, flags: u32) -> SysResult {
     Ok(pidfd::open(t, &process, flags & raw::O_NONBLOCK != 0)? as usize)
 }
 
+/// The process that pidfd_send_signal(2) means: its descriptor may be one of /proc/PID too.
+fn process_to_signal(t: &Arc<Task>, pidfd: i32) -> Result<Arc<Process>, Errno> {
+    let of = opened(t, pidfd)?;
+    let node = of.path.as_ref().map(|path| &path.inode().node);
+    match node {
+        Some(Node::Pseudo(pseudo::Node::Directory(directory))) => {
+            let pid = directory.process().ok_or(Errno::EBADF)?;
+            process::find(pid).ok_or(Errno::ESRCH)
+        }
+        _ => process_of(t, pidfd),
+    }
+}
+
 /// The process behind a pidfd, if nobody has waited for it yet.
 fn process_of(t: &Task, pidfd: i32) -> Result<Arc<Process>, Errno> {
     let of = t.files().get(pidfd)?;
@@ -318,7 +334,7 @@ pub(super) fn pidfd_send_signal(t: &Arc<Task>, pidfd: i32, sig: i32, info: usize
     if flags != 0 {
         return Err(Errno::EINVAL);
     }
-    let process = process_of(t, pidfd)?;
+    let process = process_to_signal(t, pidfd)?;
     if info == 0 {
         kill_process(t, &process, sig, |signo| SigInfo::user(signo, t))?;
         return Ok(0);

@@ -42,6 +42,8 @@ pub struct Usage {
 pub struct Process {
     pid: Pid,
     pub parent: KCell<Weak<Process>>,
+    /// The thread that made it, whose tracee it becomes by PTRACE_TRACEME.
+    pub maker: KCell<Weak<Task>>,
     pub children: KCell<Vec<Arc<Process>>>,
     /// Living threads.
     pub tasks: KCell<Vec<Weak<Task>>>,
@@ -259,6 +261,7 @@ fn new_process(pid: Pid, session: Arc<Session>, pgid: Pid) -> Arc<Process> {
     let process = Arc::new(Process {
         pid,
         parent: KCell::new(Weak::new()),
+        maker: KCell::new(Weak::new()),
         children: KCell::default(),
         tasks: KCell::default(),
         pgid: KCell::new(pgid),
@@ -296,8 +299,9 @@ fn new_process(pid: Pid, session: Arc<Session>, pgid: Pid) -> Arc<Process> {
 }
 
 /// Makes the child process of fork(2): its parent is `parent`'s process unless `sibling` (CLONE_PARENT).
-pub(super) fn new_child(parent: &Task, sibling: bool, exit_signal: u32) -> Arc<Process> {
+pub(super) fn new_child(parent: &Arc<Task>, sibling: bool, exit_signal: u32) -> Arc<Process> {
     let own = parent.process();
+    let maker = if sibling { own.maker.borrow().clone() } else { Arc::downgrade(parent) };
     let child = new_process(new_pid(), own.session.borrow().clone(), own.pgid.get());
     let parent = if sibling { own.parent.borrow().upgrade() } else { Some(own.clone()) };
     if let Some(parent) = parent {
@@ -307,6 +311,7 @@ pub(super) fn new_child(parent: &Task, sibling: bool, exit_signal: u32) -> Arc<P
     for (limit, theirs) in child.rlimits.borrow_mut().iter_mut().zip(own.rlimits.borrow().iter()) {
         *limit = rlimit64 { rlim_cur: theirs.rlim_cur, rlim_max: theirs.rlim_max };
     }
+    *child.maker.borrow_mut() = maker;
     child.timers.watch_cpu_limit(&child);
     child.exit_signal.set(exit_signal);
     child.left_terminal.set(own.left_terminal.get());

@@ -167,14 +167,17 @@ fn bind(tracer: &Arc<Task>, tracee: &Arc<Task>, seized: bool, options: u32) {
     tracer.process().tracing.tracees.borrow_mut().push(Arc::downgrade(tracee));
 }
 
-/// PTRACE_TRACEME: the parent becomes the tracer. EPERM when there is one already.
+/// PTRACE_TRACEME: the thread that made the process becomes the tracer, or, when it has ended, another of the parent. EPERM when there is one already.
 pub fn trace_me(t: &Arc<Task>) -> Result<(), Errno> {
-    let parent = t.process().parent.borrow().upgrade().and_then(|parent| parent.leader());
-    let parent = parent.ok_or(Errno::EPERM)?;
+    let parent = t.process().parent.borrow().upgrade().ok_or(Errno::EPERM)?;
+    let maker = t.process().maker.borrow().upgrade();
+    let lives = |maker: &Arc<Task>| maker.ended.get().is_none() && Arc::ptr_eq(maker.process(), &parent);
+    let maker = maker.filter(lives);
+    let tracer = maker.or_else(|| parent.leader()).ok_or(Errno::EPERM)?;
     if t.trace.is_traced() {
         return Err(Errno::EPERM);
     }
-    bind(&parent, t, false, 0);
+    bind(&tracer, t, false, 0);
     Ok(())
 }
 

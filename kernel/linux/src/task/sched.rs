@@ -27,6 +27,7 @@ use crate::time::{monotonic_ns, timer::Timer};
 use alloc::sync::{Arc, Weak};
 use husk_machine::cell::KCell;
 use husk_machine::cpu;
+use husk_machine::global::Global;
 use husk_machine::start::boot;
 use husk_machine::thread::Thread;
 
@@ -82,6 +83,8 @@ pub struct Entity {
     told: KCell<u64>,
     /// The same, put forward by what it did not want to run while others did: who has the least goes first.
     virtual_time: KCell<u64>,
+    /// How often it gave the vCPU away by sleeping, and how often because others' turn had come.
+    switches: KCell<(u64, u64)>,
     /// When it first woke another since it last slept, by `own_ns`; 0: it did not.
     woke_at: KCell<u64>,
     /// How used it is to sleeping soon after it has woken another.
@@ -106,6 +109,7 @@ impl Entity {
             charged_at: KCell::default(),
             told: KCell::default(),
             virtual_time: KCell::default(),
+            switches: KCell::default(),
             woke_at: KCell::default(),
             habit: KCell::default(),
             group: KCell::new(group),
@@ -142,10 +146,30 @@ impl Entity {
         self.state.get()
     }
 
+    /// How often it gave the vCPU away: of its own accord, and not.
+    pub fn switches(&self) -> (u64, u64) {
+        self.switches.get()
+    }
+
+    /// Counts one.
+    fn note_switch(&self, voluntary: bool) {
+        let (own, others) = self.switches.get();
+        self.switches.set(if voluntary { (own + 1, others) } else { (own, others + 1) });
+        SWITCHES.set(SWITCHES.get() + 1);
+    }
+
     /// The application's registers while the task does not run.
     pub fn saved_regs(&self) -> Option<husk_machine::context::Regs> {
         self.thread.as_ref().map(Thread::regs)
     }
+}
+
+/// How often a task gave its vCPU away.
+static SWITCHES: Global<KCell<u64>> = Global::new(KCell::default);
+
+/// How often any task gave its vCPU away, for /proc/stat.
+pub fn switch_count() -> u64 {
+    SWITCHES.get()
 }
 
 /// The task that runs on this vCPU.
@@ -383,6 +407,7 @@ pub(super) fn sleep(limit: WaitLimit) -> Result<(), WaitEnd> {
 /// Gives the vCPU to others until the current task, whose state is set, can go on.
 fn block(me: &Arc<Task>) {
     note_sleep(me);
+    me.sched.note_switch(true);
     match take_next() {
         Some(next) => {
             // Those who were left to this task are more than it can take along.
@@ -528,6 +553,7 @@ pub fn yield_now() {
     if let Some(next) = take_next()
         && !Arc::ptr_eq(&next, &me)
     {
+        me.sched.note_switch(false);
         switch(&me, next);
     }
     runs_again(&me);

@@ -8,7 +8,7 @@ use super::clock::Clock;
 use super::monotonic_ns;
 use super::timer::{Expire, Timer};
 use crate::errno::Errno;
-use crate::signal::{self, SigInfo};
+use crate::signal::{self, SigInfo, To};
 use crate::task::process::Process;
 use crate::task::{Pid, process};
 use alloc::collections::BTreeMap;
@@ -142,22 +142,23 @@ impl Expire for IntervalTimer {
         if passed == 0 {
             return;
         }
+        let any = if self.clock.is_cpu() { To::RunningThread } else { To::AnyThread };
         match self.effect {
-            Effect::Itimer { signo } => signal::send_to_process(&owner, SigInfo::kernel(signo)),
+            Effect::Itimer { signo } => signal::send_timer(&owner, any, SigInfo::kernel(signo)),
             Effect::CpuLimit => {
                 let hard = owner.rlimit(raw::RLIMIT_CPU).rlim_max.saturating_mul(NS_PER_S);
                 let signo = if self.clock.now() >= hard { raw::SIGKILL } else { raw::SIGXCPU };
-                signal::send_to_process(&owner, SigInfo::kernel(signo));
+                signal::send_timer(&owner, any, SigInfo::kernel(signo));
             }
             Effect::Posix { id, notify, signo, value } => {
                 let overrun = u32::try_from(passed - 1).unwrap_or(u32::MAX).min(i32::MAX as u32);
                 let info = SigInfo::timer(signo, id, overrun, value);
                 match notify {
                     Notify::Nobody => {}
-                    Notify::Process => signal::send_timer(&owner, None, info),
+                    Notify::Process => signal::send_timer(&owner, any, info),
                     Notify::Thread(tid) => {
                         if let Some(task) = process::find_task(tid) {
-                            signal::send_timer(&owner, Some(&task), info);
+                            signal::send_timer(&owner, To::Thread(&task), info);
                         }
                     }
                 }

@@ -1,7 +1,7 @@
 //! /dev/pts and the device numbers of terminals.
 
 use super::{PTS_MAJOR, console, open_controlling, pty};
-use crate::fs::pseudo::{self, Directory, Item, Kind};
+use crate::fs::pseudo::{self, Directory, Item, Kind, numbered_place};
 use crate::fs::{devfs, device_number};
 use alloc::borrow::Cow;
 use alloc::string::ToString;
@@ -44,6 +44,14 @@ impl Directory for Terminals {
 
     fn list(&self) -> Vec<(Cow<'static, [u8]>, u32)> {
         let terminals = pty::list().into_iter().map(|tty| tty.index().to_string().into_bytes());
-        terminals.map(Cow::Owned).chain([Cow::Borrowed(&b"ptmx"[..])]).map(|name| (name, S_IFCHR)).collect()
+        [Cow::Borrowed(&b"ptmx"[..])]
+            .into_iter()
+            .chain(terminals.map(Cow::Owned))
+            .map(|name| (name, S_IFCHR))
+            .collect()
+    }
+
+    fn place(&self, _index: usize, name: &[u8]) -> u64 {
+        numbered_place(1, name).unwrap_or(0)
     }
 }

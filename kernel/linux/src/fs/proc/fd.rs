@@ -4,7 +4,7 @@ use super::process::Id;
 use crate::errno::Errno;
 use crate::file::OpenFile;
 use crate::fs::path_of;
-use crate::fs::pseudo::{Directory, Item, Link};
+use crate::fs::pseudo::{Directory, Item, Link, numbered_place};
 use crate::fs::walk::Found;
 use crate::task::cred::Cred;
 use alloc::borrow::Cow;
@@ -39,6 +39,10 @@ impl Directory for Descriptors {
         let Ok(task) = subject.task() else { return Vec::new() };
         let kind = if self.info { S_IFREG } else { S_IFLNK };
         task.files().open_fds().iter().map(|fd| (Cow::Owned(fd.to_string().into_bytes()), kind)).collect()
+    }
+
+    fn place(&self, index: usize, name: &[u8]) -> u64 {
+        numbered_place(0, name).unwrap_or(index as u64)
     }
 }
 

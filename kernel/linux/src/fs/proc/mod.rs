@@ -63,6 +63,12 @@ impl Directory for Root {
         );
         names
     }
+
+    fn place(&self, index: usize, name: &[u8]) -> u64 {
+        // More than there are fixed names.
+        const FIXED: u64 = 256;
+        parse_id(name).map_or(index as u64, |pid| FIXED + pid as u64)
+    }
 }
 
 /// /proc/self.

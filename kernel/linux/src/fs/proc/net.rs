@@ -5,6 +5,6 @@ use crate::net::report;
 
 pub(super) fn entries() -> Fixed {
     report::FILES.iter().fold(Fixed::new(), |entries, name| {
-        entries.with(name, Item::file(0o444, move || Ok(report::file(name).unwrap_or_default().into_bytes())))
+        entries.with(name, Item::file(0o444, move || Ok(report::file(name).unwrap_or_default())))
     })
 }

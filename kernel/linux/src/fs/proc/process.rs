@@ -243,6 +243,10 @@ impl Directory for TaskDirectory {
         let all = task.into_iter().chain(OTHERS.iter().copied()).chain(texts);
         all.map(|(name, kind)| (Cow::Borrowed(name.as_bytes()), kind)).collect()
     }
+
+    fn process(&self) -> Option<Pid> {
+        self.0.tid.is_none().then_some(self.0.pid)
+    }
 }
 
 /// /proc/PID/task.
@@ -258,8 +262,14 @@ impl Directory for Threads {
     fn list(&self) -> Vec<(Cow<'static, [u8]>, u32)> {
         let Some(process) = process::find(self.0) else { return Vec::new() };
         let ended = process.leader_has_ended().then_some(self.0);
-        let ids = ended.into_iter().chain(process.living().into_iter().map(|task| task.tid()));
-        ids.map(|tid| (Cow::Owned(tid.to_string().into_bytes()), S_IFDIR)).collect()
+        let mut ids: Vec<Pid> =
+            ended.into_iter().chain(process.living().into_iter().map(|task| task.tid())).collect();
+        ids.sort_unstable();
+        ids.iter().map(|tid| (Cow::Owned(tid.to_string().into_bytes()), S_IFDIR)).collect()
+    }
+
+    fn place(&self, index: usize, name: &[u8]) -> u64 {
+        parse_id(name).map_or(index as u64, |tid| tid as u64)
     }
 }
 
@@ -489,9 +499,10 @@ fn status(subject: &Subject) -> Result<Vec<u8>, Errno> {
     let all = if cpus >= 64 { u64::MAX } else { (1 << cpus) - 1 };
     let allowed = subject.task.as_ref().map_or(all, |task| task.attributes.borrow().affinity & all);
     let _ = writeln!(out, "Cpus_allowed:\t{allowed:x}\nCpus_allowed_list:\t{}", super::cpu::list_of(allowed));
+    let (own, others) = subject.task.as_ref().map_or((0, 0), |task| task.sched.switches());
     let _ = writeln!(
         out,
-        "Mems_allowed:\t1\nMems_allowed_list:\t0\nvoluntary_ctxt_switches:\t0\nnonvoluntary_ctxt_switches:\t0"
+        "Mems_allowed:\t1\nMems_allowed_list:\t0\nvoluntary_ctxt_switches:\t{own}\nnonvoluntary_ctxt_switches:\t{others}"
     );
     Ok(out.into_bytes())
 }

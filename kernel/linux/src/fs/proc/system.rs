@@ -5,7 +5,7 @@ use super::{SelfLink, ThreadSelfLink, cpu, sysctl, text};
 use crate::fs::pseudo::{self, Fixed, Item, Later};
 use crate::ipc;
 use crate::task::process;
-use crate::task::sched::State;
+use crate::task::sched::{self, State};
 use crate::time::{monotonic_ns, realtime_ns};
 use crate::uts;
 use alloc::format;
@@ -141,9 +141,10 @@ fn stat() -> String {
     let boot = (realtime_ns().saturating_sub(now)) / SECOND;
     let last = process::last_pid();
     let running = runnable();
+    let switches = sched::switch_count();
     let _ = write!(
         out,
-        "intr 0\nctxt 0\nbtime {boot}\nprocesses {last}\nprocs_running {running}\nprocs_blocked 0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n"
+        "intr 0\nctxt {switches}\nbtime {boot}\nprocesses {last}\nprocs_running {running}\nprocs_blocked 0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n"
     );
     out
 }

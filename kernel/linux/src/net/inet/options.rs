@@ -13,6 +13,8 @@ use linux_raw_sys::net::{AF_INET6, SOL_IP, SOL_IPV6};
 const TTL: u8 = 64;
 /// The loopback's MTU.
 pub const MTU: u32 = 65536;
+/// The longest packet of IPv4.
+const IP_MAX_MTU: u32 = 65535;
 /// The index of the loopback, in packet information.
 const LOOPBACK: u32 = 1;
 
@@ -240,7 +242,7 @@ impl IpOptions {
                 raw::IP_RECVTOS => int_value(self.receive_tos),
                 raw::IP_MTU_DISCOVER => int_value(self.mtu_discover),
                 raw::IP_BIND_ADDRESS_NO_PORT => int_value(self.bind_no_port),
-                raw::IP_MTU if connected => int_value(MTU),
+                raw::IP_MTU if connected => int_value(MTU.min(IP_MAX_MTU)),
                 raw::IP_MTU => return Err(Errno::ENOTCONN),
                 _ => return Err(Errno::ENOPROTOOPT),
             }),
