@@ -51,18 +51,6 @@ pub fn is_name(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
 }
 
-/// The directory below which guests have theirs: it need not exist.
-pub fn base() -> PathBuf {
-    let uid = rustix::process::geteuid().as_raw();
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
-    let users = PathBuf::from(format!("/run/user/{uid}"));
-    match runtime {
-        Some(runtime) => runtime.join("husk"),
-        None if users.exists() => users.join("husk"),
-        None => PathBuf::from(format!("/tmp/husk-{uid}")),
-    }
-}
-
 /// A guest that runs.
 #[derive(Clone, Debug)]
 pub struct Guest {
@@ -215,7 +203,7 @@ impl AsFd for Lease {
 
 /// All guests of this user that run, by name. Directories of those that are no more are removed.
 pub fn list() -> Result<Vec<Guest>, Error> {
-    let base = base();
+    let base = husk_home::runtime();
     let fail = |path: &Path| {
         let path = path.to_owned();
         move |source| Error::Directory { path, source }
@@ -247,7 +235,7 @@ pub fn find(id: &str) -> Result<Guest, Error> {
     if !is_name(id) {
         return Err(Error::BadName(id.to_owned()));
     }
-    let directory = base().join(id);
+    let directory = husk_home::runtime().join(id);
     // One that has just been started may still be about to say what it is.
     for _ in 0..100 {
         if let Some(guest) = list()?.into_iter().find(|guest| guest.id == id) {

@@ -91,17 +91,7 @@ impl Store {
     /// # Errors
     /// [`ImageError::NoStore`], [`ImageError::Io`].
     pub fn open_default() -> Result<Self, ImageError> {
-        let absolute =
-            |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        let home = || {
-            if rustix::process::geteuid().is_root() {
-                Some(PathBuf::from("/var/lib"))
-            } else {
-                Some(absolute("HOME")?.join(".local/share"))
-            }
-        };
-        let base = absolute("XDG_DATA_HOME").or_else(home).ok_or(ImageError::NoStore)?;
-        Self::open(&base.join("husk/images"))
+        Self::open(&husk_home::data().ok_or(ImageError::NoStore)?.join("images"))
     }
 
     /// A store at a directory, which is made.

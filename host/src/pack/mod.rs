@@ -85,9 +85,7 @@ impl PackRequest {
 /// # Errors
 /// [`PackError::NoCache`].
 pub fn default_cache() -> Result<PathBuf, PackError> {
-    let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let base = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
-    Ok(base.ok_or(PackError::NoCache)?.join("husk"))
+    husk_home::cache().ok_or(PackError::NoCache)
 }
 
 /// A packed program.

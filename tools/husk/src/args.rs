@@ -88,6 +88,8 @@ pub(crate) struct Options {
     pub(crate) image: bool,
     pub(crate) terminal: bool,
     pub(crate) may_fork: bool,
+    /// Process 1 is the kernel's own.
+    pub(crate) init: bool,
     pub(crate) trace: bool,
     pub(crate) patch: bool,
     /// Whether the environment of this process is the guest's too.
@@ -111,6 +113,8 @@ pub(crate) struct Options {
     /// the ring's memory and its two counters.
     pub(crate) asks_mounts: bool,
     pub(crate) mounts: Option<[i32; 4]>,
+    /// The image's plan, where it was found before the mounts were prepared.
+    pub(crate) plan: Option<i32>,
     /// The user asks how it is used.
     pub(crate) help: bool,
 }
@@ -139,6 +143,7 @@ impl Options {
             image: false,
             terminal: false,
             may_fork: true,
+            init: false,
             trace: false,
             patch: true,
             inherit_env: true,
@@ -155,6 +160,7 @@ impl Options {
             string_size: None,
             asks_mounts: false,
             mounts: None,
+            plan: None,
             help: false,
         }
     }
@@ -192,6 +198,12 @@ fn number(text: &[u8]) -> Option<u64> {
         let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
         value.checked_mul(10)?.checked_add(digit)
     })
+}
+
+/// A descriptor that is none of the first three.
+fn descriptor(text: &[u8]) -> Result<i32, Problem> {
+    let fd = number(text).filter(|fd| (3..1 << 16).contains(fd)).ok_or(Problem::BadValue)?;
+    Ok(fd as i32)
 }
 
 /// Bytes, with an optional k, m, g or t.
@@ -314,10 +326,8 @@ pub(crate) fn apply(options: &mut Options, id: Id, value: &'static CStr) -> Resu
             }
         }
         Id::Rootfs => options.rootfs = Some(value),
-        Id::Record => {
-            options.record =
-                Some(number(bytes).filter(|fd| (3..1 << 16).contains(fd)).ok_or(Problem::BadValue)? as i32)
-        }
+        Id::Record => options.record = Some(descriptor(bytes)?),
+        Id::Plan => options.plan = Some(descriptor(bytes)?),
         Id::Export => options.export = true,
         Id::NoInheritEnv => options.inherit_env = false,
         Id::Memory => options.memory = Some(size(bytes).ok_or(Problem::BadValue)?),
@@ -353,14 +363,14 @@ pub(crate) fn apply(options: &mut Options, id: Id, value: &'static CStr) -> Resu
         Id::Mounts => {
             let mut descriptors = [-1; 4];
             for (index, digits) in bytes.split(|byte| *byte == b',').enumerate() {
-                let fd = number(digits).filter(|fd| (3..1 << 16).contains(fd)).ok_or(Problem::BadValue)?;
-                *descriptors.get_mut(index).ok_or(Problem::BadValue)? = fd as i32;
+                *descriptors.get_mut(index).ok_or(Problem::BadValue)? = descriptor(digits)?;
             }
             options.mounts = Some(descriptors);
         }
         Id::Interactive | Id::Follow => {}
         Id::Terminal => options.terminal = true,
         Id::NoFork => options.may_fork = false,
+        Id::Init => options.init = true,
         Id::Trace => options.trace = true,
         Id::NoPatch => options.patch = false,
         Id::Test => {

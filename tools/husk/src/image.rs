@@ -59,6 +59,10 @@ pub(crate) fn open(process: &Process, options: &Options, named: &'static CStr) -
     let at = &raw mut KEPT;
     // SAFETY: called once, by the only thread.
     let kept = unsafe { &mut *at };
+    if let Some(fd) = options.plan {
+        let len = read_all(fd, &mut kept.plan);
+        return decoded(&kept.plan[..len], &mut kept.sizes, named);
+    }
     if options.pull != Pull::Always
         && let Some(root) = planned(process, options, named, kept)
     {
@@ -87,8 +91,12 @@ pub(crate) fn open(process: &Process, options: &Options, named: &'static CStr) -
         *slot = text.as_ptr().cast();
     }
     let len = run_for_output(process, b"husk-cli", &mut arguments, &mut kept.plan);
-    let Kept { plan, sizes } = kept;
-    let found = ImagePlan::decode(&plan[..len]).ok().and_then(|plan| open_files(plan, sizes));
+    decoded(&kept.plan[..len], &mut kept.sizes, named)
+}
+
+/// A plan that was just made.
+fn decoded(plan: &'static [u8], sizes: &'static mut [u64; ROOT_FILES_MAX], named: &CStr) -> Root {
+    let found = ImagePlan::decode(plan).ok().and_then(|plan| open_files(plan, sizes));
     found.unwrap_or_else(|| {
         run::say(&[b"run: ", named.to_bytes(), b": the files of the image's root cannot be opened"]);
         host::exit(125)
@@ -112,11 +120,7 @@ fn planned(process: &Process, options: &Options, named: &CStr, kept: &'static mu
     };
     let path = crate::root::cached(process, &request.file_name());
     let fd = host::open_read(path.as_c_str()).ok()?;
-    let mut len = 0;
-    while let Ok(count @ 1..) = host::read(fd, &mut kept.plan[len..]) {
-        len += count;
-    }
-    host::close(fd);
+    let len = read_all(fd, &mut kept.plan);
     let plan = ImagePlan::decode(&kept.plan[..len]).ok()?;
     let unchanged =
         plan.inputs.clone().all(|input| stamp(input.path).is_ok_and(|found| found == input.stamp));
@@ -124,6 +128,28 @@ fn planned(process: &Process, options: &Options, named: &CStr, kept: &'static mu
         return None;
     }
     open_files(plan, &mut kept.sizes)
+}
+
+/// Reads a file to its end, as far as there is room, and closes it.
+fn read_all(fd: i32, buffer: &mut [u8]) -> usize {
+    let mut len = 0;
+    while let Ok(count @ 1..) = host::read(fd, &mut buffer[len..]) {
+        len += count;
+    }
+    host::close(fd);
+    len
+}
+
+/// The plan in a file of memory, for programs that this one becomes.
+pub(crate) fn plan_file(container: &Container) -> Option<i32> {
+    // SAFETY: the name is a C string.
+    let fd =
+        unsafe { host::call(Sysno::memfd_create, [c"husk-plan".as_ptr() as usize, 0, 0, 0, 0, 0]) }.ok()?;
+    let bytes = container.plan.bytes;
+    let args = [fd, bytes.as_ptr() as usize, bytes.len(), 0, 0, 0];
+    // SAFETY: the bytes may be read.
+    let written = unsafe { host::call(Sysno::pwrite64, args) }.ok()?;
+    (written == bytes.len()).then_some(fd as i32)
 }
 
 /// Opens a root's files, each with the descriptor after the one before, as tenders take them.
