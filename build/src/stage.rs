@@ -379,7 +379,7 @@ impl Build<'_> {
             return Ok(image);
         }
         eprintln!("  fetching {name}");
-        let source = source::open(name, &source::Options::default()).map_err(wrong)?;
+        let source = source::open(name, &self.request.registry).map_err(wrong)?;
         let names = if is_name { vec![name.parse().map_err(wrong)?] } else { Vec::new() };
         self.request.store.session()?.fetch(source.as_ref(), &names, &Silent).map_err(wrong)
     }

@@ -78,6 +78,11 @@ pub(crate) struct Options {
     pub(crate) name: Option<&'static CStr>,
     pub(crate) hostname: Option<&'static CStr>,
     pub(crate) pull: Pull,
+    /// How to reach the image's registry: what `husk-cli plan-image` takes under the same names.
+    pub(crate) tls_verify: Option<&'static CStr>,
+    pub(crate) credentials: Option<&'static CStr>,
+    pub(crate) auth_file: Option<&'static CStr>,
+    pub(crate) certificates: Option<&'static CStr>,
     pub(crate) workdir: Option<&'static CStr>,
     /// As given: names are an image's to resolve.
     pub(crate) user: Option<&'static CStr>,
@@ -136,6 +141,10 @@ impl Options {
             name: None,
             hostname: None,
             pull: Pull::Missing,
+            tls_verify: None,
+            credentials: None,
+            auth_file: None,
+            certificates: None,
             workdir: None,
             user: None,
             ids: (0, 0),
@@ -280,6 +289,7 @@ pub(crate) fn parse(
                 (None, None) => c"",
                 (None, Some(_)) => return Err(refused(Problem::Surplus)),
                 (Some(_), Some(value)) => value,
+                (Some(_), None) if option.switch => c"true",
                 (Some(_), None) => {
                     at += 1;
                     get(at - 1).ok_or(refused(Problem::NoValue))?
@@ -350,6 +360,16 @@ pub(crate) fn apply(options: &mut Options, id: Id, value: &'static CStr) -> Resu
                 _ => return Err(Problem::BadValue),
             }
         }
+        Id::TlsVerify => {
+            options.tls_verify = Some(match bytes {
+                b"true" | b"1" => c"--tls-verify=true",
+                b"false" | b"0" => c"--tls-verify=false",
+                _ => return Err(Problem::BadValue),
+            });
+        }
+        Id::Credentials => options.credentials = Some(value),
+        Id::AuthFile => options.auth_file = Some(value),
+        Id::Certificates => options.certificates = Some(value),
         Id::Platform => {
             let is_ours = [&b"linux/amd64"[..], b"amd64", b"linux/x86_64"].contains(&bytes);
             is_ours.then_some(()).ok_or(Problem::BadValue)?;

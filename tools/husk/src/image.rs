@@ -70,7 +70,8 @@ pub(crate) fn open(process: &Process, options: &Options, named: &'static CStr) -
     }
     // SAFETY: as above; `planned` let go of what it had.
     let kept = unsafe { &mut *at };
-    let mut arguments = [core::ptr::null::<u8>(); 10];
+    // The last one stays NULL.
+    let mut arguments = [core::ptr::null::<u8>(); 17];
     let user = options.user.unwrap_or(c"");
     let pull = match options.pull {
         Pull::Always => c"always",
@@ -78,16 +79,15 @@ pub(crate) fn open(process: &Process, options: &Options, named: &'static CStr) -
         Pull::Never => c"never",
     };
     let or_program: &CStr = if options.image { c"--image" } else { c"--or-program" };
-    for (slot, text) in arguments[1..].iter_mut().zip([
-        c"plan-image",
-        or_program,
-        c"--user",
-        user,
-        c"--pull",
-        pull,
-        c"--",
-        named,
-    ]) {
+    let registry = [
+        (options.credentials, c"--creds"),
+        (options.auth_file, c"--authfile"),
+        (options.certificates, c"--cert-dir"),
+    ];
+    let registry = registry.iter().filter_map(|(value, name)| value.map(|value| [*name, value])).flatten();
+    let words = [c"plan-image", or_program, c"--user", user, c"--pull", pull].into_iter();
+    let words = words.chain(options.tls_verify).chain(registry).chain([c"--", named]);
+    for (slot, text) in arguments[1..].iter_mut().zip(words) {
         *slot = text.as_ptr().cast();
     }
     let len = run_for_output(process, b"husk-cli", &mut arguments, &mut kept.plan);

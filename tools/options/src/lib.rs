@@ -22,6 +22,10 @@ pub enum Id {
     Plan,
     Hostname,
     Pull,
+    TlsVerify,
+    Credentials,
+    AuthFile,
+    Certificates,
     Platform,
     Remove,
     Workdir,
@@ -57,6 +61,8 @@ pub struct Opt {
     pub help: &'static str,
     /// May be given several times.
     pub many: bool,
+    /// The value only comes with `=`, and is `true` without.
+    pub switch: bool,
     /// Not shown: for measuring and testing.
     pub hidden: bool,
 }
@@ -65,11 +71,15 @@ const fn option(id: Id, short: char, long: &'static str, value: &'static str, he
     let short = if short == ' ' { None } else { Some(short) };
     let long = if long.is_empty() { None } else { Some(long) };
     let value = if value.is_empty() { None } else { Some(value) };
-    Opt { id, short, long, value, help, many: false, hidden: false }
+    Opt { id, short, long, value, help, many: false, switch: false, hidden: false }
 }
 
 const fn many(option: Opt) -> Opt {
     Opt { many: true, ..option }
+}
+
+const fn switch(option: Opt) -> Opt {
+    Opt { switch: true, ..option }
 }
 
 const fn hidden(option: Opt) -> Opt {
@@ -168,6 +178,22 @@ pub static RUN: &[Opt] = &[
         "What the guest calls its host [default: husk, or in an image the host's name]",
     ),
     option(Id::Pull, ' ', "pull", "WHEN", "Fetch an image always, if it is missing (the default), or never"),
+    switch(option(
+        Id::TlsVerify,
+        ' ',
+        "tls-verify",
+        "BOOL",
+        "Fetch by HTTPS with a known certificate only (the default but for loopback), or with `=false` not",
+    )),
+    option(
+        Id::Credentials,
+        ' ',
+        "creds",
+        "USER:PASSWORD",
+        "For the image's registry, in place of what `podman login` or `docker login` left",
+    ),
+    option(Id::AuthFile, ' ', "authfile", "FILE", "A file with credentials, as `podman login` writes it"),
+    option(Id::Certificates, ' ', "cert-dir", "DIR", "A folder with certificates of authorities (*.crt)"),
     option(Id::Platform, ' ', "platform", "OS/ARCH", "Of an image for several platforms: linux/amd64"),
     option(Id::Remove, ' ', "rm", "", "Accepted for those used to it: nothing stays of a guest in any case"),
     option(Id::Image, ' ', "image", "", "What is run is an image, even if a program has the same name"),

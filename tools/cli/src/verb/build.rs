@@ -88,6 +88,8 @@ pub(crate) struct Options {
     /// Build this stage instead of the last
     #[arg(long, value_name = "STAGE", conflicts_with = "program")]
     target: Option<String>,
+    #[command(flatten)]
+    registry: super::pull::Registry,
     /// Take no layers of earlier builds
     #[arg(long, conflicts_with = "program")]
     no_cache: bool,
@@ -299,6 +301,7 @@ fn of_containerfile(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     let request = husk_build::Request {
         front: front.clone(),
         store: husk_image::Store::open_default().map_err(|error| wrong(&error))?,
+        registry: options.registry.options(),
         names: options.tag.clone(),
         containerfile,
         text,

@@ -23,6 +23,11 @@ fn declare(mut command: Command, tables: &[&'static [Opt]]) -> Command {
         let id = option.long.unwrap_or(option.help);
         let mut argument = Arg::new(id).help(option.help).hide(option.hidden);
         argument = match option.value {
+            Some(value) if option.switch => argument
+                .value_name(value)
+                .value_parser(clap::value_parser!(OsString))
+                .num_args(0..=1)
+                .require_equals(true),
             Some(value) => argument.value_name(value).value_parser(clap::value_parser!(OsString)),
             None => argument.action(ArgAction::SetTrue),
         };

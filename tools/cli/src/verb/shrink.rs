@@ -160,6 +160,7 @@ fn from_store(options: &Options) -> Result<Option<(husk_build::Built, App)>, Box
     let request = husk_build::Request {
         front: front_beside().map_err(|error| wrong(&error))?,
         store,
+        registry: husk_image::source::Options::default(),
         names: Vec::new(),
         containerfile: context.path().join("Containerfile"),
         text: format!("FROM {reference}\n"),
