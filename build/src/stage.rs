@@ -411,7 +411,7 @@ impl Build<'_> {
         let path = self.request.cache.join(format!("{name}.layer"));
         let io = |source| BuildError::Io { path: path.clone(), source };
         let layer = Layer { path: path.clone() };
-        if self.request.use_cache && path.exists() {
+        if self.request.use_cache && husk_host::cache::touch(&path) {
             eprintln!("  cached");
         } else {
             let file = tempfile::NamedTempFile::new_in(&self.request.cache).map_err(io)?;

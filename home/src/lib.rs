@@ -3,6 +3,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod held;
+
 use std::path::PathBuf;
 
 fn absolute(name: &str) -> Option<PathBuf> {

@@ -60,4 +60,4 @@ pub use error::ImageError;
 pub use reference::Reference;
 pub use save::Target;
 pub use source::{Progress, Silent, Source};
-pub use store::{Image, Removed, Root, Session, Store, Stored};
+pub use store::{Freed, Image, Removed, Root, Session, Store, Stored};

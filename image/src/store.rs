@@ -8,6 +8,7 @@
 //! | `references/NAME` | the digest of the manifest that has the name |
 //! | `partial/HEX` | downloads that were broken off |
 //! | `tmp/` | what is being made |
+//! | `held/` | which files snapshots need |
 //!
 //! A file gets its name by renaming, whole and synced. `lock` is held shared by whoever adds, and exclusively only by who
 //! sweeps what nothing refers to. A killed import leaves files in `tmp/`, which the next one sweeps.
@@ -81,8 +82,16 @@ pub struct Removed {
     pub untagged: Vec<Reference>,
     /// Images that are gone with them, by id.
     pub deleted: Vec<Digest>,
-    /// Bytes given back; `None` when another process adds to the store just now, so that the next removal sweeps.
-    pub freed: Option<u64>,
+    /// What was given back; `None` when another process adds to the store just now, so that the next removal sweeps.
+    pub freed: Option<Freed>,
+}
+
+/// Files that a sweep removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Freed {
+    pub files: usize,
+    /// On disk.
+    pub bytes: u64,
 }
 
 impl Store {
@@ -110,6 +119,11 @@ impl Store {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Notes of what snapshots need of the store (`husk_home::held`).
+    fn held(&self) -> PathBuf {
+        self.path.join("held")
     }
 
     fn blob(&self, digest: &Digest) -> PathBuf {
@@ -328,16 +342,20 @@ impl Store {
         }
         let is_left = self.names()?.iter().any(|(_, digest)| is_same(digest));
         let deleted = if is_left { Vec::new() } else { vec![image.id().clone()] };
-        Ok(Removed { untagged, deleted, freed: self.sweep()? })
+        Ok(Removed { untagged, deleted, freed: self.sweep(false)? })
     }
 
-    /// Removes what no name leads to: the bytes given back, or `None` while another process adds to the store.
+    /// Removes what no name leads to and no snapshot needs, or with `dry` only says what that is. `None` while another
+    /// process adds to the store.
     ///
     /// # Errors
     /// [`ImageError::Io`].
-    pub fn sweep(&self) -> Result<Option<u64>, ImageError> {
+    pub fn sweep(&self, dry: bool) -> Result<Option<Freed>, ImageError> {
         let Ok(_lock) = self.lock(FlockOperation::NonBlockingLockExclusive) else { return Ok(None) };
-        self.clear_temporary();
+        if !dry {
+            self.clear_temporary();
+        }
+        let held: HashSet<PathBuf> = husk_home::held::all(&self.held()).into_iter().collect();
         let (mut blobs, mut layers, mut roots) = (HashSet::new(), HashSet::new(), HashSet::new());
         for (_, digest) in self.names()? {
             blobs.insert(digest.hex().to_owned());
@@ -354,15 +372,19 @@ impl Store {
                 roots.insert(name.split('.').next().unwrap_or_default().to_owned());
             }
         }
-        let mut freed = 0;
+        let mut freed = Freed::default();
         let none = HashSet::new();
         for (folder, live) in [("roots", &roots), ("layers", &layers), ("blobs", &blobs), ("partial", &none)]
         {
             for entry in fs::read_dir(self.path.join(folder)).into_iter().flatten().flatten() {
                 let name = entry.file_name().to_string_lossy().into_owned();
-                if !live.contains(name.split('.').next().unwrap_or_default()) {
-                    freed += on_disk(&entry.path());
-                    fs::remove_file(entry.path()).map_err(ImageError::io(&entry.path()))?;
+                let path = entry.path();
+                if !live.contains(name.split('.').next().unwrap_or_default()) && !held.contains(&path) {
+                    freed.files += 1;
+                    freed.bytes += on_disk(&path);
+                    if !dry {
+                        fs::remove_file(&path).map_err(ImageError::io(&path))?;
+                    }
                 }
             }
         }

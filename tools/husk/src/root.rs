@@ -67,6 +67,10 @@ pub(crate) fn open(process: &Process, options: &Options) -> Root {
     let mut lines = kept.plan[..len].split(|byte| *byte == b'\n');
     kept.image = PathBuffer::of(&[lines.next().unwrap_or_default()]);
     kept.program = PathBuffer::of(&[lines.next().unwrap_or_default()]);
+    if host::stat(kept.image.as_c_str()).is_err() {
+        // Somebody has emptied the cache just now.
+        run_for_output(process, b"husk-pack", &mut arguments, &mut kept.plan);
+    }
     open_image(kept.image.as_c_str(), kept.program.as_c_str())
 }
 
