@@ -89,6 +89,8 @@ pub fn touch(path: &Path) -> bool {
 /// Those of reading the folders. What cannot be removed stays.
 pub fn sweep(cache: &Path, rule: Rule, dry: bool) -> io::Result<Option<Swept>> {
     let Ok(_lock) = lock(cache, FlockOperation::NonBlockingLockExclusive) else { return Ok(None) };
+    // As others have the paths of what they need.
+    let cache = &fs::canonicalize(cache)?;
     let mut needed: HashSet<PathBuf> = husk_home::held::all(&cache.join("held")).into_iter().collect();
     needed.extend(running::list().unwrap_or_default().iter().map(running::Guest::root_image));
     let (images, build) = (cache.join("images"), cache.join("build"));

@@ -92,6 +92,23 @@ impl Guest {
         self.text("root").into()
     }
 
+    /// The files of the root image and their bytes, where it is one of several.
+    pub fn root_files(&self) -> Vec<(PathBuf, u64)> {
+        let files =
+            self.info.iter().filter(|(name, _)| name.starts_with("root-0") || name.starts_with("root-1"));
+        let of = |value: &Vec<u8>| {
+            let colon = value.iter().position(|byte| *byte == b':')?;
+            let size = std::str::from_utf8(&value[..colon]).ok()?.parse().ok()?;
+            Some((OsString::from_vec(value[colon + 1..].to_vec()).into(), size))
+        };
+        files.filter_map(|(_, value)| of(value)).collect()
+    }
+
+    /// The signal by which it wants to be stopped.
+    pub fn stop_signal(&self) -> u32 {
+        self.number("stop") as u32
+    }
+
     /// Where the root image begins in its file, and its bytes.
     pub fn root_place(&self) -> (u64, u64) {
         (self.number("root-offset"), self.number("root-len"))

@@ -356,6 +356,7 @@ impl Store {
             self.clear_temporary();
         }
         let held: HashSet<PathBuf> = husk_home::held::all(&self.held()).into_iter().collect();
+        let is_held = |path: &Path| fs::canonicalize(path).is_ok_and(|path| held.contains(&path));
         let (mut blobs, mut layers, mut roots) = (HashSet::new(), HashSet::new(), HashSet::new());
         for (_, digest) in self.names()? {
             blobs.insert(digest.hex().to_owned());
@@ -379,7 +380,7 @@ impl Store {
             for entry in fs::read_dir(self.path.join(folder)).into_iter().flatten().flatten() {
                 let name = entry.file_name().to_string_lossy().into_owned();
                 let path = entry.path();
-                if !live.contains(name.split('.').next().unwrap_or_default()) && !held.contains(&path) {
+                if !live.contains(name.split('.').next().unwrap_or_default()) && !is_held(&path) {
                     freed.files += 1;
                     freed.bytes += on_disk(&path);
                     if !dry {

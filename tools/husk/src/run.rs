@@ -148,10 +148,16 @@ pub(crate) fn launch(process: &Process, options: &Options, clock: Sample, root: 
     }
     let facts = Facts {
         tender: if options.tender == Tender::Kvm { "kvm" } else { "process" },
-        program: root.program,
+        program: match &root.container {
+            // SAFETY: the host gives C strings.
+            Some(_) => unsafe { CStr::from_ptr(options.args[0].cast()) },
+            None => root.program,
+        },
         root_fd: root.fd,
         root_offset: root.offset,
         root_len: root.len,
+        root_files: root.files,
+        stop: place.stop,
         memory: memory(options),
         cpus: options.cpus.unwrap_or_else(crate::root::host_cpus),
         flags: flags_of(options, root, &place),
@@ -299,6 +305,11 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// The same, for a guest that wants to be stopped by another signal.
+    pub(crate) fn stopped_by(self, stop: u32) -> Self {
+        Self { stop, ..self }
+    }
+
     /// Below a parent, with no terminal.
     pub(crate) fn new() -> Self {
         // SAFETY: no pointers.
@@ -539,7 +550,6 @@ fn become_guest(
         env: Strings { items: &env[..count] },
         cwd,
         hostname,
-        root_files: root.files,
         mounts: match (options.mounts, &root.container) {
             (Some(descriptors), _) => mount_table(descriptors[0]),
             (None, Some(container)) => own_volumes(container),
@@ -580,7 +590,7 @@ fn config_of<'a>(
         root_fd: root.fd,
         root_len: root.len,
         root_offset: root.offset,
-        root_files: &[],
+        root_files: root.files,
         mounts: &[],
         ring: None,
         root_name: c"",
