@@ -8,7 +8,7 @@ use crate::layer::{Layer, Writer};
 use crate::{BuildError, Built, Request, users};
 use husk_host::guest::{Run, Stdin};
 use husk_image::config::{Config, History, Process, RootFs};
-use husk_image::{Silent, source};
+use husk_image::{Session, Silent, source};
 use parse_dockerfile::{
     Command, Dockerfile, Flag, HealthcheckArguments, HereDoc, Instruction, JsonOrStringArray, Source, Span,
 };
@@ -18,7 +18,7 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
-use std::io::{Read, Seek};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -71,6 +71,8 @@ struct Build<'r> {
     global: BTreeMap<String, String>,
     done: BTreeMap<usize, State>,
     scratch: tempfile::TempDir,
+    /// While it lives nothing of the store is swept.
+    session: Session,
 }
 
 /// A part of the file between FROMs.
@@ -102,6 +104,7 @@ pub fn build(request: &Request) -> Result<Built, BuildError> {
         global: BTreeMap::new(),
         done: BTreeMap::new(),
         scratch,
+        session: request.store.session()?,
     };
     let parts = build.parts()?;
     let target = match &request.target {
@@ -125,16 +128,10 @@ pub fn build(request: &Request) -> Result<Built, BuildError> {
     for (name, _) in request.args.iter().filter(|(name, _)| !build.is_declared(name)) {
         eprintln!("husk: build: note: --build-arg {name}: no ARG asks for it");
     }
-    let session = request.store.session()?;
     for layer in &state.layers {
-        let (mut to, from) =
-            (tempfile::tempfile_in(&request.cache).map_err(io(&request.cache))?, &layer.path);
-        layer.write_tar(&mut std::io::BufWriter::with_capacity(1 << 20, &mut to))?;
-        to.rewind().map_err(io(from))?;
-        let imported = session.add_layer(to)?;
-        state.config.rootfs.diff_ids.push(imported.diff_id);
+        state.config.rootfs.diff_ids.push(layer.stored(&build.session)?);
     }
-    let image = session.commit(&state.config, &request.names)?;
+    let image = build.session.commit(&state.config, &request.names)?;
     Ok(Built { image, root: state.fs })
 }
 
@@ -381,7 +378,7 @@ impl Build<'_> {
         eprintln!("  fetching {name}");
         let source = source::open(name, &self.request.registry).map_err(wrong)?;
         let names = if is_name { vec![name.parse().map_err(wrong)?] } else { Vec::new() };
-        self.request.store.session()?.fetch(source.as_ref(), &names, &Silent).map_err(wrong)
+        self.session.fetch(source.as_ref(), &names, &Silent).map_err(wrong)
     }
 
     /// A directory or an EROFS image as the base, which becomes one layer.
@@ -404,20 +401,20 @@ impl Build<'_> {
     fn layer(
         &self,
         state: &mut State,
-        act: impl FnOnce(&Fs, &mut Writer) -> Result<(), BuildError>,
+        act: impl FnOnce(&State, &mut Writer) -> Result<(), BuildError>,
         source: &str,
     ) -> Result<(), BuildError> {
         let name: String = state.key.iter().map(|byte| format!("{byte:02x}")).collect();
         let path = self.request.cache.join(format!("{name}.layer"));
         let io = |source| BuildError::Io { path: path.clone(), source };
-        let layer = Layer { path: path.clone() };
+        let layer = Layer::new(path.clone());
         if self.request.use_cache && husk_host::cache::touch(&path) {
             eprintln!("  cached");
         } else {
             let file = tempfile::NamedTempFile::new_in(&self.request.cache).map_err(io)?;
             let latest = self.request.epoch.map(|epoch| epoch.saturating_mul(1_000_000_000));
             let mut writer = Writer::new(file.reopen().map_err(io)?, latest);
-            act(&state.fs, &mut writer)?;
+            act(state, &mut writer)?;
             writer.finish().map_err(io)?;
             file.persist(&path).map_err(|error| io(error.error))?;
         }
@@ -495,7 +492,11 @@ impl Build<'_> {
                 let path = absolute(&state.config.config.working_dir, &path);
                 state.config.config.working_dir.clone_from(&path);
                 state.key = key(&state.key, &["WORKDIR", &path]);
-                return self.layer(state, |fs, layer| copy::make_directory(fs, &path, layer), source);
+                return self.layer(
+                    state,
+                    |state, layer| copy::make_directory(&state.fs, &path, layer),
+                    source,
+                );
             }
             Instruction::Arg(arg) => {
                 for declared in expanded_words(state, &arg.arguments.value)? {
@@ -753,7 +754,10 @@ impl Build<'_> {
             words.push(copy.digest()?.iter().map(|byte| format!("{byte:02x}")).collect());
         }
         state.key = key(&state.key, &words.iter().map(String::as_str).collect::<Vec<_>>());
-        self.layer(state, |fs, layer| copies.iter().try_for_each(|copy| copy.write(fs, layer)), source)
+        let write = |state: &State, layer: &mut Writer| {
+            copies.iter().try_for_each(|copy| copy.write(&state.fs, layer))
+        };
+        self.layer(state, write, source)
     }
 
     /// What ADD unpacks: the contents of an archive of the context. What it would fetch is refused.
@@ -881,7 +885,7 @@ impl Build<'_> {
         state.key = new_key;
         let result = self.layer(
             state,
-            |fs, layer| self.run_in_guest(fs, layer, &words, &env, &workdir, ids, &stdin),
+            |state, layer| self.run_in_guest(state, layer, &words, &env, &workdir, ids, &stdin),
             source,
         );
         if result.is_err() {
@@ -893,7 +897,7 @@ impl Build<'_> {
     #[expect(clippy::too_many_arguments, reason = "all that a command is run with")]
     fn run_in_guest(
         &self,
-        fs: &Fs,
+        state: &State,
         layer: &mut Writer,
         words: &[String],
         env: &[String],
@@ -903,12 +907,17 @@ impl Build<'_> {
     ) -> Result<(), BuildError> {
         let path = env.iter().find_map(|entry| entry.strip_prefix("PATH=")).unwrap_or_default();
         let program = words.first().ok_or_else(|| BuildError::Instruction("RUN runs nothing".to_owned()))?;
-        let program = find_program(fs, program, path, workdir).ok_or(BuildError::Run {
+        let program = find_program(&state.fs, program, path, workdir).ok_or(BuildError::Run {
             code: 127,
             note: ": there is no such program in the image (a base made `FROM scratch` has not even a shell)",
         })?;
-        let image = self.scratch.path().join("root.erofs");
-        fs.write(&image)?;
+        // The layers as they lie in the store: a base is not copied, however big it is.
+        let mut diff_ids = state.config.rootfs.diff_ids.clone();
+        for layer in &state.layers {
+            diff_ids.push(layer.stored(&self.session)?);
+        }
+        let merged = self.scratch.path().join("root.erofs");
+        let root = self.request.store.root_at(&diff_ids, merged)?;
         let mut options = self.request.run_options.clone();
         options.extend(["--no-inherit-env", "--workdir", workdir].map(OsString::from));
         options.extend([OsString::from("--user"), format!("{uid}:{gid}").into()]);
@@ -919,7 +928,7 @@ impl Build<'_> {
         command[0] = program.into();
         let run = Run {
             front: &self.request.front,
-            image: &image,
+            image: &root.files,
             command: &command,
             options,
             record: true,
@@ -928,7 +937,6 @@ impl Build<'_> {
             stdin: if stdin.is_empty() { Stdin::Null } else { Stdin::Bytes(stdin) },
         };
         let outcome = run.run(layer)?;
-        let _ = fs::remove_file(&image);
         match outcome.exit_code {
             0 => Ok(()),
             code => {

@@ -285,14 +285,30 @@ impl Store {
         let path = self.path.join("roots").join(format!("{}.erofs", Digest::of(recipe.as_bytes()).hex()));
         if !path.exists() {
             let session = self.session()?;
-            let layers: Vec<merge::Layer> = diff_ids
-                .iter()
-                .map(|diff_id| merge::Layer { path: self.layer(diff_id), diff_id: diff_id.clone() })
-                .collect();
             let file = session.temporary()?;
-            merge::merge(&layers, directories, BufWriter::with_capacity(1 << 20, file.as_file()))?;
+            self.merge(diff_ids, directories, file.as_file())?;
             session.keep(file, &path)?;
         }
+        self.files(path)
+    }
+
+    /// As [`Store::root_of`], with the merged metadata in a file of the caller's, which is made, and not kept in the store.
+    ///
+    /// # Errors
+    /// As [`Store::root`].
+    pub fn root_at(&self, diff_ids: &[Digest], path: PathBuf) -> Result<Root, ImageError> {
+        self.merge(diff_ids, &[], &File::create(&path).map_err(ImageError::io(&path))?)?;
+        self.files(path)
+    }
+
+    fn merge(&self, diff_ids: &[Digest], directories: &[String], to: &File) -> Result<(), ImageError> {
+        let layer = |diff_id: &Digest| merge::Layer { path: self.layer(diff_id), diff_id: diff_id.clone() };
+        let layers: Vec<merge::Layer> = diff_ids.iter().map(layer).collect();
+        merge::merge(&layers, directories, BufWriter::with_capacity(1 << 20, to))
+    }
+
+    /// A merged image and the layers that it names.
+    fn files(&self, path: PathBuf) -> Result<Root, ImageError> {
         let tags = devices(&path)?;
         let mut files = vec![path];
         files.extend(tags.iter().map(|diff_id| self.layer(diff_id)));

@@ -389,3 +389,38 @@ fn a_cache_that_is_emptied_fails_nobody() {
     });
     assert_eq!(emptied.load(Ordering::Relaxed), 3);
 }
+
+/// A RUN costs what it changes: its guest has the base as it lies in the store.
+#[test]
+fn run_copies_nothing_of_its_base() {
+    use std::time::{Duration, Instant};
+    let Some(bench) = Bench::new() else { return };
+    bench.compile("wait", "#include <unistd.h>\nint main(void) { return sleep(3); }\n");
+    fs::create_dir(bench.path("root")).unwrap();
+    let program = format!("wait-{}", std::process::id());
+    fs::copy(bench.path("wait"), bench.path("root").join(&program)).unwrap();
+    fs::write(bench.path("root/big"), vec![7; 8 << 20]).unwrap();
+    let mut tar = Command::new("tar");
+    tar.args(["-C", "root", "-cf", "root.tar", "."]).current_dir(bench.folder.path());
+    assert!(tar.status().unwrap().success());
+    bench.must(&["import", "root.tar", "big"]);
+    fs::create_dir(bench.path("context")).unwrap();
+    let file = format!("FROM big\nCOPY Containerfile /b\nRUN [\"/{program}\"]\n");
+    fs::write(bench.path("context/Containerfile"), file).unwrap();
+    let mut build = bench.husk(&["build", "-t", "out", "context"]).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let files = loop {
+        let guests = husk_host::running::list().unwrap();
+        match guests.iter().find(|guest| guest.program() == format!("/{program}").as_str()) {
+            Some(guest) => break guest.root_files(),
+            None if Instant::now() > deadline => panic!("no guest"),
+            None => std::thread::sleep(Duration::from_millis(5)),
+        }
+    };
+    assert!(build.wait().unwrap().success());
+    // Metadata, and two layers of the store.
+    assert_eq!(files.len(), 3, "{files:?}");
+    assert!(files[0].1 < 1 << 20 && files[1].1 > 8 << 20, "{files:?}");
+    let layers = fs::canonicalize(bench.path("data/husk/images/layers")).unwrap();
+    assert!(files[1..].iter().all(|(path, _)| path.starts_with(&layers)), "{files:?}");
+}

@@ -13,11 +13,11 @@ pub(crate) struct List {
     len: usize,
 }
 
-static mut PLACES: [[*const u8; LIST_MAX]; 3] = [[core::ptr::null(); LIST_MAX]; 3];
+static mut PLACES: [[*const u8; LIST_MAX]; 4] = [[core::ptr::null(); LIST_MAX]; 4];
 
 impl List {
     /// # Safety
-    /// Called once for each of the three places, by the only thread.
+    /// Called once for each of the places, by the only thread.
     unsafe fn new(place: usize) -> Self {
         let places = &raw mut PLACES;
         // SAFETY: promised by the caller.
@@ -69,6 +69,8 @@ pub(crate) enum Fault {
 pub(crate) struct Options {
     pub(crate) tender: Tender,
     pub(crate) rootfs: Option<&'static CStr>,
+    /// Further devices of the image that `rootfs` is.
+    pub(crate) root_devices: List,
     pub(crate) memory: Option<u64>,
     pub(crate) cpus: Option<u32>,
     pub(crate) env: List,
@@ -129,10 +131,11 @@ impl Options {
     /// Called once, by the only thread.
     pub(crate) unsafe fn new() -> Self {
         // SAFETY: promised by the caller.
-        let (env, with, env_files) = unsafe { (List::new(0), List::new(1), List::new(2)) };
+        let [env, with, env_files, root_devices] = unsafe { [0, 1, 2, 3].map(|place| List::new(place)) };
         Self {
             tender: Tender::Default,
             rootfs: None,
+            root_devices,
             memory: None,
             cpus: None,
             env,
@@ -336,6 +339,7 @@ pub(crate) fn apply(options: &mut Options, id: Id, value: &'static CStr) -> Resu
             }
         }
         Id::Rootfs => options.rootfs = Some(value),
+        Id::RootDevice => options.root_devices.push(value)?,
         Id::Record => options.record = Some(descriptor(bytes)?),
         Id::Plan => options.plan = Some(descriptor(bytes)?),
         Id::Export => options.export = true,

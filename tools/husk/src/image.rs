@@ -96,7 +96,7 @@ pub(crate) fn open(process: &Process, options: &Options, named: &'static CStr) -
 
 /// A plan that was just made.
 fn decoded(plan: &'static [u8], sizes: &'static mut [u64; ROOT_FILES_MAX], named: &CStr) -> Root {
-    let found = ImagePlan::decode(plan).ok().and_then(|plan| open_files(plan, sizes));
+    let found = ImagePlan::decode(plan).ok().and_then(|plan| open_plan(plan, sizes));
     found.unwrap_or_else(|| {
         run::say(&[b"run: ", named.to_bytes(), b": the files of the image's root cannot be opened"]);
         host::exit(125)
@@ -127,7 +127,7 @@ fn planned(process: &Process, options: &Options, named: &CStr, kept: &'static mu
     if !plan.answers(&request) || !unchanged {
         return None;
     }
-    open_files(plan, &mut kept.sizes)
+    open_plan(plan, &mut kept.sizes)
 }
 
 /// Reads a file to its end, as far as there is room, and closes it.
@@ -152,13 +152,12 @@ pub(crate) fn plan_file(container: &Container) -> Option<i32> {
     (written == bytes.len()).then_some(fd as i32)
 }
 
-/// Opens a root's files, each with the descriptor after the one before, as tenders take them.
-fn open_files(plan: ImagePlan<'static>, sizes: &'static mut [u64; ROOT_FILES_MAX]) -> Option<Root> {
-    /// Where descriptors are free even if this process has inherited some that lie among the next ones.
-    const FREE: i32 = 256;
-    let (fd, count) =
-        open_in_a_row(&plan, sizes, None).or_else(|| open_in_a_row(&plan, sizes, Some(FREE)))?;
-    let len = sizes[..count].iter().fold(0_u64, |len, size| (len + size).next_multiple_of(PAGE_SIZE as u64));
+/// Opens the files of an image.
+fn open_plan(plan: ImagePlan<'static>, sizes: &'static mut [u64; ROOT_FILES_MAX]) -> Option<Root> {
+    let root = open_in_a_row(plan.files.clone().map(|(path, _)| path), sizes)?;
+    if !plan.files.clone().map(|(_, size)| size).eq(root.files.iter().copied()) {
+        return None;
+    }
     let mut groups = [0; GROUPS_MAX];
     let mut group_count = 0;
     for (slot, group) in groups.iter_mut().zip(plan.groups.clone()) {
@@ -166,23 +165,44 @@ fn open_files(plan: ImagePlan<'static>, sizes: &'static mut [u64; ROOT_FILES_MAX
         group_count += 1;
     }
     let container = Container { plan, groups, group_count };
-    Some(Root {
-        fd,
-        offset: 0,
-        len,
-        files: &sizes[..count],
-        program: c"",
-        path: c"the image",
-        container: Some(container),
-    })
+    Some(Root { path: c"the image", container: Some(container), ..root })
 }
 
-/// The first descriptor and the number of files; `None` where one cannot be opened, is not of its size, or gets another
-/// descriptor than the next. `first` asks for descriptors from there on.
-fn open_in_a_row(plan: &ImagePlan<'_>, sizes: &mut [u64], first: Option<i32>) -> Option<(i32, usize)> {
+/// Opens a root of several files that are no image of the store.
+pub(crate) fn open_files(
+    paths: impl Iterator<Item = &'static CStr> + Clone,
+    program: &'static CStr,
+    path: &'static CStr,
+) -> Option<Root> {
+    let at = &raw mut KEPT;
+    // SAFETY: called once, by the only thread, and not besides `open`.
+    let kept = unsafe { &mut *at };
+    open_in_a_row(paths, &mut kept.sizes).map(|root| Root { program, path, ..root })
+}
+
+/// Opens a root's files, each with the descriptor after the one before, as tenders take them.
+fn open_in_a_row<'a>(
+    paths: impl Iterator<Item = &'a CStr> + Clone,
+    sizes: &'static mut [u64; ROOT_FILES_MAX],
+) -> Option<Root> {
+    /// Where descriptors are free even if this process has inherited some that lie among the next ones.
+    const FREE: i32 = 256;
+    let (fd, count) =
+        try_in_a_row(paths.clone(), sizes, None).or_else(|| try_in_a_row(paths, sizes, Some(FREE)))?;
+    let len = sizes[..count].iter().fold(0_u64, |len, size| (len + size).next_multiple_of(PAGE_SIZE as u64));
+    Some(Root { fd, offset: 0, len, files: &sizes[..count], program: c"", path: c"", container: None })
+}
+
+/// The first descriptor and the number of files; `None` where one cannot be opened, or gets another descriptor than the
+/// next. `first` asks for descriptors from there on.
+fn try_in_a_row<'a>(
+    paths: impl Iterator<Item = &'a CStr>,
+    sizes: &mut [u64],
+    first: Option<i32>,
+) -> Option<(i32, usize)> {
     let mut first = first;
     let mut count = 0;
-    for (path, size) in plan.files.clone() {
+    for path in paths {
         let mut fd = host::open_read(path).ok()?;
         let wanted = *first.get_or_insert(fd) + count as i32;
         if fd != wanted {
@@ -193,10 +213,10 @@ fn open_in_a_row(plan: &ImagePlan<'_>, sizes: &mut [u64], first: Option<i32>) ->
             fd = copy;
         }
         let stat = host::stat_fd(fd).ok()?;
-        if fd != wanted || stat.st_size as u64 != size {
+        if fd != wanted {
             return None;
         }
-        *sizes.get_mut(count)? = size;
+        *sizes.get_mut(count)? = stat.st_size as u64;
         count += 1;
     }
     Some((first?, count))

@@ -10,6 +10,7 @@ pub enum Id {
     Tender,
     With,
     Rootfs,
+    RootDevice,
     Memory,
     Cpus,
     Env,
@@ -109,6 +110,13 @@ pub static RUN: &[Opt] = &[
         "DIR|IMAGE",
         "The guest's root: a directory or an EROFS image; PROGRAM is a path in it",
     ),
+    hidden(many(option(
+        Id::RootDevice,
+        ' ',
+        "root-device",
+        "FILE",
+        "A further device of that image, which begins where the one before ends",
+    ))),
     option(
         Id::Memory,
         'm',
