@@ -11,16 +11,28 @@ fn absolute(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute())
 }
 
+/// Whether this process is the host's root, and not that of a user namespace, as below `podman unshare`.
+#[must_use]
+pub fn is_root() -> bool {
+    let is_identity = || match std::fs::read_to_string("/proc/self/uid_map") {
+        Ok(map) => maps_all(&map),
+        // Without /proc nobody knows; most are in no namespace.
+        Err(_) => true,
+    };
+    rustix::process::geteuid().is_root() && is_identity()
+}
+
+/// Whether a uid_map is that of the first user namespace, where each id is itself (user_namespaces(7)).
+fn maps_all(map: &str) -> bool {
+    map.split_whitespace().eq(["0", "0", "4294967295"])
+}
+
 /// What is kept until the user removes it: `$XDG_DATA_HOME/husk`, `~/.local/share/husk`, or root's `/var/lib/husk`. `None`
 /// without HOME.
 #[must_use]
 pub fn data() -> Option<PathBuf> {
     let own = || {
-        if rustix::process::geteuid().is_root() {
-            Some(PathBuf::from("/var/lib"))
-        } else {
-            Some(absolute("HOME")?.join(".local/share"))
-        }
+        if is_root() { Some(PathBuf::from("/var/lib")) } else { Some(absolute("HOME")?.join(".local/share")) }
     };
     Some(absolute("XDG_DATA_HOME").or_else(own)?.join("husk"))
 }
@@ -40,5 +52,18 @@ pub fn runtime() -> PathBuf {
         Some(runtime) => runtime.join("husk"),
         None if users.exists() => users.join("husk"),
         None => PathBuf::from(format!("/tmp/husk-{uid}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::maps_all;
+
+    #[test]
+    fn the_root_of_a_user_namespace_is_not_the_hosts() {
+        assert!(maps_all("         0          0 4294967295\n"));
+        assert!(!maps_all("         0       1000          1\n         1     100000      65536\n"));
+        assert!(!maps_all("         0          0       1000\n"));
+        assert!(!maps_all(""));
     }
 }

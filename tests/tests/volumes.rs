@@ -403,6 +403,12 @@ fn volumes_begin_with_what_the_image_has() {
         let empty = look(&["--mount", "type=volume,dst=/data,volume-nocopy"], &["/data"]);
         assert_eq!(empty.lines().count(), 1, "{empty}");
 
+        // Memory is like the directory that it covers, and has nothing of it.
+        let memory = look(&["--tmpfs", "/data", "--tmpfs", "/nowhere"], &["/data", "/nowhere"]);
+        let kinds: Vec<&str> =
+            memory.lines().filter_map(|line| line.rsplit_once(" 0 ")).map(|(kind, _)| kind).collect();
+        assert_eq!(kinds, ["/data 42750 0:0", "/nowhere 41777 0:0"], "{memory}");
+
         // A new named volume is filled, at the first use.
         let (name, bare, late) = (format!("v-{tender}"), format!("bare-{tender}"), format!("late-{tender}"));
         let mount = format!("{name}:/data");

@@ -60,8 +60,14 @@ fn prepare_one(
         }
         None => {
             flags |= MS_NODEV | MS_NOSUID | if has(b"exec") { 0 } else { MS_NOEXEC };
+            let mut options = MountOptions::parse(options)?;
+            if options.mode.is_none() {
+                // As runc does: what stands over a directory is like it.
+                let found = as_root(t, || walk::lookup(t, AT_FDCWD, target, true));
+                options.mode = found.ok().map(|found| found.inode().attributes.borrow().mode & 0o7777);
+            }
             let place = as_root(t, || place(t, target, true))?;
-            attach::mount_new(kind, source, &place, flags, &MountOptions::parse(options)?)
+            attach::mount_new(kind, source, &place, flags, &options)
         }
     }
 }
