@@ -66,11 +66,18 @@ pub const SIZE_MARK: u64 = 1 << 63;
 pub const CONTINUE_MARK: u64 = 1 << 62;
 
 /// The root is a container image's: what Docker puts into every container is the kernel's to make (the working
-/// directory, /etc/hostname, /etc/hosts, /etc/resolv.conf), and the program may be a name to search in PATH.
+/// directory, /etc/hostname, /etc/hosts, /etc/resolv.conf), the program may be a name to search in PATH, and signals
+/// that process 1 does not handle pass it by, as in a PID namespace.
 pub const FLAG_CONTAINER: u64 = 1 << 4;
+
+/// The first process is one of the kernel's, which starts the program, passes signals on to it and waits for processes that
+/// nobody waits for.
+pub const FLAG_INIT: u64 = 1 << 5;
 
 /// The type of a mount that the state server serves.
 pub const VOLUME_TYPE: &str = "fuse.husk";
+/// The type of a mount of the guest's own files: what is at its target already, as a mount of its own.
+pub const OWN_TYPE: &str = "bind";
 /// Most mounts of a guest.
 pub const MOUNTS_MAX: usize = 128;
 
@@ -158,7 +165,7 @@ pub struct Boot {
     pub ring_len: u64,
     /// What to mount over the root, in this order: for each mount four strings as mount(2) takes them: source, target
     /// (an absolute path without `.` and `..`, made if need be), type and options with commas between. The n-th of type
-    /// `VOLUME_TYPE` has the ring's n-th unit; its root may be a file. Options are `ro` and, of a tmpfs, `size=BYTES` and
+    /// `VOLUME_TYPE` has the ring's n-th unit; its root may be a file. One of type `OWN_TYPE` has no source. Options are `ro` and, of a tmpfs, `size=BYTES` and
     /// `mode=OCTAL`.
     pub mounts: Text,
     /// /proc/cpuinfo's "model name" of the host.

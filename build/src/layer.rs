@@ -8,9 +8,10 @@ use crate::fs::Bytes;
 use husk_abi::record as abi;
 use husk_erofs_build::Part;
 use husk_host::record::{self, Changes, Kind, Node};
-use std::cell::Cell;
+use husk_image::{Digest, Session};
+use std::cell::{Cell, OnceCell};
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -136,9 +137,28 @@ impl Changes for Collect {
 #[derive(Clone, Debug)]
 pub(crate) struct Layer {
     pub(crate) path: PathBuf,
+    /// What the store calls it, once it is there.
+    diff_id: OnceCell<Digest>,
 }
 
 impl Layer {
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self { path, diff_id: OnceCell::new() }
+    }
+
+    /// Brings it into the store, unless that was done.
+    pub(crate) fn stored(&self, session: &Session) -> Result<Digest, BuildError> {
+        if let Some(diff_id) = self.diff_id.get() {
+            return Ok(diff_id.clone());
+        }
+        let io = |source| BuildError::Io { path: self.path.clone(), source };
+        let mut tar = tempfile::tempfile_in(self.path.parent().unwrap_or(&self.path)).map_err(io)?;
+        self.write_tar(&mut BufWriter::with_capacity(1 << 20, &mut tar))?;
+        tar.rewind().map_err(io)?;
+        let imported = session.add_layer(tar)?;
+        Ok(self.diff_id.get_or_init(|| imported.diff_id).clone())
+    }
+
     /// Its changes, in order.
     pub(crate) fn changes(&self) -> Result<Vec<(Node, Bytes)>, BuildError> {
         let io = |source| BuildError::Io { path: self.path.clone(), source };

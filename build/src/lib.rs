@@ -79,6 +79,8 @@ pub struct Request {
     pub front: PathBuf,
     /// Where images are read from and the result goes.
     pub store: Store,
+    /// How bases are fetched that the store has not.
+    pub registry: husk_image::source::Options,
     /// The names that the result gets.
     pub names: Vec<husk_image::Reference>,
     pub containerfile: PathBuf,

@@ -1,25 +1,23 @@
 //! Works off a Containerfile, stage by stage and instruction by instruction.
 
-use crate::copy::{self, Copy};
-use crate::expand::{pairs, word};
+mod instruction;
+mod run;
+mod sources;
+
+pub(crate) use run::find_program;
+
+use crate::expand::word;
 use crate::fs::Fs;
-use crate::ignore::Ignore;
 use crate::layer::{Layer, Writer};
-use crate::{BuildError, Built, Request, users};
-use husk_host::guest::{Run, Stdin};
+use crate::{BuildError, Built, Request, copy};
 use husk_image::config::{Config, History, Process, RootFs};
-use husk_image::{Silent, source};
-use parse_dockerfile::{
-    Command, Dockerfile, Flag, HealthcheckArguments, HereDoc, Instruction, JsonOrStringArray, Source, Span,
-};
-use serde_json::json;
+use husk_image::{Session, Silent, source};
+use parse_dockerfile::{Dockerfile, Flag, Instruction, Span};
 use sha2::{Digest, Sha256};
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
 use std::fs;
-use std::io::{Read, Seek};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What every program is given where the image says nothing.
@@ -71,6 +69,8 @@ struct Build<'r> {
     global: BTreeMap<String, String>,
     done: BTreeMap<usize, State>,
     scratch: tempfile::TempDir,
+    /// While it lives nothing of the store is swept.
+    session: Session,
 }
 
 /// A part of the file between FROMs.
@@ -102,6 +102,7 @@ pub fn build(request: &Request) -> Result<Built, BuildError> {
         global: BTreeMap::new(),
         done: BTreeMap::new(),
         scratch,
+        session: request.store.session()?,
     };
     let parts = build.parts()?;
     let target = match &request.target {
@@ -125,16 +126,10 @@ pub fn build(request: &Request) -> Result<Built, BuildError> {
     for (name, _) in request.args.iter().filter(|(name, _)| !build.is_declared(name)) {
         eprintln!("husk: build: note: --build-arg {name}: no ARG asks for it");
     }
-    let session = request.store.session()?;
     for layer in &state.layers {
-        let (mut to, from) =
-            (tempfile::tempfile_in(&request.cache).map_err(io(&request.cache))?, &layer.path);
-        layer.write_tar(&mut std::io::BufWriter::with_capacity(1 << 20, &mut to))?;
-        to.rewind().map_err(io(from))?;
-        let imported = session.add_layer(to)?;
-        state.config.rootfs.diff_ids.push(imported.diff_id);
+        state.config.rootfs.diff_ids.push(layer.stored(&build.session)?);
     }
-    let image = session.commit(&state.config, &request.names)?;
+    let image = build.session.commit(&state.config, &request.names)?;
     Ok(Built { image, root: state.fs })
 }
 
@@ -379,9 +374,9 @@ impl Build<'_> {
             return Ok(image);
         }
         eprintln!("  fetching {name}");
-        let source = source::open(name, &source::Options::default()).map_err(wrong)?;
+        let source = source::open(name, &self.request.registry).map_err(wrong)?;
         let names = if is_name { vec![name.parse().map_err(wrong)?] } else { Vec::new() };
-        self.request.store.session()?.fetch(source.as_ref(), &names, &Silent).map_err(wrong)
+        self.session.fetch(source.as_ref(), &names, &Silent).map_err(wrong)
     }
 
     /// A directory or an EROFS image as the base, which becomes one layer.
@@ -404,20 +399,20 @@ impl Build<'_> {
     fn layer(
         &self,
         state: &mut State,
-        act: impl FnOnce(&Fs, &mut Writer) -> Result<(), BuildError>,
+        act: impl FnOnce(&State, &mut Writer) -> Result<(), BuildError>,
         source: &str,
     ) -> Result<(), BuildError> {
         let name: String = state.key.iter().map(|byte| format!("{byte:02x}")).collect();
         let path = self.request.cache.join(format!("{name}.layer"));
         let io = |source| BuildError::Io { path: path.clone(), source };
-        let layer = Layer { path: path.clone() };
-        if self.request.use_cache && path.exists() {
+        let layer = Layer::new(path.clone());
+        if self.request.use_cache && husk_host::cache::touch(&path) {
             eprintln!("  cached");
         } else {
             let file = tempfile::NamedTempFile::new_in(&self.request.cache).map_err(io)?;
             let latest = self.request.epoch.map(|epoch| epoch.saturating_mul(1_000_000_000));
             let mut writer = Writer::new(file.reopen().map_err(io)?, latest);
-            act(&state.fs, &mut writer)?;
+            act(state, &mut writer)?;
             writer.finish().map_err(io)?;
             file.persist(&path).map_err(|error| io(error.error))?;
         }
@@ -446,561 +441,11 @@ impl Build<'_> {
     fn value(&self, state: &State, name: &str) -> Option<String> {
         variable(&state.config.config, name).map(str::to_owned).or_else(|| state.args.get(name).cloned())
     }
-
-    fn instruction(
-        &self,
-        parts: &[Part],
-        stage: usize,
-        instruction: &Instruction<'_>,
-        source: &str,
-        state: &mut State,
-    ) -> Result<(), BuildError> {
-        let expand = |state: &State, text: &str| {
-            word(text, self.escape, &|name| self.value(state, name)).map_err(BuildError::from)
-        };
-        let expanded_words = |state: &State, text: &str| {
-            crate::expand::words(text, self.escape, &|name| self.value(state, name)).map_err(BuildError::from)
-        };
-        let expanded_pairs = |state: &State, text: &str| {
-            pairs(text, self.escape, &|name| self.value(state, name), true).map_err(BuildError::from)
-        };
-        match instruction {
-            Instruction::Run(run) => return self.run(state, run, source),
-            Instruction::Copy(copy) => {
-                return self.copy(
-                    parts,
-                    stage,
-                    state,
-                    "COPY",
-                    &copy.options,
-                    &copy.src,
-                    &copy.dest.value,
-                    source,
-                );
-            }
-            Instruction::Add(add) => {
-                return self.copy(
-                    parts,
-                    stage,
-                    state,
-                    "ADD",
-                    &add.options,
-                    &add.src,
-                    &add.dest.value,
-                    source,
-                );
-            }
-            Instruction::Workdir(workdir) => {
-                let path = expand(state, &workdir.arguments.value)?;
-                let path = absolute(&state.config.config.working_dir, &path);
-                state.config.config.working_dir.clone_from(&path);
-                state.key = key(&state.key, &["WORKDIR", &path]);
-                return self.layer(state, |fs, layer| copy::make_directory(fs, &path, layer), source);
-            }
-            Instruction::Arg(arg) => {
-                for declared in expanded_words(state, &arg.arguments.value)? {
-                    let (name, default) = match declared.split_once('=') {
-                        Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
-                        None => (declared, None),
-                    };
-                    if let Some(value) = self.given(&name).or(default).or_else(|| self.global_value(&name)) {
-                        state.args.insert(name, value);
-                    }
-                }
-            }
-            Instruction::Env(env) => {
-                for (name, value) in expanded_pairs(state, &env.arguments.value)? {
-                    set_variable(&mut state.config.config, &name, &value);
-                }
-            }
-            Instruction::Label(label) => {
-                let labels = expanded_pairs(state, &label.arguments.value)?;
-                state.config.config.labels.extend(labels);
-            }
-            Instruction::Expose(expose) => {
-                for port in &expose.arguments {
-                    for port in expanded_words(state, &port.value)? {
-                        let port = if port.contains('/') { port } else { format!("{port}/tcp") };
-                        state.config.config.exposed_ports.insert(port, json!({}));
-                    }
-                }
-            }
-            Instruction::Volume(volume) => {
-                let volumes: Vec<&str> = match &volume.arguments {
-                    JsonOrStringArray::Json(array) => {
-                        array.value.iter().map(|item| item.value.as_ref()).collect()
-                    }
-                    JsonOrStringArray::String(items) => {
-                        items.iter().map(|item| item.value.as_ref()).collect()
-                    }
-                };
-                for volume in volumes {
-                    let volume = expand(state, volume)?;
-                    state.config.config.volumes.insert(volume, json!({}));
-                }
-            }
-            Instruction::User(user) => {
-                state.config.config.user = expand(state, &user.arguments.value)?;
-            }
-            Instruction::Stopsignal(signal) => {
-                state.config.config.stop_signal = expand(state, &signal.arguments.value)?;
-            }
-            Instruction::Shell(shell) => {
-                state.config.config.shell =
-                    shell.arguments.iter().map(|word| word.value.to_string()).collect();
-            }
-            Instruction::Cmd(cmd) => {
-                state.config.config.cmd = self.command(state, &cmd.arguments);
-            }
-            Instruction::Entrypoint(entrypoint) => {
-                state.config.config.entrypoint = self.command(state, &entrypoint.arguments);
-                // A CMD of the base belonged to another program.
-                state.config.config.cmd.clear();
-            }
-            Instruction::Healthcheck(check) => {
-                state.config.config.healthcheck = Some(self.healthcheck(&check.options, &check.arguments)?);
-            }
-            Instruction::Maintainer(maintainer) => {
-                state.config.author = Some(maintainer.name.value.to_string());
-            }
-            Instruction::Onbuild(_) => {
-                let rest = source.split_once(char::is_whitespace).map_or("", |(_, rest)| rest.trim());
-                state.config.config.on_build.push(rest.to_owned());
-            }
-            _ => return Err(BuildError::Instruction("this instruction is not known".to_owned())),
-        }
-        state.key = key(&state.key, &[source]);
-        self.note(state, source, true);
-        Ok(())
-    }
-
-    /// The words of CMD and ENTRYPOINT.
-    fn command(&self, state: &State, command: &Command<'_>) -> Vec<String> {
-        match command {
-            Command::Exec(words) => words.value.iter().map(|word| word.value.to_string()).collect(),
-            Command::Shell(text) => {
-                let mut words = shell(&state.config.config);
-                words.push(self.unfold(text.value));
-                words
-            }
-            _ => Vec::new(),
-        }
-    }
-
-    /// A shell's line without the ends of lines that the escape character took away, and without comments between.
-    fn unfold(&self, text: &str) -> String {
-        let mut line = String::new();
-        for part in text.lines() {
-            if !line.is_empty() && part.trim_start().starts_with('#') {
-                continue;
-            }
-            match part.trim_end().strip_suffix(self.escape) {
-                Some(part) => line.push_str(part),
-                None => {
-                    line.push_str(part);
-                    line.push('\n');
-                }
-            }
-        }
-        line.trim_end_matches('\n').to_owned()
-    }
-
-    fn healthcheck(
-        &self,
-        options: &[Flag<'_>],
-        arguments: &HealthcheckArguments<'_>,
-    ) -> Result<serde_json::Value, BuildError> {
-        let test: Vec<String> = match arguments {
-            HealthcheckArguments::Cmd { arguments: Command::Exec(words), .. } => {
-                std::iter::once("CMD".to_owned())
-                    .chain(words.value.iter().map(|word| word.value.to_string()))
-                    .collect()
-            }
-            HealthcheckArguments::Cmd { arguments: Command::Shell(text), .. } => {
-                vec!["CMD-SHELL".to_owned(), self.unfold(text.value)]
-            }
-            _ => vec!["NONE".to_owned()],
-        };
-        let mut check = json!({"Test": test});
-        for flag in options {
-            let value = flag.value.as_ref().map_or("", |value| value.value.as_ref());
-            let wrong = || {
-                BuildError::Instruction(format!("--{}={value}: the value is not understood", flag.name.value))
-            };
-            let (name, number) = match flag.name.value.as_ref() {
-                "interval" => ("Interval", duration(value)),
-                "timeout" => ("Timeout", duration(value)),
-                "start-period" => ("StartPeriod", duration(value)),
-                "start-interval" => ("StartInterval", duration(value)),
-                "retries" => ("Retries", value.parse().ok()),
-                name => return Err(unknown_option(name)),
-            };
-            check[name] = number.ok_or_else(wrong)?.into();
-        }
-        Ok(check)
-    }
-
-    fn context(&self) -> Result<&Fs, BuildError> {
-        if let Some(context) = self.context.get() {
-            return Ok(context);
-        }
-        let own = PathBuf::from(format!("{}.dockerignore", self.request.containerfile.display()));
-        let shared = [".containerignore", ".dockerignore"].map(|name| self.request.context.join(name));
-        let file = std::iter::once(own).chain(shared).find(|path| path.exists());
-        let ignore = match file {
-            None => Ignore::default(),
-            Some(path) => {
-                let text = fs::read_to_string(&path)
-                    .map_err(|source| BuildError::Io { path: path.clone(), source })?;
-                Ignore::parse(&text).map_err(|(line, error)| BuildError::Syntax {
-                    path: path.clone(),
-                    what: format!("line {line}: {error}"),
-                })?
-            }
-        };
-        let context = copy::context(&self.request.context, &ignore)?;
-        Ok(self.context.get_or_init(|| context))
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the parts of an instruction, which two kinds share")]
-    fn copy(
-        &self,
-        parts: &[Part],
-        stage: usize,
-        state: &mut State,
-        what: &str,
-        options: &[Flag<'_>],
-        sources: &[Source<'_>],
-        to: &str,
-        source: &str,
-    ) -> Result<(), BuildError> {
-        let expand =
-            |text: &str| word(text, self.escape, &|name| self.value(state, name)).map_err(BuildError::from);
-        let (mut owner, mut permissions, mut from) = (None, None, None);
-        for flag in options {
-            let value = expand(flag.value.as_ref().map_or("", |value| value.value.as_ref()))?;
-            match flag.name.value.as_ref() {
-                "chown" => {
-                    owner = Some(users::find(&state.fs, &value, true).map(|user| (user.uid, user.gid))?)
-                }
-                "chmod" => {
-                    let mode = u32::from_str_radix(&value, 8).ok().filter(|mode| *mode <= 0o7777);
-                    let wrong = || {
-                        BuildError::Instruction(format!("--chmod={value}: it is no octal number up to 7777"))
-                    };
-                    permissions = Some(mode.ok_or_else(wrong)?);
-                }
-                "from" if what == "COPY" => from = Some(value),
-                // A layer of its own is what every COPY gets.
-                "link" => {}
-                name => return Err(unknown_option(name)),
-            }
-        }
-        let image;
-        let from_fs = match &from {
-            None => self.context()?,
-            Some(name) => match find_stage(parts, stage, name) {
-                Some(index) => &self.done[&index].fs,
-                None => {
-                    image = Fs::of_image(&self.request.store.root(&self.image(name)?)?.files)?;
-                    &image
-                }
-            },
-        };
-        let (mut paths, mut inline, mut archives) = (Vec::new(), Vec::new(), Vec::new());
-        for item in sources {
-            match item {
-                Source::Path(path) => {
-                    let path = expand(&path.value)?;
-                    match if what == "ADD" { self.archive(from_fs, &path)? } else { None } {
-                        Some(archive) => archives.push(archive),
-                        None => paths.push(path),
-                    }
-                }
-                Source::HereDoc(document) => {
-                    inline.push((here_name(source, inline.len())?, self.here_text(state, document)?))
-                }
-                _ => return Err(BuildError::Instruction("this kind of source is not known".to_owned())),
-            }
-        }
-        let is_directory = to.ends_with('/') || matches!(to, "." | "..");
-        let mut to = absolute(&state.config.config.working_dir, &expand(to)?);
-        if is_directory && !to.ends_with('/') {
-            to.push('/');
-        }
-        let copy = Copy {
-            from: from_fs,
-            inline: &inline,
-            sources: &paths,
-            to: &to,
-            owner,
-            permissions,
-            scratch: self.scratch.path(),
-        };
-        let everything = ["/".to_owned()];
-        let unpacks =
-            archives.iter().map(|archive| Copy { from: archive, inline: &[], sources: &everything, ..copy });
-        let mut copies: Vec<Copy<'_>> = unpacks.collect();
-        if !(copy.sources.is_empty() && copy.inline.is_empty()) {
-            copies.push(copy);
-        }
-        if copies.len() > 1 && !to.ends_with('/') {
-            let why = "several files need a directory, with a slash at its end";
-            return Err(BuildError::Destination(to.clone(), why));
-        }
-        let mut words = vec![what.to_owned(), to.clone(), format!("{owner:?} {permissions:?}")];
-        for copy in &copies {
-            words.push(copy.digest()?.iter().map(|byte| format!("{byte:02x}")).collect());
-        }
-        state.key = key(&state.key, &words.iter().map(String::as_str).collect::<Vec<_>>());
-        self.layer(state, |fs, layer| copies.iter().try_for_each(|copy| copy.write(fs, layer)), source)
-    }
-
-    /// What ADD unpacks: the contents of an archive of the context. What it would fetch is refused.
-    fn archive(&self, from: &Fs, path: &str) -> Result<Option<Fs>, BuildError> {
-        let is_remote =
-            ["http://", "https://", "ftp://", "git@", "git://"].iter().any(|start| path.starts_with(start));
-        if is_remote {
-            return Err(BuildError::Instruction(format!(
-                "ADD {path}: nothing is fetched while building: fetch it before, and COPY it"
-            )));
-        }
-        let real = copy::clean(path).and_then(|path| from.resolve(path.as_bytes()));
-        let Some(inode) = real.and_then(|real| from.get(&real)) else { return Ok(None) };
-        let mut head = Vec::new();
-        let _ = inode.bytes.each(|piece| {
-            head.extend_from_slice(&piece[..piece.len().min(512)]);
-            Err(std::io::ErrorKind::Other.into())
-        });
-        if !copy::is_archive(&head) {
-            return Ok(None);
-        }
-        let bytes = inode.bytes.to_vec().map_err(|source| BuildError::Io { path: path.into(), source })?;
-        let scratch = || tempfile::NamedTempFile::new_in(self.scratch.path());
-        let io = |source| BuildError::Io { path: path.into(), source };
-        let (image, frame) = (scratch().map_err(io)?, scratch().map_err(io)?);
-        let (_, image_path) = image.keep().map_err(|error| io(error.error))?;
-        let file = fs::File::options().read(true).write(true).open(&image_path).map_err(io)?;
-        let tar = husk_image::layer::uncompressed(bytes.as_slice())?;
-        match husk_image::layer::import(tar, &file, frame.as_file(), husk_image::layer::Limits::default()) {
-            Ok(_) => Fs::of_image(&[image_path]).map(Some),
-            // Something compressed that is no archive is copied as it is.
-            Err(_) if head.get(257..262) != Some(b"ustar") && is_no_tar(&bytes) => Ok(None),
-            Err(error) => Err(BuildError::Instruction(format!("ADD {path}: {error}"))),
-        }
-    }
-
-    fn here_text(&self, state: &State, document: &HereDoc<'_>) -> Result<Vec<u8>, BuildError> {
-        if !document.expand {
-            return Ok(document.value.as_bytes().to_vec());
-        }
-        // Quotes mean nothing in a here-document.
-        let quoted = document.value.replace(['\'', '"'], "");
-        if quoted.contains('$') {
-            let guarded = document.value.replace('"', "\\\"").replace('\'', "\\'");
-            return Ok(word(&guarded, '\\', &|name| self.value(state, name))?.into_bytes());
-        }
-        Ok(document.value.as_bytes().to_vec())
-    }
-
-    fn run(
-        &self,
-        state: &mut State,
-        run: &parse_dockerfile::RunInstruction<'_>,
-        source: &str,
-    ) -> Result<(), BuildError> {
-        for flag in &run.options {
-            let value = flag.value.as_ref().map_or("", |value| value.value.as_ref());
-            match (flag.name.value.as_ref(), value) {
-                ("network", "none" | "default") | ("security", "sandbox") => {}
-                ("network" | "security", _) => {
-                    return Err(BuildError::Instruction(format!(
-                        "--{}={value}: guests have no such thing",
-                        flag.name.value
-                    )));
-                }
-                (name, _) => return Err(unknown_option(name)),
-            }
-        }
-        let process = &state.config.config;
-        let mut stdin = Vec::new();
-        let words: Vec<String> = match (&run.arguments, &run.here_docs[..]) {
-            (Command::Exec(words), _) => words.value.iter().map(|word| word.value.to_string()).collect(),
-            (Command::Shell(text), []) => {
-                let mut words = shell(process);
-                words.push(self.unfold(text.value));
-                words
-            }
-            (Command::Shell(text), [document]) if is_script(text.value) => {
-                let script = document.value.to_string();
-                match script.strip_prefix("#!").and_then(|line| line.lines().next()) {
-                    // A script of its own interpreter is given to that.
-                    Some(interpreter) => {
-                        stdin = script.clone().into_bytes();
-                        interpreter.split_whitespace().map(str::to_owned).collect()
-                    }
-                    None => {
-                        let mut words = shell(process);
-                        words.push(script);
-                        words
-                    }
-                }
-            }
-            (Command::Shell(text), [document]) => {
-                stdin = document.value.as_bytes().to_vec();
-                let before = text.value.split("<<").next().unwrap_or_default();
-                let mut words = shell(process);
-                words.push(self.unfold(before));
-                words
-            }
-            _ => return Err(BuildError::Instruction("RUN takes one here-document".to_owned())),
-        };
-        let user = users::find(&state.fs, &process.user, false)?;
-        let mut env = state.args.clone();
-        for (name, value) in self.request.args.iter().filter(|(name, _)| PREDEFINED.contains(&name.as_str()))
-        {
-            env.insert(name.clone(), value.clone());
-        }
-        env.entry("HOME".to_owned()).or_insert(user.home.clone());
-        for entry in std::iter::once(DEFAULT_PATH).chain(process.env.iter().map(String::as_str)) {
-            if let Some((name, value)) = entry.split_once('=') {
-                env.insert(name.to_owned(), value.to_owned());
-            }
-        }
-        let env: Vec<String> = env.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let workdir = if process.working_dir.is_empty() { "/" } else { &process.working_dir };
-        let mut parts = vec!["RUN", workdir, &process.user];
-        parts.extend(words.iter().map(String::as_str));
-        parts.push("");
-        parts.extend(env.iter().map(String::as_str));
-        let document = String::from_utf8_lossy(&stdin).into_owned();
-        parts.push(&document);
-        let new_key = key(&state.key, &parts);
-        let ids = (user.uid, user.gid);
-        let (workdir, before) = (workdir.to_owned(), state.key);
-        state.key = new_key;
-        let result = self.layer(
-            state,
-            |fs, layer| self.run_in_guest(fs, layer, &words, &env, &workdir, ids, &stdin),
-            source,
-        );
-        if result.is_err() {
-            state.key = before;
-        }
-        result
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "all that a command is run with")]
-    fn run_in_guest(
-        &self,
-        fs: &Fs,
-        layer: &mut Writer,
-        words: &[String],
-        env: &[String],
-        workdir: &str,
-        (uid, gid): (u32, u32),
-        stdin: &[u8],
-    ) -> Result<(), BuildError> {
-        let path = env.iter().find_map(|entry| entry.strip_prefix("PATH=")).unwrap_or_default();
-        let program = words.first().ok_or_else(|| BuildError::Instruction("RUN runs nothing".to_owned()))?;
-        let program = find_program(fs, program, path, workdir).ok_or(BuildError::Run {
-            code: 127,
-            note: ": there is no such program in the image (a base made `FROM scratch` has not even a shell)",
-        })?;
-        let image = self.scratch.path().join("root.erofs");
-        fs.write(&image)?;
-        let mut options = self.request.run_options.clone();
-        options.extend(["--no-inherit-env", "--workdir", workdir].map(OsString::from));
-        options.extend([OsString::from("--user"), format!("{uid}:{gid}").into()]);
-        for entry in env {
-            options.extend([OsString::from("--env"), entry.into()]);
-        }
-        let mut command: Vec<OsString> = words.iter().map(OsString::from).collect();
-        command[0] = program.into();
-        let run = Run {
-            front: &self.request.front,
-            image: &image,
-            command: &command,
-            options,
-            record: true,
-            export: true,
-            capture: husk_host::guest::Output::Stderr,
-            stdin: if stdin.is_empty() { Stdin::Null } else { Stdin::Bytes(stdin) },
-        };
-        let outcome = run.run(layer)?;
-        let _ = fs::remove_file(&image);
-        match outcome.exit_code {
-            0 => Ok(()),
-            code => {
-                // connect, sendto, sendmsg, sendmmsg: it wanted to reach somebody.
-                let tried = [42, 44, 46, 307].iter().any(|call| outcome.record.calls.contains(*call));
-                let note = if tried {
-                    "; guests have no outside network yet: if it was to download, fetch before and COPY"
-                } else {
-                    ""
-                };
-                Err(BuildError::Run { code, note })
-            }
-        }
-    }
-}
-
-/// The name of an instruction's here-document by its number, which COPY makes the name of a file.
-fn here_name(source: &str, number: usize) -> Result<String, BuildError> {
-    let marks = source.match_indices("<<").map(|(at, _)| source[at + 2..].trim_start_matches('-'));
-    let names = marks.map(|rest| {
-        let rest = rest.trim_start_matches(['"', '\'']);
-        let end = rest.find(|end: char| !end.is_alphanumeric() && !"._-".contains(end)).unwrap_or(rest.len());
-        rest[..end].to_owned()
-    });
-    let name = names.filter(|name| !name.is_empty()).nth(number);
-    name.ok_or_else(|| BuildError::Instruction("a here-document has no name".to_owned()))
-}
-
-/// Whether all that RUN says is a here-document, which then is a script.
-fn is_script(text: &str) -> bool {
-    let text = text.trim();
-    text.is_empty() || text.starts_with("<<")
-}
-
-/// Whether compressed bytes hold no tar.
-fn is_no_tar(bytes: &[u8]) -> bool {
-    let mut head = vec![0; 512];
-    let read = husk_image::layer::uncompressed(bytes).map(|mut from| from.read_exact(&mut head));
-    !matches!(read, Ok(Ok(()))) || head.get(257..262) != Some(b"ustar")
 }
 
 /// A variable of an image's environment.
 pub(crate) fn variable<'a>(process: &'a Process, name: &str) -> Option<&'a str> {
     process.env.iter().find_map(|entry| entry.strip_prefix(name)?.strip_prefix('='))
-}
-
-fn set_variable(process: &mut Process, name: &str, value: &str) {
-    let entry = format!("{name}={value}");
-    match process.env.iter_mut().find(|entry| entry.split('=').next() == Some(name)) {
-        Some(known) => *known = entry,
-        None => process.env.push(entry),
-    }
-}
-
-/// The shell of RUN, CMD and ENTRYPOINT.
-fn shell(process: &Process) -> Vec<String> {
-    if process.shell.is_empty() { vec!["/bin/sh".to_owned(), "-c".to_owned()] } else { process.shell.clone() }
-}
-
-/// The absolute path of a program in an image.
-pub(crate) fn find_program(fs: &Fs, name: &str, path: &str, workdir: &str) -> Option<String> {
-    let is_there = |path: &String| {
-        let real = copy::clean(path).and_then(|path| fs.resolve(path.as_bytes()));
-        real.is_some_and(|real| fs.get(&real).is_some() && !fs.is_directory(&real))
-    };
-    if name.contains('/') {
-        return Some(absolute(workdir, name)).filter(is_there);
-    }
-    path.split(':')
-        .filter(|dir| dir.starts_with('/'))
-        .map(|dir| format!("{}/{name}", dir.trim_end_matches('/')))
-        .find(is_there)
 }
 
 /// A path that is relative to the working directory.
@@ -1038,30 +483,6 @@ fn key(before: &[u8; 32], parts: &[&str]) -> [u8; 32] {
     hash.finalize().into()
 }
 
-/// A duration as Go writes it, `1m30s`, in nanoseconds.
-fn duration(text: &str) -> Option<u64> {
-    let mut total = 0_f64;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let digits = rest.find(|end: char| !end.is_ascii_digit() && end != '.')?;
-        let number: f64 = rest[..digits].parse().ok()?;
-        rest = &rest[digits..];
-        let end = rest.find(|end: char| end.is_ascii_digit()).unwrap_or(rest.len());
-        let unit = match &rest[..end] {
-            "ns" => 1.0,
-            "us" | "µs" => 1e3,
-            "ms" => 1e6,
-            "s" => 1e9,
-            "m" => 60e9,
-            "h" => 3600e9,
-            _ => return None,
-        };
-        total += number * unit;
-        rest = &rest[end..];
-    }
-    (!text.is_empty()).then_some(total as u64)
-}
-
 /// Seconds since the epoch as RFC 3339 has them.
 fn timestamp(seconds: i64) -> String {
     let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
@@ -1083,14 +504,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_and_durations() {
+    fn times_are_those_of_rfc_3339() {
         assert_eq!(timestamp(0), "1970-01-01T00:00:00Z");
         assert_eq!(timestamp(951_782_400), "2000-02-29T00:00:00Z");
         assert_eq!(timestamp(1_795_839_345), "2026-11-28T04:15:45Z");
-        assert_eq!(duration("1m30s"), Some(90_000_000_000));
-        assert_eq!(duration("1.5s"), Some(1_500_000_000));
-        assert_eq!(duration("5"), None);
-        assert_eq!(duration(""), None);
     }
 
     #[test]

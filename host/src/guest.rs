@@ -25,7 +25,8 @@ pub enum GuestError {
 pub struct Run<'a> {
     /// `husk`, the front.
     pub front: &'a Path,
-    pub image: &'a Path,
+    /// The root image, and its further devices if it has any: files that begin where the one before ends.
+    pub image: &'a [PathBuf],
     /// Program, by its path in the guest, and arguments.
     pub command: &'a [OsString],
     /// Further options of `husk run`.
@@ -82,7 +83,12 @@ impl Run<'_> {
             }
             pipe = Some((reader, writer));
         }
-        command.arg("--rootfs").arg(self.image).args(&self.options).arg("--").args(self.command);
+        let [image, devices @ ..] = self.image else { return Err(GuestError::NotStarted(125)) };
+        command.arg("--rootfs").arg(image);
+        for device in devices {
+            command.arg("--root-device").arg(device);
+        }
+        command.args(&self.options).arg("--").args(self.command);
         command.stdin(match self.stdin {
             Stdin::Null => Stdio::null(),
             Stdin::Bytes(_) => Stdio::piped(),

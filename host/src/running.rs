@@ -51,18 +51,6 @@ pub fn is_name(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
 }
 
-/// The directory below which guests have theirs: it need not exist.
-pub fn base() -> PathBuf {
-    let uid = rustix::process::geteuid().as_raw();
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
-    let users = PathBuf::from(format!("/run/user/{uid}"));
-    match runtime {
-        Some(runtime) => runtime.join("husk"),
-        None if users.exists() => users.join("husk"),
-        None => PathBuf::from(format!("/tmp/husk-{uid}")),
-    }
-}
-
 /// A guest that runs.
 #[derive(Clone, Debug)]
 pub struct Guest {
@@ -102,6 +90,23 @@ impl Guest {
 
     pub fn root_image(&self) -> PathBuf {
         self.text("root").into()
+    }
+
+    /// The files of the root image and their bytes, where it is one of several.
+    pub fn root_files(&self) -> Vec<(PathBuf, u64)> {
+        let files =
+            self.info.iter().filter(|(name, _)| name.starts_with("root-0") || name.starts_with("root-1"));
+        let of = |value: &Vec<u8>| {
+            let colon = value.iter().position(|byte| *byte == b':')?;
+            let size = std::str::from_utf8(&value[..colon]).ok()?.parse().ok()?;
+            Some((OsString::from_vec(value[colon + 1..].to_vec()).into(), size))
+        };
+        files.filter_map(|(_, value)| of(value)).collect()
+    }
+
+    /// The signal by which it wants to be stopped.
+    pub fn stop_signal(&self) -> u32 {
+        self.number("stop") as u32
     }
 
     /// Where the root image begins in its file, and its bytes.
@@ -215,7 +220,7 @@ impl AsFd for Lease {
 
 /// All guests of this user that run, by name. Directories of those that are no more are removed.
 pub fn list() -> Result<Vec<Guest>, Error> {
-    let base = base();
+    let base = husk_home::runtime();
     let fail = |path: &Path| {
         let path = path.to_owned();
         move |source| Error::Directory { path, source }
@@ -247,7 +252,7 @@ pub fn find(id: &str) -> Result<Guest, Error> {
     if !is_name(id) {
         return Err(Error::BadName(id.to_owned()));
     }
-    let directory = base().join(id);
+    let directory = husk_home::runtime().join(id);
     // One that has just been started may still be about to say what it is.
     for _ in 0..100 {
         if let Some(guest) = list()?.into_iter().find(|guest| guest.id == id) {

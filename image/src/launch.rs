@@ -25,6 +25,8 @@ pub struct Launch {
     pub user: User,
     /// 15 where the image says nothing.
     pub stop_signal: u32,
+    /// Where the image wants volumes: absolute paths without `.`, `..` and doubled slashes, in order.
+    pub volumes: Vec<String>,
 }
 
 /// Who a guest's first program is.
@@ -77,8 +79,28 @@ impl Store {
             cwd,
             user,
             stop_signal: signal(&process.stop_signal).unwrap_or(15),
+            volumes: volumes(process.volumes.keys()),
         })
     }
+}
+
+/// The paths of VOLUME instructions as Docker understands them. The root itself is no volume.
+fn volumes<'a>(paths: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let clean = |path: &String| {
+        let mut names: Vec<&str> = Vec::new();
+        for name in path.split('/') {
+            match name {
+                "" | "." => {}
+                ".." => drop(names.pop()),
+                name => names.push(name),
+            }
+        }
+        (!names.is_empty() && !path.contains('\0')).then(|| format!("/{}", names.join("/")))
+    };
+    let mut all: Vec<String> = paths.filter_map(clean).collect();
+    all.sort_unstable_by(|one, other| one.split('/').cmp(other.split('/')));
+    all.dedup();
+    all
 }
 
 /// The number of a signal by name, with or without SIG, or by number.
@@ -192,7 +214,7 @@ pub fn read_file(root: &Root, path: &str, max: u64) -> Result<Option<Vec<u8>>, I
     Ok(Some(bytes))
 }
 
-fn look_up(image: &husk_erofs::Image<'_>, path: &str) -> Result<Option<Inode>, husk_erofs::Error> {
+pub(crate) fn look_up(image: &husk_erofs::Image<'_>, path: &str) -> Result<Option<Inode>, husk_erofs::Error> {
     let mut todo = names_from_end(path.as_bytes());
     let mut at = vec![image.inode(image.root())?];
     let mut links = 0;
@@ -234,7 +256,13 @@ pub fn is_transport(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::signal;
+    use super::{signal, volumes};
+
+    #[test]
+    fn volumes_are_clean_paths_in_order() {
+        let paths = ["/b//c/", "/a-b", "/a/./b", "x/../y", "/a", "/", "/..", "/b/c"].map(str::to_owned);
+        assert_eq!(volumes(paths.iter()), ["/a", "/a/b", "/a-b", "/b/c", "/y"]);
+    }
 
     #[test]
     fn signals_have_names_and_numbers() {

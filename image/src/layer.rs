@@ -10,15 +10,22 @@
 //! A whiteout becomes a character device 0:0 and an opaque directory has `trusted.overlay.opaque`, as in Linux's
 //! overlayfs. A directory without an entry of its own has [`IMPLICIT`].
 
-use std::collections::BTreeMap;
+mod entry;
+mod frame;
+
+pub use frame::replay;
+pub(crate) use frame::tar_size;
+
+use entry::{Item, item, names};
+use frame::Frame;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::FileExt;
 
 use husk_erofs_build::{Content, Kind, Meta, NodeId, Tree};
 use sha2::{Digest as _, Sha256};
-use tar_core::parse::{Limits as TarLimits, ParseEvent, ParsedEntry, Parser};
-use tar_core::{EntryType, PaxExtensions};
+use tar_core::EntryType;
+use tar_core::parse::{Limits as TarLimits, ParseEvent, Parser};
 
 use crate::{Digest, ImageError};
 
@@ -155,36 +162,6 @@ impl Out<'_> {
     }
 }
 
-/// The frame: bytes of the tar, and places in the image where it goes on.
-struct Frame<W> {
-    out: W,
-}
-
-const LITERAL: u8 = 0;
-const DATA: u8 = 1;
-
-impl<W: Write> Frame<W> {
-    fn literal(&mut self, bytes: &[u8]) -> Result<(), ImageError> {
-        for piece in bytes.chunks(BUFFER) {
-            self.record(LITERAL, &(piece.len() as u32).to_le_bytes())?;
-            self.out.write_all(piece).map_err(ImageError::read("writing the layer's frame"))?;
-        }
-        Ok(())
-    }
-
-    fn data(&mut self, at: u64, len: u64) -> Result<(), ImageError> {
-        let mut place = [0; 16];
-        place[..8].copy_from_slice(&at.to_le_bytes());
-        place[8..].copy_from_slice(&len.to_le_bytes());
-        self.record(DATA, &place)
-    }
-
-    fn record(&mut self, kind: u8, rest: &[u8]) -> Result<(), ImageError> {
-        let write = self.out.write_all(&[kind]).and_then(|()| self.out.write_all(rest));
-        write.map_err(ImageError::read("writing the layer's frame"))
-    }
-}
-
 /// Imports an uncompressed tar: its image goes to `image`, its frame to `frame`, both empty files.
 ///
 /// # Errors
@@ -248,19 +225,6 @@ struct Import<'a, R, W> {
     limits: Limits,
     inodes: usize,
     metadata: usize,
-}
-
-/// An entry, freed from the buffer it was parsed in.
-struct Item {
-    path: Vec<u8>,
-    kind: EntryType,
-    link: Vec<u8>,
-    meta: Meta,
-    device: (u32, u32),
-    /// Bytes in the tar.
-    size: u64,
-    /// Bytes of the file, and which of them are in the tar.
-    sparse: Option<(u64, Vec<(u64, u64)>)>,
 }
 
 impl<R: Read, W: Write> Import<'_, R, W> {
@@ -616,164 +580,6 @@ impl<R: Read, W: Write> Import<'_, R, W> {
     }
 }
 
-impl Item {
-    fn link_text(&self) -> String {
-        String::from_utf8_lossy(&self.link).chars().take(200).collect()
-    }
-}
-
-/// A path's names below the layer's root. `..` goes up, but not out.
-fn names(path: &[u8]) -> Result<Vec<&[u8]>, ImageError> {
-    let mut names = Vec::new();
-    for part in path.split(|&byte| byte == b'/') {
-        match part {
-            b"" | b"." => {}
-            b".." => {
-                names.pop().ok_or_else(|| refused(path, "it leads out of the layer"))?;
-            }
-            _ if part.len() > 255 => return Err(refused(path, "a name is longer than 255 bytes")),
-            _ if part.contains(&0) => return Err(refused(path, "a name contains a zero")),
-            _ => names.push(part),
-        }
-    }
-    Ok(names)
-}
-
-fn item(entry: &ParsedEntry<'_>, sparse: Option<(u64, Vec<(u64, u64)>)>) -> Result<Item, ImageError> {
-    let path = entry.path.to_vec();
-    let id = |id: u64, what: &str| {
-        u32::try_from(id).map_err(|_| refused(&path, format!("its {what} {id} is not of 32 bits")))
-    };
-    let mut meta = Meta {
-        permissions: (entry.mode & 0o7777) as u16,
-        uid: id(entry.uid, "owner")?,
-        gid: id(entry.gid, "group")?,
-        // In the header's binary form it is of two's complement.
-        mtime: entry.mtime.cast_signed(),
-        mtime_nsec: 0,
-        xattrs: BTreeMap::new(),
-    };
-    for extension in PaxExtensions::new(entry.pax.unwrap_or_default()) {
-        let extension = extension.map_err(|error| refused(&path, error.to_string()))?;
-        let (key, value) = (extension.key_bytes(), extension.value_bytes());
-        match key {
-            b"mtime" => {
-                let time = std::str::from_utf8(value).ok().and_then(time);
-                (meta.mtime, meta.mtime_nsec) =
-                    time.ok_or_else(|| refused(&path, "its time is no number"))?;
-            }
-            b"size" | b"uid" | b"gid" => {
-                let number = std::str::from_utf8(value).ok().and_then(|text| text.parse::<u64>().ok());
-                number.ok_or_else(|| {
-                    refused(&path, format!("its pax {:?} is no number", String::from_utf8_lossy(key)))
-                })?;
-            }
-            _ => {
-                if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
-                    xattr(&path, &mut meta, name, value)?;
-                }
-            }
-        }
-    }
-    // The mode's type bits are not looked at: the entry's type decides.
-    let has_data = !matches!(
-        entry.entry_type,
-        EntryType::Link
-            | EntryType::Symlink
-            | EntryType::Char
-            | EntryType::Block
-            | EntryType::Directory
-            | EntryType::Fifo
-    );
-    Ok(Item {
-        kind: entry.entry_type,
-        link: entry.link_target.as_deref().unwrap_or_default().to_vec(),
-        device: (entry.dev_major.unwrap_or(0), entry.dev_minor.unwrap_or(0)),
-        size: if has_data { entry.size } else { 0 },
-        meta,
-        sparse,
-        path,
-    })
-}
-
-/// Takes an attribute that a guest can have. Those of this store's own marks are not the layer's to set.
-fn xattr(path: &[u8], meta: &mut Meta, name: &[u8], value: &[u8]) -> Result<(), ImageError> {
-    let known =
-        [&b"user."[..], b"security.", b"trusted.", b"system.posix_acl_access", b"system.posix_acl_default"];
-    let ours = [&b"trusted.overlay."[..], b"trusted.husk."];
-    let has = |prefixes: &[&[u8]]| prefixes.iter().any(|prefix| name.starts_with(prefix));
-    if !has(&known) || has(&ours) {
-        return Ok(());
-    }
-    if name.len() > 255 || name.contains(&0) {
-        return Err(refused(path, "the name of an extended attribute is too long or contains a zero"));
-    }
-    if value.len() > 65_535 {
-        return Err(refused(path, "an extended attribute has more than 65,535 bytes"));
-    }
-    meta.xattrs.insert(name.to_vec(), value.to_vec());
-    // What listxattr(2) can tell, and what an inode can hold.
-    let total: usize = meta.xattrs.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
-    if total > 200 << 10 {
-        return Err(refused(path, "its extended attributes have more than 200 KiB"));
-    }
-    Ok(())
-}
-
-/// Seconds and nanoseconds of a decimal number, rounded down.
-fn time(text: &str) -> Option<(i64, u32)> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let digits = whole.strip_prefix('-').unwrap_or(whole);
-    if !digits.bytes().chain(fraction.bytes()).all(|byte| byte.is_ascii_digit()) || digits.is_empty() {
-        return None;
-    }
-    let seconds: i64 = whole.parse().ok()?;
-    let nanoseconds: u32 = format!("{fraction:0<9.9}").parse().ok()?;
-    if whole.starts_with('-') && nanoseconds > 0 {
-        return Some((seconds.checked_sub(1)?, 1_000_000_000 - nanoseconds));
-    }
-    Some((seconds, nanoseconds))
-}
-
-/// Writes the tar again from which `image` and `frame` were made, byte for byte.
-///
-/// # Errors
-/// [`ImageError::Read`], also for a damaged frame.
-pub fn replay(image: &File, frame: &File, out: &mut impl Write) -> Result<(), ImageError> {
-    let failed = |error| ImageError::read("the layer's frame")(error);
-    let decoder = zstd::stream::Decoder::new(frame).map_err(failed)?;
-    let mut records = BufReader::with_capacity(BUFFER, decoder);
-    let mut buffer = vec![0; BUFFER];
-    loop {
-        let mut kind = [0];
-        if records.read(&mut kind).map_err(failed)? == 0 {
-            return Ok(());
-        }
-        if kind[0] == LITERAL {
-            let mut len = [0; 4];
-            records.read_exact(&mut len).map_err(failed)?;
-            let len = u64::from(u32::from_le_bytes(len));
-            let copied = io::copy(&mut records.by_ref().take(len), out).map_err(failed)?;
-            if copied != len {
-                return Err(failed(io::ErrorKind::UnexpectedEof.into()));
-            }
-            continue;
-        }
-        let mut place = [0; 16];
-        records.read_exact(&mut place).map_err(failed)?;
-        let (at, len) = place.split_at(8);
-        let number = |bytes: &[u8]| bytes.iter().rev().fold(0_u64, |all, &byte| (all << 8) | u64::from(byte));
-        let (mut at, mut left) = (number(at), number(len));
-        while left > 0 {
-            let want = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            image.read_exact_at(&mut buffer[..want], at).map_err(failed)?;
-            out.write_all(&buffer[..want]).map_err(ImageError::read("writing the layer"))?;
-            at += want as u64;
-            left -= want as u64;
-        }
-    }
-}
-
 /// A layer's bytes uncompressed: gzip and Zstandard are told by their first bytes, as Docker does, and not by what a
 /// manifest says. The end of the compressed data need not be the end of the blob: whoever verifies it reads the rest.
 ///
@@ -806,28 +612,4 @@ pub fn uncompressed<'a>(blob: impl Read + Send + 'a) -> Result<Box<dyn Read + Se
         }
         _ => Box::new(blob),
     })
-}
-
-/// Bytes of the tar that a frame makes.
-///
-/// # Errors
-/// [`ImageError::Read`].
-pub(crate) fn tar_size(frame: &File) -> Result<u64, ImageError> {
-    let failed = |error| ImageError::read("the layer's frame")(error);
-    let mut records = BufReader::new(zstd::stream::Decoder::new(frame).map_err(failed)?);
-    let mut total = 0;
-    let mut kind = [0];
-    while records.read(&mut kind).map_err(failed)? > 0 {
-        if kind[0] == LITERAL {
-            let mut len = [0; 4];
-            records.read_exact(&mut len).map_err(failed)?;
-            let len = u64::from(u32::from_le_bytes(len));
-            total += io::copy(&mut records.by_ref().take(len), &mut io::sink()).map_err(failed)?;
-        } else {
-            let mut place = [[0; 8]; 2];
-            records.read_exact(place.as_flattened_mut()).map_err(failed)?;
-            total += u64::from_le_bytes(place[1]);
-        }
-    }
-    Ok(total)
 }

@@ -28,12 +28,14 @@
 //!
 //! Invariants: a file of the store gets its name when it is whole and synced, and is never changed after; so readers need
 //! no lock, and any number of imports may run at once. Content is named by its digest and is checked against it when it
-//! comes in. Nothing of an image is ever unpacked into the host's file system.
+//! comes in. Nothing of an image is unpacked into the host's file system, but for
+//! what [`copy_out`] gives to a new volume.
 
 #![deny(unsafe_code)]
 
 pub mod archive;
 pub mod config;
+mod copy_out;
 mod credentials;
 mod daemon;
 mod digest;
@@ -52,9 +54,10 @@ pub mod source;
 mod store;
 
 pub use config::{Config, Descriptor, Manifest};
+pub use copy_out::copy_out;
 pub use digest::{Digest, Verified};
 pub use error::ImageError;
 pub use reference::Reference;
 pub use save::Target;
 pub use source::{Progress, Silent, Source};
-pub use store::{Image, Removed, Root, Session, Store, Stored};
+pub use store::{Freed, Image, Removed, Root, Session, Store, Stored};

@@ -232,7 +232,7 @@ struct Storage {
 fn podman_root() -> Result<PathBuf, ImageError> {
     let variable = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let home = variable("HOME").unwrap_or_default();
-    let is_root = rustix::process::geteuid().is_root();
+    let is_root = husk_home::is_root();
     let own = variable("XDG_CONFIG_HOME").unwrap_or_else(|| home.join(".config"));
     let files = [
         variable("CONTAINERS_STORAGE_CONF"),

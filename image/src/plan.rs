@@ -1,6 +1,6 @@
 //! From what a user wrote behind `husk run` to the plan by which its front starts the guest.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::fs::{self, Metadata};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -10,7 +10,7 @@ use husk_plan::{ImageRequest, ImageStart, Input, Stamp, encode_image};
 
 use crate::launch::{Launch, is_transport};
 use crate::source::{self, Options, Progress};
-use crate::store::Store;
+use crate::store::{Root, Store};
 use crate::{ImageError, Reference};
 
 /// What to start.
@@ -29,6 +29,17 @@ pub enum Pull {
     Always,
     Missing,
     Never,
+}
+
+/// What a plan says that matters to mounts: the root, and where the image wants volumes.
+///
+/// # Errors
+/// [`ImageError::Document`] for what is no plan.
+pub fn read(bytes: &[u8]) -> Result<(Root, Vec<Vec<u8>>), ImageError> {
+    let plan = husk_plan::ImagePlan::decode(bytes).map_err(|error| ImageError::document("plan", error))?;
+    let path = |path: &std::ffi::CStr| PathBuf::from(OsStr::from_bytes(path.to_bytes()));
+    let (files, sizes) = plan.files.map(|(file, size)| (path(file), size)).unzip();
+    Ok((Root { files, sizes }, plan.volumes.map(|volume| volume.to_bytes().to_vec()).collect()))
 }
 
 /// Finds an image in the store, or else brings it there, and makes its plan, which is kept in the user's cache too. The
@@ -90,9 +101,9 @@ pub fn plan(
     }
     // Where nothing says when the plan is stale, every start asks again.
     if inputs.is_some()
-        && let Some(cache) = cache()
+        && let Some(cache) = husk_home::cache()
     {
-        let folder = cache.join("husk/run");
+        let folder = cache.join("run");
         // A cache that cannot be written is a slower start, no failure.
         let kept = fs::create_dir_all(&folder).and_then(|()| tempfile::NamedTempFile::new_in(&folder));
         if let Ok(file) = kept
@@ -120,8 +131,8 @@ fn local_input(text: &str) -> Option<PathBuf> {
 
 fn encode(asked: &ImageRequest<'_>, launch: &Launch, input: Option<&Path>) -> Vec<u8> {
     let bytes = |list: &'_ [String]| list.iter().map(|text| text.clone().into_bytes()).collect::<Vec<_>>();
-    let lists = [bytes(&launch.entrypoint), bytes(&launch.cmd), bytes(&launch.env)];
-    let [entrypoint, cmd, env] =
+    let lists = [bytes(&launch.entrypoint), bytes(&launch.cmd), bytes(&launch.env), bytes(&launch.volumes)];
+    let [entrypoint, cmd, env, volumes] =
         lists.each_ref().map(|list| list.iter().map(Vec::as_slice).collect::<Vec<_>>());
     let files: Vec<(&[u8], u64)> = launch
         .root
@@ -140,6 +151,7 @@ fn encode(asked: &ImageRequest<'_>, launch: &Launch, input: Option<&Path>) -> Ve
         gid: launch.user.gid,
         groups: &launch.user.groups,
         stop_signal: launch.stop_signal,
+        volumes: &volumes,
     };
     let path = input.and_then(|path| CString::new(path.as_os_str().as_bytes()).ok());
     let stamp = input.and_then(|path| fs::metadata(path).ok()).map(|stat| stamp(&stat));
@@ -158,9 +170,4 @@ fn stamp(stat: &Metadata) -> Stamp {
         mtime_ns: ns(stat.mtime(), stat.mtime_nsec()),
         ctime_ns: ns(stat.ctime(), stat.ctime_nsec()),
     }
-}
-
-fn cache() -> Option<PathBuf> {
-    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))
 }

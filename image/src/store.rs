@@ -8,6 +8,7 @@
 //! | `references/NAME` | the digest of the manifest that has the name |
 //! | `partial/HEX` | downloads that were broken off |
 //! | `tmp/` | what is being made |
+//! | `held/` | which files snapshots need |
 //!
 //! A file gets its name by renaming, whole and synced. `lock` is held shared by whoever adds, and exclusively only by who
 //! sweeps what nothing refers to. A killed import leaves files in `tmp/`, which the next one sweeps.
@@ -81,8 +82,16 @@ pub struct Removed {
     pub untagged: Vec<Reference>,
     /// Images that are gone with them, by id.
     pub deleted: Vec<Digest>,
-    /// Bytes given back; `None` when another process adds to the store just now, so that the next removal sweeps.
-    pub freed: Option<u64>,
+    /// What was given back; `None` when another process adds to the store just now, so that the next removal sweeps.
+    pub freed: Option<Freed>,
+}
+
+/// Files that a sweep removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Freed {
+    pub files: usize,
+    /// On disk.
+    pub bytes: u64,
 }
 
 impl Store {
@@ -91,17 +100,7 @@ impl Store {
     /// # Errors
     /// [`ImageError::NoStore`], [`ImageError::Io`].
     pub fn open_default() -> Result<Self, ImageError> {
-        let absolute =
-            |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        let home = || {
-            if rustix::process::geteuid().is_root() {
-                Some(PathBuf::from("/var/lib"))
-            } else {
-                Some(absolute("HOME")?.join(".local/share"))
-            }
-        };
-        let base = absolute("XDG_DATA_HOME").or_else(home).ok_or(ImageError::NoStore)?;
-        Self::open(&base.join("husk/images"))
+        Self::open(&husk_home::data().ok_or(ImageError::NoStore)?.join("images"))
     }
 
     /// A store at a directory, which is made.
@@ -120,6 +119,11 @@ impl Store {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Notes of what snapshots need of the store (`husk_home::held`).
+    fn held(&self) -> PathBuf {
+        self.path.join("held")
     }
 
     fn blob(&self, digest: &Digest) -> PathBuf {
@@ -281,14 +285,30 @@ impl Store {
         let path = self.path.join("roots").join(format!("{}.erofs", Digest::of(recipe.as_bytes()).hex()));
         if !path.exists() {
             let session = self.session()?;
-            let layers: Vec<merge::Layer> = diff_ids
-                .iter()
-                .map(|diff_id| merge::Layer { path: self.layer(diff_id), diff_id: diff_id.clone() })
-                .collect();
             let file = session.temporary()?;
-            merge::merge(&layers, directories, BufWriter::with_capacity(1 << 20, file.as_file()))?;
+            self.merge(diff_ids, directories, file.as_file())?;
             session.keep(file, &path)?;
         }
+        self.files(path)
+    }
+
+    /// As [`Store::root_of`], with the merged metadata in a file of the caller's, which is made, and not kept in the store.
+    ///
+    /// # Errors
+    /// As [`Store::root`].
+    pub fn root_at(&self, diff_ids: &[Digest], path: PathBuf) -> Result<Root, ImageError> {
+        self.merge(diff_ids, &[], &File::create(&path).map_err(ImageError::io(&path))?)?;
+        self.files(path)
+    }
+
+    fn merge(&self, diff_ids: &[Digest], directories: &[String], to: &File) -> Result<(), ImageError> {
+        let layer = |diff_id: &Digest| merge::Layer { path: self.layer(diff_id), diff_id: diff_id.clone() };
+        let layers: Vec<merge::Layer> = diff_ids.iter().map(layer).collect();
+        merge::merge(&layers, directories, BufWriter::with_capacity(1 << 20, to))
+    }
+
+    /// A merged image and the layers that it names.
+    fn files(&self, path: PathBuf) -> Result<Root, ImageError> {
         let tags = devices(&path)?;
         let mut files = vec![path];
         files.extend(tags.iter().map(|diff_id| self.layer(diff_id)));
@@ -338,16 +358,21 @@ impl Store {
         }
         let is_left = self.names()?.iter().any(|(_, digest)| is_same(digest));
         let deleted = if is_left { Vec::new() } else { vec![image.id().clone()] };
-        Ok(Removed { untagged, deleted, freed: self.sweep()? })
+        Ok(Removed { untagged, deleted, freed: self.sweep(false)? })
     }
 
-    /// Removes what no name leads to: the bytes given back, or `None` while another process adds to the store.
+    /// Removes what no name leads to and no snapshot needs, or with `dry` only says what that is. `None` while another
+    /// process adds to the store.
     ///
     /// # Errors
     /// [`ImageError::Io`].
-    pub fn sweep(&self) -> Result<Option<u64>, ImageError> {
+    pub fn sweep(&self, dry: bool) -> Result<Option<Freed>, ImageError> {
         let Ok(_lock) = self.lock(FlockOperation::NonBlockingLockExclusive) else { return Ok(None) };
-        self.clear_temporary();
+        if !dry {
+            self.clear_temporary();
+        }
+        let held: HashSet<PathBuf> = husk_home::held::all(&self.held()).into_iter().collect();
+        let is_held = |path: &Path| fs::canonicalize(path).is_ok_and(|path| held.contains(&path));
         let (mut blobs, mut layers, mut roots) = (HashSet::new(), HashSet::new(), HashSet::new());
         for (_, digest) in self.names()? {
             blobs.insert(digest.hex().to_owned());
@@ -364,15 +389,19 @@ impl Store {
                 roots.insert(name.split('.').next().unwrap_or_default().to_owned());
             }
         }
-        let mut freed = 0;
+        let mut freed = Freed::default();
         let none = HashSet::new();
         for (folder, live) in [("roots", &roots), ("layers", &layers), ("blobs", &blobs), ("partial", &none)]
         {
             for entry in fs::read_dir(self.path.join(folder)).into_iter().flatten().flatten() {
                 let name = entry.file_name().to_string_lossy().into_owned();
-                if !live.contains(name.split('.').next().unwrap_or_default()) {
-                    freed += on_disk(&entry.path());
-                    fs::remove_file(entry.path()).map_err(ImageError::io(&entry.path()))?;
+                let path = entry.path();
+                if !live.contains(name.split('.').next().unwrap_or_default()) && !is_held(&path) {
+                    freed.files += 1;
+                    freed.bytes += on_disk(&path);
+                    if !dry {
+                        fs::remove_file(&path).map_err(ImageError::io(&path))?;
+                    }
                 }
             }
         }

@@ -103,7 +103,10 @@ fn layers_are_shared_and_swept() {
     let session = store.session().unwrap();
     assert_eq!(store.remove("two", false).unwrap().freed, None);
     drop(session);
-    assert!(store.sweep().unwrap().unwrap() > 0);
+    let would = store.sweep(true).unwrap().unwrap();
+    assert!(would.bytes > 0 && store.sweep(true).unwrap() == Some(would));
+    assert_eq!(store.sweep(false).unwrap(), Some(would));
+    assert_eq!(store.sweep(false).unwrap().unwrap().files, 0);
     assert_eq!(layers(), 0);
 }
 

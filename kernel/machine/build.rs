@@ -1,4 +1,4 @@
-//! Links the vDSO, which `vdso.rs` embeds.
+//! Links the vDSO, which `vdso.rs` embeds, and the program of process 1 that `init.rs` embeds.
 
 use std::env;
 use std::mem::offset_of;
@@ -18,8 +18,17 @@ fn bits(clocks: &[u32]) -> u64 {
     clocks.iter().map(|clock| 1 << clock).sum()
 }
 
+fn run(cc: &mut Command) {
+    let status = cc.status().unwrap_or_else(|error| panic!("{cc:?}: {error}"));
+    assert!(status.success(), "{cc:?}: {status}");
+}
+
 fn main() {
-    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("vdso.so");
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+    let mut cc = Command::new("cc");
+    cc.args(["-static", "-nostdlib", "-s", "-Wl,--build-id=none", "-Wl,-z,noseparate-code", "-o"])
+        .arg(out.join("init"));
+    run(cc.arg("init/init.S"));
     let monotonic =
         [raw::CLOCK_MONOTONIC, raw::CLOCK_MONOTONIC_RAW, raw::CLOCK_MONOTONIC_COARSE, raw::CLOCK_BOOTTIME];
     let realtime = [raw::CLOCK_REALTIME, raw::CLOCK_REALTIME_COARSE, raw::CLOCK_TAI];
@@ -52,9 +61,9 @@ fn main() {
     ] {
         cc.arg(format!("-D{name}={value}"));
     }
-    cc.arg("-o").arg(&out).arg("vdso/vdso.S");
-    let status = cc.status().unwrap_or_else(|error| panic!("{cc:?}: {error}"));
-    assert!(status.success(), "{cc:?}: {status}");
+    cc.arg("-o").arg(out.join("vdso.so")).arg("vdso/vdso.S");
+    run(&mut cc);
     println!("cargo:rerun-if-changed=vdso");
+    println!("cargo:rerun-if-changed=init");
     println!("cargo:rerun-if-changed=build.rs");
 }

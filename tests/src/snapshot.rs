@@ -28,6 +28,8 @@ pub(crate) enum Scenario {
     State,
     /// As `State`, saved again after it was restored, and going on after each time.
     Again,
+    /// As `State`, in a container image of several layers, which the store loses its name for.
+    Image,
     /// Files that are damaged, or of something else.
     Damaged,
     /// Clients that talk nonsense, leave the guest parked, or die while they are sent memory.
@@ -35,13 +37,15 @@ pub(crate) enum Scenario {
 }
 
 impl Scenario {
-    pub(crate) const ALL: [Self; 5] = [Self::Python, Self::State, Self::Again, Self::Damaged, Self::Clients];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Python, Self::State, Self::Again, Self::Image, Self::Damaged, Self::Clients];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Python => "python",
             Self::State => "state",
             Self::Again => "again",
+            Self::Image => "image",
             Self::Damaged => "damaged",
             Self::Clients => "clients",
         }
@@ -128,6 +132,8 @@ impl Bench<'_> {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(self.husk);
         command.args(arguments).current_dir(self.folder);
+        // For images; roots are packed in the user's own cache, where others find them.
+        command.env("XDG_DATA_HOME", self.folder.join("data"));
         command
     }
 
@@ -145,16 +151,64 @@ impl Bench<'_> {
 
     /// The C program, for so many seconds.
     fn state(&self, seconds: &str) -> Result<Running, String> {
+        self.run(&[], &[self.compiled(&[])?.into(), seconds.into()])
+    }
+
+    fn compiled(&self, options: &[&str]) -> Result<PathBuf, String> {
         let program = self.folder.join("state");
         if !program.exists() {
             let mut command = Command::new("cc");
-            command.args(["-O1", "-pthread", "-o"]).arg(&program).arg(self.sources.join("state.c"));
+            command
+                .args(["-O1", "-pthread", "-o"])
+                .arg(&program)
+                .args(options)
+                .arg(self.sources.join("state.c"));
             let status = command.status().map_err(|error| format!("cc: {error}"))?;
             if !status.success() {
                 return Err(format!("cc: {status}"));
             }
         }
-        self.run(&[], &[program.into(), seconds.into()])
+        Ok(program)
+    }
+
+    /// `husk` to its good end: what it printed.
+    fn must(&self, arguments: &[&str]) -> Result<String, String> {
+        let outcome = exec::run(&self.command(arguments), b"", LIMIT).map_err(|error| error.to_string())?;
+        match outcome.end {
+            End::Status(0) => Ok(outcome.stdout),
+            end => Err(format!("husk {arguments:?}: {end}: {}", outcome.stderr)),
+        }
+    }
+
+    fn image(&self) -> Result<(), String> {
+        let fail = |error: std::io::Error| error.to_string();
+        let program = self.compiled(&["-static"])?;
+        fs::create_dir(self.folder.join("context")).map_err(fail)?;
+        fs::copy(program, self.folder.join("context/state")).map_err(fail)?;
+        let text = "FROM scratch\nCOPY state /other\nCOPY state /state\nVOLUME /volume\nSTOPSIGNAL SIGUSR1\n";
+        fs::write(self.folder.join("context/Containerfile"), text).map_err(fail)?;
+        self.must(&["build", "-t", "state", "context"])?;
+        let start = || self.run(&["--image".into()], &["state".into(), "/state".into(), "3".into()]);
+        self.save_kill_restore(start)?;
+        // Saved again after it was restored, and kept from sweeps by that alone.
+        let restored = self.restore("file")?;
+        restored.guest()?;
+        self.save(&restored.name, "second", &["--stop"])?;
+        drop(restored);
+        self.must(&["rmi", "state"])?;
+        fs::remove_file(self.folder.join("file")).map_err(fail)?;
+        self.must(&["prune"])?;
+        self.restore("second")?.must_be_well("restored without the image's name")?;
+        // A snapshot that was moved cannot be known to be one.
+        fs::rename(self.folder.join("second"), self.folder.join("damaged")).map_err(fail)?;
+        self.must(&["prune"])?;
+        self.refused(
+            "an image that is gone",
+            &["that of the image state", "pull or import the image again"],
+        )?;
+        self.must(&["build", "-t", "state", "context"])?;
+        self.must(&["run", "--image", "state", "/other", "0"])?;
+        self.restore("damaged")?.must_be_well("restored with the image made again")
     }
 
     fn save(&self, name: &str, file: &str, options: &[&str]) -> Result<(), String> {
@@ -313,7 +367,7 @@ impl Bench<'_> {
         let files = fs::read_dir(self.folder).map_err(|error| error.to_string())?;
         let stray = files.flatten().map(|entry| entry.file_name()).find(|name| {
             // It may have been quick enough.
-            name != "state" && name != "killed"
+            name != "state" && name != "killed" && name != "data"
         });
         stray.map_or(Ok(()), |stray| Err(format!("a client that was killed left {}", stray.display())))
     }
@@ -337,6 +391,7 @@ pub(crate) fn run(scenario: Scenario, bench: &Bench<'_>) -> Result<Verdict, Stri
         }
         Scenario::State => bench.save_kill_restore(|| bench.state("3")),
         Scenario::Again => bench.again(),
+        Scenario::Image => bench.image(),
         Scenario::Damaged => bench.damaged(),
         Scenario::Clients => bench.clients(),
     };

@@ -314,3 +314,113 @@ fn the_same_inputs_give_the_same_image() {
     });
     assert!(first == second);
 }
+
+#[test]
+fn what_can_be_made_again_is_pruned() {
+    let Some(bench) = Bench::new() else { return };
+    bench.compile("hello", "#include <stdio.h>\nint main(void) { puts(\"hello\"); }\n");
+    let prune = |arguments: &[&str]| -> serde_json::Value {
+        let output = bench.must(&[&["prune", "--format", "json"], arguments].concat());
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let files = |pruned: &serde_json::Value| -> Vec<u64> {
+        let kinds = pruned["Kinds"].as_array().unwrap();
+        kinds.iter().map(|kind| kind["Files"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(text(&bench.must(&["run", "./hello"]).stdout), "hello\n");
+    fs::create_dir(bench.path("context")).unwrap();
+    fs::copy(bench.path("hello"), bench.path("context/hello")).unwrap();
+    fs::write(bench.path("context/Containerfile"), "FROM scratch\nCOPY hello /\nCMD [\"/hello\"]\n").unwrap();
+    bench.must(&["build", "-t", "named", "context"]);
+    fs::write(bench.path("context/more"), "more").unwrap();
+    fs::write(bench.path("context/Containerfile"), "FROM scratch\nCOPY more /\n").unwrap();
+    bench.must(&["build", "context"]);
+    // All of it was used just now, but the image without a name is nobody's: manifest, configuration, layer with its frame.
+    let would = prune(&["--all", "--dry-run"]);
+    assert_eq!(files(&would), [4, 0, 0], "{would}");
+    assert_eq!(prune(&[])["Bytes"], would["Bytes"]);
+    assert_eq!(files(&prune(&["--all"])), [0, 0, 0]);
+    // An hour later.
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    for folder in ["cache/husk/images", "cache/husk/build"] {
+        for entry in fs::read_dir(bench.path(folder)).unwrap().flatten() {
+            let times = fs::FileTimes::new().set_accessed(old).set_modified(old);
+            fs::File::options().write(true).open(entry.path()).unwrap().set_times(times).unwrap();
+        }
+    }
+    assert_eq!(files(&prune(&[])), [0, 0, 0]);
+    let pruned = prune(&["--all"]);
+    assert_eq!(files(&pruned), [0, 1, 2], "{pruned}");
+    assert_eq!(fs::read_dir(bench.path("cache/husk/images")).unwrap().count(), 0);
+    // What is gone is made again.
+    assert_eq!(text(&bench.must(&["run", "./hello"]).stdout), "hello\n");
+    assert_eq!(text(&bench.must(&["run", "named"]).stdout), "hello\n");
+    assert!(text(&bench.must(&["prune"]).stdout).ends_with("freed: 0 B\n"));
+}
+
+/// Guests that are started while the cache is emptied of what was not used for a second find what they need, or pack it
+/// again.
+#[test]
+fn a_cache_that_is_emptied_fails_nobody() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::{Duration, Instant};
+    let Some(bench) = Bench::new() else { return };
+    bench.compile("hello", "#include <stdio.h>\nint main(void) { puts(\"hello\"); }\n");
+    bench.must(&["run", "./hello"]);
+    let emptied = AtomicUsize::new(0);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while emptied.load(Ordering::Relaxed) < 3 && Instant::now() < deadline {
+                for entry in fs::read_dir(bench.path("cache/husk/images")).unwrap().flatten() {
+                    let Ok(stat) = entry.metadata() else { continue };
+                    let used = stat.accessed().unwrap().max(stat.modified().unwrap());
+                    let is_old = used.elapsed().is_ok_and(|age| age > Duration::from_secs(1));
+                    if is_old && fs::remove_file(entry.path()).is_ok() {
+                        emptied.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        while emptied.load(Ordering::Relaxed) < 3 && Instant::now() < deadline {
+            assert_eq!(text(&bench.must(&["run", "./hello"]).stdout), "hello\n");
+        }
+    });
+    assert_eq!(emptied.load(Ordering::Relaxed), 3);
+}
+
+/// A RUN costs what it changes: its guest has the base as it lies in the store.
+#[test]
+fn run_copies_nothing_of_its_base() {
+    use std::time::{Duration, Instant};
+    let Some(bench) = Bench::new() else { return };
+    bench.compile("wait", "#include <unistd.h>\nint main(void) { return sleep(3); }\n");
+    fs::create_dir(bench.path("root")).unwrap();
+    let program = format!("wait-{}", std::process::id());
+    fs::copy(bench.path("wait"), bench.path("root").join(&program)).unwrap();
+    fs::write(bench.path("root/big"), vec![7; 8 << 20]).unwrap();
+    let mut tar = Command::new("tar");
+    tar.args(["-C", "root", "-cf", "root.tar", "."]).current_dir(bench.folder.path());
+    assert!(tar.status().unwrap().success());
+    bench.must(&["import", "root.tar", "big"]);
+    fs::create_dir(bench.path("context")).unwrap();
+    let file = format!("FROM big\nCOPY Containerfile /b\nRUN [\"/{program}\"]\n");
+    fs::write(bench.path("context/Containerfile"), file).unwrap();
+    let mut build = bench.husk(&["build", "-t", "out", "context"]).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let files = loop {
+        let guests = husk_host::running::list().unwrap();
+        match guests.iter().find(|guest| guest.program() == format!("/{program}").as_str()) {
+            Some(guest) => break guest.root_files(),
+            None if Instant::now() > deadline => panic!("no guest"),
+            None => std::thread::sleep(Duration::from_millis(5)),
+        }
+    };
+    assert!(build.wait().unwrap().success());
+    // Metadata, and two layers of the store.
+    assert_eq!(files.len(), 3, "{files:?}");
+    assert!(files[0].1 < 1 << 20 && files[1].1 > 8 << 20, "{files:?}");
+    let layers = fs::canonicalize(bench.path("data/husk/images/layers")).unwrap();
+    assert!(files[1..].iter().all(|(path, _)| path.starts_with(&layers)), "{files:?}");
+}

@@ -570,4 +570,33 @@ fn a_registry_with_passwords_and_an_own_authority() {
         .env("HOME", bench.path("home"))
         .env("SSL_CERT_FILE", bench.path("ca.crt"));
     check(command.output().unwrap(), "SSL_CERT_FILE");
+
+    // Wherever an image is fetched by the way.
+    fs::create_dir(bench.path("derived")).unwrap();
+    fs::write(bench.path("derived/Containerfile"), format!("FROM {image}\nLABEL a=b\n")).unwrap();
+    let run = ["run", "--tls-verify", "--cert-dir", "certificates"];
+    let build = ["build", "--tls-verify=true", "--cert-dir", "certificates"];
+    for (fetch, rest, code) in [(run, [&image, "/none"], 127), (build, ["-t=new", "derived"], 0)] {
+        for (options, says) in [
+            (&[][..], Some("log in")),
+            (&["--creds=user:no"], Some("credentials are not accepted")),
+            (&["--creds", "user:pass:word"], None),
+            (&["--authfile", "auth.json"], None),
+        ] {
+            let output = bench.husk(&[&fetch[..], options, &rest].concat()).output().unwrap();
+            let said = text(&output.stderr);
+            match says {
+                Some(says) => assert!(!output.status.success() && said.contains(says), "{output:?}"),
+                None => check_code(&output, code, &bench),
+            }
+        }
+    }
+    let output = bench.husk(&["run", "--tls-verify=maybe", &image]).output().unwrap();
+    assert!(text(&output.stderr).contains("--tls-verify=maybe: the value is not understood"));
+}
+
+/// The image came: how its run or its build ended. The next one fetches anew.
+fn check_code(output: &Output, code: i32, bench: &Bench) {
+    assert_eq!(output.status.code(), Some(code), "{}", text(&output.stderr));
+    fs::remove_dir_all(bench.path("data")).unwrap();
 }

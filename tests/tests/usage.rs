@@ -6,7 +6,7 @@ use common::{Bench, tenders, text};
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 /// A store with an image whose program says what it got, and ends on SIGQUIT with status 3.
 struct Store(Bench);
@@ -19,6 +19,7 @@ impl Store {
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 extern char **environ;
 static void quit(int signal) { (void)signal; write(1, "quit\n", 5); _exit(3); }
@@ -29,6 +30,32 @@ int main(int count, char **arguments) {
         signal(SIGQUIT, quit);
         puts("ready");
         for (;;) pause();
+    }
+    if (count > 1 && !strcmp(arguments[1], "sleep")) {
+        puts("ready");
+        for (;;) pause();
+    }
+    if (count > 1 && !strcmp(arguments[1], "abort")) abort();
+    if (count > 1 && !strcmp(arguments[1], "orphan")) {
+        int status, grandchild[2];
+        pid_t child;
+        pipe(grandchild);
+        if (!(child = fork())) {
+            if (!fork()) {
+                close(grandchild[0]);
+                sleep(1);
+                printf("orphan of %d\n", getppid());
+                exit(0);
+            }
+            exit(0);
+        }
+        close(grandchild[1]);
+        waitpid(child, &status, 0);
+        printf("%d below %d in group %d\n", getpid(), getppid(), getpgrp());
+        read(grandchild[0], &status, 1);
+        usleep(300000);
+        printf("orphan is %s\n", access("/proc/4/stat", F_OK) ? "gone" : "a zombie");
+        exit(9);
     }
     gethostname(name, sizeof name);
     printf("%s %s\n", name, getenv("HOSTNAME"));
@@ -169,6 +196,65 @@ fn an_image_is_stopped_as_it_wants() {
         let again = store.output(&["run", "--name", "only", "said:1"]);
         assert_eq!(again.status.code(), Some(0), "{}", text(&again.stderr));
     }
+}
+
+/// A guest of the image that has said `ready`, and the rest of what it says.
+fn sleeper(store: &Store, options: &[&str]) -> (Child, BufReader<ChildStdout>) {
+    let mut command = store.husk(&[&["run"], options, &["said:1", "sleep"]].concat());
+    let mut guest = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = BufReader::new(guest.stdout.take().unwrap());
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    (guest, out)
+}
+
+fn kill(guest: &Child, signal: &str) {
+    let killed = Command::new("kill").args(["-s", signal, &guest.id().to_string()]).status();
+    assert!(killed.unwrap().success());
+}
+
+#[test]
+fn process_1_of_an_image_is_told_what_it_handles_only() {
+    let Some(store) = Store::new() else { return };
+    for tender in tenders() {
+        let (mut guest, _out) = sleeper(&store, &["--tender", tender]);
+        for signal in ["TERM", "INT", "QUIT", "HUP", "USR1", "ALRM"] {
+            kill(&guest, signal);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        assert_eq!(guest.try_wait().unwrap(), None, "{tender}");
+        kill(&guest, "KILL");
+        guest.wait().unwrap();
+        // It is not spared its own faults: abort(3) ends in one.
+        let output = store.output(&["run", "--tender", tender, "said:1", "abort"]);
+        assert_eq!(output.status.code(), Some(139), "{tender}: {output:?}");
+        // Below an init it is a process like others.
+        for (signal, code) in [("INT", 130), ("USR1", 138)] {
+            let (mut guest, _out) = sleeper(&store, &["--tender", tender, "--init"]);
+            kill(&guest, signal);
+            assert_eq!(guest.wait().unwrap().code(), Some(code), "{tender}");
+        }
+        let output = store.output(&["run", "--tender", tender, "--init", "said:1", "abort"]);
+        assert_eq!(output.status.code(), Some(134), "{tender}: {output:?}");
+        let output = store.output(&["run", "--tender", tender, "--init", "said:1", "orphan"]);
+        assert_eq!(
+            (text(&output.stdout).as_str(), output.status.code()),
+            ("2 below 1 in group 2\norphan of 1\norphan is gone\n", Some(9)),
+            "{tender}: {output:?}"
+        );
+        let output = store.output(&["run", "--tender", tender, "--init", "--entrypoint", "/none", "said:1"]);
+        assert_eq!(output.status.code(), Some(127), "{tender}: {output:?}");
+        // A program of the host is nobody's container.
+        let say = store.0.path("say");
+        let mut command = store.husk(&["run", "--tender", tender, say.to_str().unwrap(), "sleep"]);
+        let mut guest = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(guest.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        kill(&guest, "TERM");
+        assert_eq!(guest.wait().unwrap().code(), Some(143), "{tender}");
+    }
+    store.refuses(&["run", "--init", "--no-fork", "said:1"], 125, "--init");
 }
 
 #[test]

@@ -307,3 +307,156 @@ fn a_guest_with_volumes_is_not_saved() {
     assert_eq!(lines.next().unwrap().unwrap(), "text");
     assert!(guest.wait().unwrap().success());
 }
+
+/// Prints a tree with all that a volume must keep; `w:PATH` writes a file first, `m:PATH` says whether PATH is a mount.
+const LOOK: &str = r#"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+static int by_name(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
+static void look(const char *path) {
+    struct stat s;
+    char text[100] = "";
+    if (lstat(path, &s)) { printf("%s: %s\n", path, strerror(errno)); return; }
+    if (S_ISLNK(s.st_mode)) readlink(path, text, 99);
+    if (S_ISREG(s.st_mode)) { int f = open(path, O_RDONLY); read(f, text, 99); close(f); }
+    printf("%s %o %d:%d %d %ld [%s]\n", path, s.st_mode, s.st_uid, s.st_gid, S_ISDIR(s.st_mode) ? 0 : (int)s.st_nlink,
+           (long)s.st_mtime, text);
+    if (!S_ISDIR(s.st_mode)) return;
+    struct dirent **all;
+    int count = scandir(path, &all, NULL, by_name);
+    for (int i = 0; i < count; i++) {
+        char below[1000];
+        if (!strcmp(all[i]->d_name, ".") || !strcmp(all[i]->d_name, "..")) continue;
+        snprintf(below, sizeof below, "%s/%s", path, all[i]->d_name);
+        look(below);
+    }
+}
+int main(int count, char **arguments) {
+    for (int i = 1; i < count; i++) {
+        char *path = arguments[i] + 2, line[1000], found[100];
+        if (!strncmp(arguments[i], "w:", 2)) {
+            int f = open(path, O_WRONLY | O_CREAT, 0600);
+            if (f < 0) printf("%s: %s\n", path, strerror(errno)); else { write(f, "w", 1); close(f); }
+        } else if (!strncmp(arguments[i], "m:", 2)) {
+            FILE *mounts = fopen("/proc/self/mounts", "r");
+            while (fgets(line, sizeof line, mounts))
+                if (sscanf(line, "%*s %99s", found) == 1 && !strcmp(found, path)) printf("%s is mounted\n", path);
+        } else look(arguments[i]);
+    }
+}
+"#;
+
+/// An image `look:1` with something at /data, which is a volume of it, as /fresh is.
+fn with_image(bench: &Bench) {
+    bench.compile("look", LOOK);
+    let script = "mkdir -p root/data/sub root/other; cp look root/look; cd root/data
+        echo one > f; echo two > sub/g; ln f sub/hard; ln -s ../data/f link; mkfifo pipe; mkdir locked; echo x > locked/x
+        head -c 100000 /dev/zero > sparse; truncate -s 1M sparse; chmod 640 f; chmod 4755 sub/g; chmod 2750 .
+        if [ $(id -u) = 0 ]; then chown -h 77:88 . f sub link; fi; chmod 500 locked
+        touch -h -d @1000000000 link; touch -d @1000000001 f sub/g pipe sparse locked/x
+        touch -d @1000000002 sub locked .; cd ..; tar -cf ../root.tar .; chmod 700 data/locked";
+    let made = Command::new("sh").args(["-ec", script]).current_dir(bench.folder.path()).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let changes = ["-c", "ENTRYPOINT [\"/look\"]", "-c", "VOLUME /data/", "-c", "VOLUME fresh"];
+    let made = bench.husk(&[&["import", "root.tar", "look:1"], &changes[..]].concat()).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+}
+
+fn look(bench: &Bench, tender: &str, options: &[&str], arguments: &[&str]) -> String {
+    let all = [&["run", "--tender", tender], options, &["look:1"], arguments].concat();
+    let output = bench.husk(&all).output().unwrap();
+    assert_eq!(text(&output.stderr), "", "{all:?}");
+    text(&output.stdout)
+}
+
+#[test]
+fn volumes_begin_with_what_the_image_has() {
+    let Some(bench) = Bench::new() else { return };
+    with_image(&bench);
+    let owner = if rustix::process::geteuid().is_root() { "77:88" } else { "" };
+    for tender in tenders() {
+        let look = |options: &[&str], arguments: &[&str]| look(&bench, tender, options, arguments);
+        // The image's own volumes are its own files, and mounts.
+        let whole = look(&[], &["/data"]);
+        assert!(whole.starts_with("/data 42750 ") && whole.lines().count() == 14, "{whole}");
+        assert!(whole.contains(owner) && whole.contains("/data/sub/g 104755 "), "{whole}");
+        assert_eq!(look(&[], &["m:/data", "m:/fresh", "m:/other"]), "/data is mounted\n/fresh is mounted\n");
+        assert!(look(&[], &["w:/data/new", "/data/new"]).ends_with("[w]\n"));
+        assert_eq!(look(&[], &["/data"]), whole, "nothing stays");
+        // So is one without a name, and where nothing is, it is empty.
+        for options in [&["-v", "/data"][..], &["--mount", "type=volume,dst=/data"]] {
+            assert_eq!(look(options, &["m:/data", "/data"]), format!("/data is mounted\n{whole}"));
+        }
+        let mounts = look(&["-v", "/other/new"], &["m:/fresh", "m:/data", "/other/new", "w:/other/new/f"]);
+        assert!(
+            mounts.contains("/other/new 40755 0:0") && mounts.contains("/fresh is mounted\n/data"),
+            "{mounts}"
+        );
+        let read_only = look(&["--mount", "type=volume,dst=/data,ro"], &["w:/data/new", "/data"]);
+        assert_eq!(read_only, format!("/data/new: Read-only file system\n{whole}"));
+        let empty = look(&["--mount", "type=volume,dst=/data,volume-nocopy"], &["/data"]);
+        assert_eq!(empty.lines().count(), 1, "{empty}");
+
+        // Memory is like the directory that it covers, and has nothing of it.
+        let memory = look(&["--tmpfs", "/data", "--tmpfs", "/nowhere"], &["/data", "/nowhere"]);
+        let kinds: Vec<&str> =
+            memory.lines().filter_map(|line| line.rsplit_once(" 0 ")).map(|(kind, _)| kind).collect();
+        assert_eq!(kinds, ["/data 42750 0:0", "/nowhere 41777 0:0"], "{memory}");
+
+        // A new named volume is filled, at the first use.
+        let (name, bare, late) = (format!("v-{tender}"), format!("bare-{tender}"), format!("late-{tender}"));
+        let mount = format!("{name}:/data");
+        let filled = look(&["-v", &mount], &["/data"]);
+        assert_eq!(filled, whole);
+        let changed = look(&["-v", &mount], &["w:/data/new", "/data/new"]);
+        assert_eq!(look(&["-v", &mount], &["/data/new"]), changed);
+        assert_eq!(
+            look(&["-v", &format!("{name}:/other")], &["/other/new"]).replace("/other", "/data"),
+            changed
+        );
+        let nocopy = look(&["-v", &format!("{bare}:/data:nocopy")], &["/data"]);
+        assert_eq!(nocopy.lines().count(), 1, "{nocopy}");
+        assert_eq!(look(&["-v", &format!("{bare}:/nowhere")], &["/nowhere"]).lines().count(), 1);
+        assert_eq!(look(&["-v", &format!("{bare}:/data:ro")], &["/data"]), whole, "it was empty still");
+        assert!(bench.volume(&["create", &late]).status.success());
+        assert_eq!(look(&["--mount", &format!("src={late},dst=/data")], &["/data"]), whole);
+        for name in [name, bare, late] {
+            assert!(bench.volume(&["rm", &name]).status.success());
+        }
+    }
+}
+
+#[test]
+fn a_volume_is_filled_once_and_wholly() {
+    let Some(bench) = Bench::new() else { return };
+    with_image(&bench);
+    let whole = look(&bench, "process", &[], &["/data"]);
+    // Several at once.
+    let start = || {
+        let mut command = bench.husk(&["run", "-v", "many:/data", "look:1", "/data"]);
+        command.stdout(Stdio::piped()).spawn().unwrap()
+    };
+    let guests: Vec<Child> = (0..4).map(|_| start()).collect();
+    for guest in guests {
+        assert_eq!(text(&guest.wait_with_output().unwrap().stdout), whole);
+    }
+    // A crash before the copy was whole, and one while it was moved in.
+    let folder = bench.path("data/husk/volumes");
+    fs::create_dir_all(folder.join("torn/_data")).unwrap();
+    fs::create_dir_all(folder.join("torn/copy/sub")).unwrap();
+    fs::write(folder.join("torn/copy/f"), "half").unwrap();
+    assert_eq!(look(&bench, "process", &["-v", "torn:/data"], &["/data"]), whole);
+    fs::rename(folder.join("torn/_data"), folder.join("torn/new")).unwrap();
+    fs::create_dir(folder.join("torn/_data")).unwrap();
+    fs::rename(folder.join("torn/new/sub"), folder.join("torn/_data/sub")).unwrap();
+    let mended = look(&bench, "process", &["-v", "torn:/data"], &["/data"]);
+    // But for the time of the directory that was moved from.
+    assert_eq!(mended.split_once('\n').unwrap().1, whole.split_once('\n').unwrap().1);
+    assert!(!folder.join("torn/new").exists() && !folder.join("torn/copy").exists());
+}

@@ -25,6 +25,8 @@ pub struct Mount {
     /// Where in the guest: absolute, without `.`, `..` and doubled slashes.
     pub target: Vec<u8>,
     pub access: Access,
+    /// A volume that is new gets what the image has at `target`.
+    pub copies: bool,
 }
 
 /// Why a mount is refused: what is wrong with which option.
@@ -116,16 +118,18 @@ pub fn parse_volume(value: &OsStr) -> Result<Mount, Refused> {
         [from, to, options] => (Some(from), to, options),
         _ => return Err(refused("it has more than SOURCE:TARGET:OPTIONS".into())),
     };
-    let mut access = Access::ReadWrite;
+    let (mut access, mut copies) = (Access::ReadWrite, true);
     for option in options.split(|byte| *byte == b',').filter(|option| !option.is_empty()) {
         match option {
             b"ro" => access = Access::ReadOnly,
             b"rw" => access = Access::ReadWrite,
+            b"copy" => copies = true,
+            b"nocopy" => copies = false,
             // For SELinux and mount propagation, which mean nothing here.
-            b"z" | b"Z" | b"rprivate" | b"private" | b"rbind" | b"nocopy" => {}
+            b"z" | b"Z" | b"rprivate" | b"private" | b"rbind" => {}
             option => {
                 return Err(refused(format!(
-                    "unknown option `{}`; there are ro and rw",
+                    "unknown option `{}`; there are ro, rw and nocopy",
                     String::from_utf8_lossy(option)
                 )));
             }
@@ -137,7 +141,7 @@ pub fn parse_volume(value: &OsStr) -> Result<Mount, Refused> {
         Some(from) => source(from).map_err(|why| refused(format!("source: {why}")))?,
     };
     let target = target(to).map_err(&refused)?;
-    Ok(Mount { source, target, access })
+    Ok(Mount { source, target, access, copies })
 }
 
 /// `--tmpfs TARGET[:OPTIONS]`.
@@ -168,7 +172,7 @@ pub fn parse_tmpfs(value: &OsStr) -> Result<Mount, Refused> {
             },
         }
     }
-    Ok(Mount { source: Source::Memory { size, mode }, target, access })
+    Ok(Mount { source: Source::Memory { size, mode }, target, access, copies: false })
 }
 
 /// `--mount type=bind|volume|tmpfs,...`.
@@ -178,7 +182,7 @@ pub fn parse_tmpfs(value: &OsStr) -> Result<Mount, Refused> {
 pub fn parse_mount(value: &OsStr) -> Result<Mount, Refused> {
     let refused = refused("--mount", value);
     let (mut kind, mut from, mut to): (&[u8], Option<&[u8]>, Option<&[u8]>) = (b"volume", None, None);
-    let (mut access, mut size, mut mode) = (Access::ReadWrite, None, None);
+    let (mut access, mut size, mut mode, mut copies) = (Access::ReadWrite, None, None, true);
     for field in value.as_bytes().split(|byte| *byte == b',') {
         let (key, given) = match field.iter().position(|byte| *byte == b'=') {
             Some(at) => (&field[..at], Some(&field[at + 1..])),
@@ -197,10 +201,12 @@ pub fn parse_mount(value: &OsStr) -> Result<Mount, Refused> {
             (b"tmpfs-mode", Some(given)) => {
                 mode = Some(octal(given).ok_or_else(|| refused(format!("{text}: no permissions in octal")))?);
             }
-            (b"bind-propagation" | b"consistency" | b"volume-nocopy" | b"bind-nonrecursive", _) => {}
+            (b"volume-nocopy", None | Some(b"true" | b"1")) => copies = false,
+            (b"volume-nocopy", Some(b"false" | b"0")) => copies = true,
+            (b"bind-propagation" | b"consistency" | b"bind-nonrecursive", _) => {}
             _ => {
                 return Err(refused(format!(
-                    "unknown field `{text}`; there are type=, source=, target=, readonly, tmpfs-size= and tmpfs-mode="
+                    "unknown field `{text}`; there are type=, source=, target=, readonly, volume-nocopy, tmpfs-size= and tmpfs-mode="
                 )));
             }
         }
@@ -230,5 +236,5 @@ pub fn parse_mount(value: &OsStr) -> Result<Mount, Refused> {
     if kind != b"tmpfs" && (size.is_some() || mode.is_some()) {
         return Err(refused("tmpfs-size= and tmpfs-mode= are for type=tmpfs".into()));
     }
-    Ok(Mount { source, target, access })
+    Ok(Mount { source, target, access, copies })
 }

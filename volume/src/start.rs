@@ -8,7 +8,7 @@ use crate::mount::{Mount, Source};
 use crate::ring::{self, Ring, Wake};
 use crate::server::{Access, Ids, Server};
 use crate::store::{Store, StoreError};
-use husk_abi::boot::{MOUNTS_MAX, VOLUME_TYPE};
+use husk_abi::boot::{MOUNTS_MAX, OWN_TYPE, VOLUME_TYPE};
 use husk_ring::UNITS_MAX;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create};
@@ -18,7 +18,7 @@ use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Why the mounts of a guest could not be prepared.
@@ -86,6 +86,10 @@ fn open(path: &PathBuf, access: Access) -> Result<Opened, StartError> {
     }
 }
 
+/// Fills a new volume: makes the directory of its second argument with what an image has at the first, in the guest. False:
+/// there is nothing.
+pub type Fill<'a> = &'a dyn Fn(&[u8], &Path) -> Result<bool, Box<dyn std::error::Error>>;
+
 /// Opens what is to be mounted and starts `server` (a program and its first arguments) for it.
 ///
 /// # Errors
@@ -93,7 +97,8 @@ fn open(path: &PathBuf, access: Access) -> Result<Opened, StartError> {
 pub fn prepare(
     mut mounts: Vec<Mount>,
     wake: Wake,
-    server: (&std::path::Path, &str),
+    server: (&Path, &str),
+    fill: Fill<'_>,
 ) -> Result<Prepared, StartError> {
     // What lies in another comes after it.
     mounts.sort_by(|one, other| {
@@ -119,9 +124,14 @@ pub fn prepare(
                 entry(b"tmpfs", &mount.target, "tmpfs", &options.join(","));
                 continue;
             }
-            // It would end with the guest, like this.
+            // It would end with the guest, like its own root and its memory.
+            Source::Anonymous if mount.copies => {
+                entry(b"volume", &mount.target, OWN_TYPE, &options.join(","));
+                continue;
+            }
             Source::Anonymous => {
-                entry(b"tmpfs", &mount.target, "tmpfs", "rw,mode=755");
+                options.push("mode=755".to_owned());
+                entry(b"tmpfs", &mount.target, "tmpfs", &options.join(","));
                 continue;
             }
             Source::Path(path) => {
@@ -130,6 +140,9 @@ pub fn prepare(
             }
             Source::Named(name) => {
                 let held = Store::open_default()?.hold(name)?;
+                if mount.copies {
+                    held.fill(|to| fill(&mount.target, to))?;
+                }
                 let opened = open(&held.volume.data, mount.access)?;
                 volumes.push(Opened { lock: Some(held.lock.into()), ..opened });
                 name.clone()
@@ -155,12 +168,7 @@ pub fn prepare(
 }
 
 /// Starts the server and waits until it serves.
-fn start(
-    ring: &Ring,
-    volumes: &[Opened],
-    wake: Wake,
-    server: (&std::path::Path, &str),
-) -> Result<(), StartError> {
+fn start(ring: &Ring, volumes: &[Opened], wake: Wake, server: (&Path, &str)) -> Result<(), StartError> {
     let mut command = Command::new(server.0);
     command.arg(server.1).arg(if wake == Wake::Counter { "counter" } else { "futex" });
     let mut inherited = vec![ring.memory.as_fd(), ring.requests.as_fd(), ring.replies.as_fd()];

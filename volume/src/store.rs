@@ -1,9 +1,14 @@
 //! Named volumes: directories of the user's, `NAME/_data` below the store's.
 //!
+//! A volume that is empty may get what an image has where it is mounted. That is copied beside it (`NAME/copy`, which is
+//! called `NAME/new` once it is whole) and then moved in, entry by entry, since other guests may have the volume already.
+//! `NAME/filling` is locked meanwhile; what a crash left half moved, the next one moves.
+//!
 //! `NAME/lock` is held shared by the state server of each guest that uses the volume, and exclusively by who removes it.
 
 use crate::mount::is_volume_name;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Timespec, Timestamps, flock};
+use rustix::io::Errno;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,6 +27,8 @@ pub enum StoreError {
     Name(String),
     #[error("{0}: a guest that runs uses it; see `husk ps`")]
     Used(String),
+    #[error("{0}: it cannot be filled with what the image has there: {1}; `:nocopy` leaves it empty")]
+    Fill(String, Box<dyn std::error::Error>),
     #[error("neither XDG_DATA_HOME nor HOME says where volumes are kept")]
     NoStore,
     #[error("{}: {error}", path.display())]
@@ -50,23 +57,97 @@ pub struct Held {
     pub is_new: bool,
 }
 
+impl Held {
+    /// Gives the volume, if it is empty, what `make` makes at the path that it is given. `make` says whether there is
+    /// anything.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], [`StoreError::Fill`].
+    pub fn fill(
+        &self,
+        make: impl FnOnce(&Path) -> Result<bool, Box<dyn std::error::Error>>,
+    ) -> Result<(), StoreError> {
+        let data = &self.volume.data;
+        let folder = data.parent().unwrap_or(data);
+        let (copy, new) = (folder.join("copy"), folder.join("new"));
+        let is_there = |path: &Path| fs::symlink_metadata(path).is_ok();
+        let is_empty =
+            || fs::read_dir(data).map(|mut entries| entries.next().is_none()).map_err(failed(data));
+        if !is_empty()? && !is_there(&new) && !is_there(&copy) {
+            return Ok(());
+        }
+        let path = folder.join("filling");
+        let lock =
+            File::options().create(true).truncate(false).write(true).open(&path).map_err(failed(&path))?;
+        flock(&lock, FlockOperation::LockExclusive).map_err(|error| failed(&path)(error.into()))?;
+        if is_there(&copy) {
+            remove_all(&copy)?;
+        }
+        if !is_there(&new) {
+            if !is_empty()? {
+                return Ok(());
+            }
+            match make(&copy) {
+                Ok(true) => fs::rename(&copy, &new).map_err(failed(&new))?,
+                Ok(false) => return Ok(()),
+                Err(error) => {
+                    let _ = remove_all(&copy);
+                    return Err(StoreError::Fill(self.volume.name.clone(), error));
+                }
+            }
+        }
+        self.move_in(&new)
+    }
+
+    /// Moves all of a directory into the volume, and gives the volume its attributes.
+    fn move_in(&self, new: &Path) -> Result<(), StoreError> {
+        use std::os::unix::fs::MetadataExt;
+        let data = &self.volume.data;
+        let of_new = fs::metadata(new).map_err(failed(new))?;
+        for entry in fs::read_dir(new).map_err(failed(new))? {
+            let entry = entry.map_err(failed(new))?;
+            let to = data.join(entry.file_name());
+            let flags = rustix::fs::RenameFlags::NOREPLACE;
+            match rustix::fs::renameat_with(CWD, entry.path(), CWD, &to, flags) {
+                // A guest that had the volume before was quicker.
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(error) => return Err(failed(&to)(error.into())),
+            }
+        }
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(data, Some(of_new.uid()), Some(of_new.gid())).map_err(failed(data))?;
+        }
+        fs::set_permissions(data, of_new.permissions()).map_err(failed(data))?;
+        let time = Timespec { tv_sec: of_new.mtime(), tv_nsec: of_new.mtime_nsec() };
+        let times = Timestamps { last_access: time, last_modification: time };
+        rustix::fs::utimensat(CWD, data, &times, AtFlags::empty())
+            .map_err(|error| failed(data)(error.into()))?;
+        remove_all(new)
+    }
+}
+
+/// Removes a directory and all that is in it, whatever its directories allow.
+fn remove_all(path: &Path) -> Result<(), StoreError> {
+    let mut todo = vec![path.to_path_buf()];
+    while let Some(directory) = todo.pop() {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o700)).map_err(failed(&directory))?;
+        for entry in fs::read_dir(&directory).map_err(failed(&directory))?.flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                todo.push(entry.path());
+            }
+        }
+    }
+    fs::remove_dir_all(path).map_err(failed(path))
+}
+
 impl Store {
     /// The user's store: `$XDG_DATA_HOME/husk/volumes`, `~/.local/share/husk/volumes`, or root's `/var/lib/husk/volumes`.
     ///
     /// # Errors
     /// [`StoreError::NoStore`], [`StoreError::Io`].
     pub fn open_default() -> Result<Self, StoreError> {
-        let absolute =
-            |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        let home = || {
-            if rustix::process::geteuid().is_root() {
-                Some(PathBuf::from("/var/lib"))
-            } else {
-                Some(absolute("HOME")?.join(".local/share"))
-            }
-        };
-        let base = absolute("XDG_DATA_HOME").or_else(home).ok_or(StoreError::NoStore)?;
-        Self::open(&base.join("husk/volumes"))
+        Self::open(&husk_home::data().ok_or(StoreError::NoStore)?.join("volumes"))
     }
 
     /// A store at a directory, which is made.
@@ -173,7 +254,7 @@ impl Store {
         };
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(lock)),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(Errno::WOULDBLOCK) => Ok(None),
             Err(error) => Err(failed(&path)(error.into())),
         }
     }
@@ -185,8 +266,7 @@ impl Store {
     pub fn remove(&self, name: &str) -> Result<(), StoreError> {
         let volume = self.volume(name)?;
         let _lock = self.lock_alone(name)?.ok_or_else(|| StoreError::Used(name.into()))?;
-        fs::remove_dir_all(&volume.data).map_err(failed(&volume.data))?;
-        let folder = self.path(name)?;
-        fs::remove_dir_all(&folder).map_err(failed(&folder))
+        remove_all(&volume.data)?;
+        remove_all(&self.path(name)?)
     }
 }

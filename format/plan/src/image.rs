@@ -10,7 +10,7 @@ use crate::encode::{put_inputs, string};
 use crate::{Damaged, FILE_NAME_LEN, Fnv, Input};
 
 /// As [`crate::MAGIC`].
-const MAGIC: &[u8; 8] = b"huskim01";
+const MAGIC: &[u8; 8] = b"huskim02";
 
 /// The longest image plan, in bytes: the front's buffer. Environment and arguments are in it.
 pub const IMAGE_SIZE_MAX: usize = 256 << 10;
@@ -64,6 +64,8 @@ pub struct ImageStart<'a> {
     pub gid: u32,
     pub groups: &'a [u32],
     pub stop_signal: u32,
+    /// The image's volumes: absolute paths without `.`, `..` and doubled slashes, in order.
+    pub volumes: &'a [&'a [u8]],
 }
 
 /// Sends an image plan's bytes to `out`, in several pieces.
@@ -90,7 +92,7 @@ pub fn encode_image(
     for group in start.groups {
         put(&group.to_le_bytes());
     }
-    for list in [start.entrypoint, start.cmd, start.env] {
+    for list in [start.entrypoint, start.cmd, start.env, start.volumes] {
         put(&(list.len() as u32).to_le_bytes());
         list.iter().for_each(|text| string(text, &mut put));
     }
@@ -155,6 +157,8 @@ impl Iterator for Groups<'_> {
 /// An image plan in a buffer. Everything in it was bounds-checked by [`ImagePlan::decode`].
 #[derive(Clone, Debug)]
 pub struct ImagePlan<'a> {
+    /// All of it.
+    pub bytes: &'a [u8],
     request_uid: u32,
     request: [&'a CStr; 5],
     pub cwd: &'a CStr,
@@ -165,6 +169,8 @@ pub struct ImagePlan<'a> {
     pub entrypoint: Texts<'a>,
     pub cmd: Texts<'a>,
     pub env: Texts<'a>,
+    /// See [`ImageStart::volumes`].
+    pub volumes: Texts<'a>,
     pub files: Files<'a>,
     pub inputs: Inputs<'a>,
 }
@@ -196,7 +202,7 @@ impl<'a> ImagePlan<'a> {
             }
             Ok(texts)
         };
-        let (entrypoint, cmd, env) = (texts()?, texts()?, texts()?);
+        let (entrypoint, cmd, env, volumes) = (texts()?, texts()?, texts()?, texts()?);
         let left = reader.u32()?;
         let files = Files { left, reader: reader.clone() };
         for _ in 0..left {
@@ -206,6 +212,7 @@ impl<'a> ImagePlan<'a> {
         let inputs = reader.inputs()?;
         reader.end()?;
         Ok(Self {
+            bytes,
             request_uid,
             request,
             cwd,
@@ -216,6 +223,7 @@ impl<'a> ImagePlan<'a> {
             entrypoint,
             cmd,
             env,
+            volumes,
             files,
             inputs,
         })

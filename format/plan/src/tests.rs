@@ -136,6 +136,7 @@ fn image_plan() -> Vec<u8> {
         gid: 44,
         groups: &[55, 66],
         stop_signal: 15,
+        volumes: &[b"/a", b"/a/b"],
     };
     let mut bytes = Vec::new();
     let inputs = [Input { path: c"/store/references/alpine", stamp: Some(stamp) }];
@@ -159,6 +160,7 @@ fn an_image_plan_is_read_as_written() {
     }
     assert!(plan.files.eq([(c"/store/roots/a.erofs", 4096), (c"/store/layers/b.erofs", 8192)]));
     assert!(plan.entrypoint.eq([c"/entry", c"-x"]) && plan.cmd.eq([c""]) && plan.env.eq([c"A=b"]));
+    assert!(plan.volumes.clone().eq([c"/a", c"/a/b"]) && plan.bytes == bytes);
     assert!(plan.groups.eq([55, 66]) && plan.inputs.count() == 1);
     assert_eq!((plan.cwd, plan.uid, plan.gid, plan.stop_signal), (c"/srv", 33, 44, 15));
 }

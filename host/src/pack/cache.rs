@@ -3,22 +3,22 @@
 //!
 //! Files appear under their names whole, by renaming, so any number of packers may work at once; the worst is
 //! that two make the same image, and the second replaces the first with the same bytes. Nothing is synced to
-//! disk: after a crash of the machine a file may be cut off, so its size is part of what is noted.
+//! disk: after a crash of the machine a file may be cut off, so its size is part of what is noted. `crate::cache` keeps it
+//! within bounds.
 
 use std::fs;
 use std::io::{BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
 use super::error::PackError;
 use super::root::{Root, hex};
+use crate::cache::{self as bounds, Rule};
 
-/// Temporary files begin so; what a killed packer left is removed after a day.
+/// Temporary files begin so.
 const TEMPORARY: &str = ".packing-";
-const STALE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// An image in the cache.
 pub(super) struct Stored {
@@ -35,7 +35,6 @@ pub(super) fn store(cache: &Path, root: &Root, label: &str) -> Result<Stored, Pa
         return Ok(stored);
     }
     fs::create_dir_all(&images).map_err(PackError::io(&images))?;
-    remove_stale(&images);
     let mut file = temporary(&images)?;
     let mut out = Hashed {
         out: BufWriter::new(file.as_file_mut()),
@@ -48,6 +47,8 @@ pub(super) fn store(cache: &Path, root: &Root, label: &str) -> Result<Stored, Pa
     let path = images.join(format!("{sum}.erofs"));
     file.persist(&path).map_err(|error| PackError::io(&path)(error.error))?;
     put(&recipe, format!("{sum} {size}\n").as_bytes())?;
+    // It is as long as it is because of what is added; a cache that cannot be swept only grows.
+    let _ = bounds::sweep(cache, Rule::Bound, false);
     Ok(Stored { path, size })
 }
 
@@ -58,7 +59,8 @@ fn recall(images: &Path, recipe: &Path) -> Option<Stored> {
     let is_sum = sum.len() == 64 && sum.bytes().all(|byte| byte.is_ascii_hexdigit());
     let path = images.join(format!("{sum}.erofs"));
     let size = size.parse().ok()?;
-    (is_sum && fs::metadata(&path).is_ok_and(|stat| stat.len() == size)).then_some(Stored { path, size })
+    (is_sum && fs::metadata(&path).is_ok_and(|stat| stat.len() == size) && bounds::touch(&path))
+        .then_some(Stored { path, size })
 }
 
 /// Puts a small file in its place, whole.
@@ -73,20 +75,6 @@ pub(super) fn put(path: &Path, bytes: &[u8]) -> Result<(), PackError> {
 
 fn temporary(dir: &Path) -> Result<NamedTempFile, PackError> {
     tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(dir).map_err(PackError::io(dir))
-}
-
-fn remove_stale(dir: &Path) {
-    let Ok(entries) = fs::read_dir(dir) else { return };
-    for entry in entries.flatten() {
-        let is_temporary = entry.file_name().as_encoded_bytes().starts_with(TEMPORARY.as_bytes());
-        let changed = entry.metadata().and_then(|stat| stat.modified());
-        let is_old =
-            changed.is_ok_and(|time| SystemTime::now().duration_since(time).is_ok_and(|age| age > STALE));
-        if is_temporary && is_old {
-            // Another packer may have removed it first.
-            let _ = fs::remove_file(entry.path());
-        }
-    }
 }
 
 /// Hashes what it passes on.

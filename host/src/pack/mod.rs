@@ -85,9 +85,7 @@ impl PackRequest {
 /// # Errors
 /// [`PackError::NoCache`].
 pub fn default_cache() -> Result<PathBuf, PackError> {
-    let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let base = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
-    Ok(base.ok_or(PackError::NoCache)?.join("husk"))
+    husk_home::cache().ok_or(PackError::NoCache)
 }
 
 /// A packed program.
@@ -163,6 +161,7 @@ fn planned<'a, W: Iterator<Item = &'a [u8]> + Clone>(entry: &Path, asked: &Reque
     let path = |text: &std::ffi::CStr| PathBuf::from(std::ffi::OsStr::from_bytes(text.to_bytes()));
     let answers = plan.answers(asked)
         && fs::metadata(path(plan.image())).is_ok_and(|stat| stat.len() == plan.image_size())
+        && crate::cache::touch(&path(plan.image()))
         && plan
             .inputs()
             .all(|input| fs::metadata(path(input.path)).ok().as_ref().map(root::stamp) == input.stamp);

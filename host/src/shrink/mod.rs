@@ -198,9 +198,10 @@ fn trace(request: &Request<'_>, keep: &Keep<'_, '_>, command: &[OsString]) -> Re
     let program = locate(request, keep, first).ok_or_else(|| ShrinkError::NoProgram(shown()))?;
     let mut words = command.to_vec();
     words[0] = program;
+    let image = [request.image.to_path_buf()];
     let run = Run {
         front: request.front,
-        image: request.image,
+        image: &image,
         command: &words,
         options: request.options.to_vec(),
         record: true,

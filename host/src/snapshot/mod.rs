@@ -44,6 +44,13 @@ pub enum Error {
         "{path}: the snapshot's root image {root} cannot be used: {why}; `--rootfs PATH` names another copy"
     )]
     Root { path: PathBuf, root: PathBuf, why: String },
+    #[error(
+        "{path}: the snapshot's root is that of the image {image}, of which {file} cannot be used: {why}; pull or import \
+         the image again"
+    )]
+    Image { path: PathBuf, image: String, file: PathBuf, why: String },
+    #[error("{0}: --rootfs: the snapshot's root is a container image's, which is in the store or nowhere")]
+    OfImage(PathBuf),
     #[error("{path}: this processor lacks {missing}, which the snapshot's programs may use")]
     Processor { path: PathBuf, missing: String },
     #[error("guest {0} could not be saved: {1}")]
@@ -66,6 +73,11 @@ pub struct Manifest {
     /// Seconds since 1970.
     pub created: u64,
     pub root: RootImage,
+    /// The other files of a container image's root.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further: Vec<RootImage>,
+    /// The signal by which the guest wants to be stopped.
+    pub stop: u32,
     /// Features of the processor that it was made on.
     pub features: Vec<String>,
 }
@@ -94,8 +106,16 @@ fn measure(file: &mut File) -> io::Result<(u64, u32)> {
     }
 }
 
-/// Whether a file of `size` bytes holds a root image that begins at `offset` and has `len` bytes. That of a container image
-/// does not: its root goes on in further files, which a snapshot does not name.
+/// Bytes of an address space in which files of these sizes lie one behind the other, each from a whole page on.
+fn span(sizes: impl Iterator<Item = u64>) -> Option<u64> {
+    sizes
+        .map(Some)
+        .reduce(|end, size| end?.checked_next_multiple_of(PAGE_SIZE as u64)?.checked_add(size?))
+        .unwrap_or(Some(0))?
+        .checked_next_multiple_of(PAGE_SIZE as u64)
+}
+
+/// Whether a file of `size` bytes holds a root image that begins at `offset` and has `len` bytes.
 fn holds(size: u64, offset: u64, len: u64) -> bool {
     offset.checked_add(len).is_some_and(|end| end <= size)
 }

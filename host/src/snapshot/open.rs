@@ -1,12 +1,14 @@
 //! Opens a snapshot and checks all of it.
 
 use super::{Error, HEADER_SUM, Manifest, PIECE, features, file_error, header_sum, holds, measure};
+use husk_abi::boot::ROOT_FILES_MAX;
 use husk_abi::control::MESSAGE_MAX;
 use husk_abi::layout::{ARENA_MAX, GUEST_END, PAGE_SIZE};
 use husk_abi::snapshot::{Extent, Header, MAGIC, Part, VERSION};
 use rustix::fs::StatVfsMountFlags;
 use std::fs::File;
 use std::io::{self, Read, Seek};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -17,8 +19,8 @@ pub struct Opened {
     pub manifest: Manifest,
     /// The snapshot.
     pub file: File,
-    /// Its root image, if it has one.
-    pub root: Option<File>,
+    /// The files of its root image, if it has one; of several each has the descriptor after the one before.
+    pub root: Vec<File>,
 }
 
 /// Opens the snapshot at `path`. `rootfs`: where its root image lies now, if elsewhere.
@@ -159,22 +161,62 @@ fn open_root(
     manifest: &Manifest,
     rootfs: Option<&Path>,
     path: &Path,
-) -> Result<Option<File>, Error> {
+) -> Result<Vec<File>, Error> {
     if header.root_len == 0 {
-        return Ok(None);
+        return Ok(Vec::new());
+    }
+    if !manifest.further.is_empty() {
+        return match rootfs {
+            None => open_image(header, manifest, path),
+            Some(_) => Err(Error::OfImage(path.to_owned())),
+        };
     }
     let root = rootfs.map_or_else(|| manifest.root.path.clone(), PathBuf::from);
     let fail = |why: String| Error::Root { path: path.to_owned(), root: root.clone(), why };
     let mut file = File::open(&root).map_err(|error| fail(error.to_string()))?;
     let (size, crc32) = measure(&mut file).map_err(|error| fail(error.to_string()))?;
     if (size, crc32) != (manifest.root.size, manifest.root.crc32) {
-        return Err(fail("it is another image than the snapshot was made with".to_owned()));
+        return Err(fail(ANOTHER.to_owned()));
     }
     if !holds(size, header.root_offset, header.root_len) {
         return Err(fail("the image does not reach as far as the snapshot says".to_owned()));
     }
     file.rewind().map_err(|error| fail(error.to_string()))?;
-    Ok(Some(file))
+    Ok(vec![file])
+}
+
+const ANOTHER: &str = "it is another image than the snapshot was made with";
+
+/// Opens the files of a container image's root, with descriptors in a row.
+fn open_image(header: &Header, manifest: &Manifest, path: &Path) -> Result<Vec<File>, Error> {
+    /// Where descriptors are free, whatever this process has inherited.
+    const FREE: i32 = 256;
+    let all = || std::iter::once(&manifest.root).chain(&manifest.further);
+    let fail = |file: &Path, why: &str| Error::Image {
+        path: path.to_owned(),
+        image: manifest.program.clone(),
+        file: file.to_owned(),
+        why: why.to_owned(),
+    };
+    let mut files: Vec<File> = Vec::new();
+    for (number, image) in all().enumerate() {
+        let fail = |why: &str| fail(&image.path, why);
+        let mut file = File::open(&image.path).map_err(|error| fail(&error.to_string()))?;
+        if measure(&mut file).map_err(|error| fail(&error.to_string()))? != (image.size, image.crc32) {
+            return Err(fail(ANOTHER));
+        }
+        let wanted = FREE + i32::try_from(number).map_err(|_| fail("there are too many"))?;
+        let file =
+            rustix::io::fcntl_dupfd_cloexec(&file, wanted).map_err(|error| fail(&error.to_string()))?;
+        if file.as_raw_fd() != wanted {
+            return Err(fail("its descriptor is in use"));
+        }
+        files.push(file.into());
+    }
+    if all().count() > ROOT_FILES_MAX || super::span(all().map(|image| image.size)) != Some(header.root_len) {
+        return Err(fail(&manifest.root.path, "the image is not as long as the snapshot says"));
+    }
+    Ok(files)
 }
 
 /// Lets a program that this one becomes have the file too.

@@ -1,7 +1,7 @@
 //! Writes a snapshot from what a parked guest sends.
 
 use super::{
-    Error, HEADER_SUM, Manifest, PIECE, RootImage, features, file_error, header_sum, holds, measure,
+    Error, HEADER_SUM, Manifest, PIECE, RootImage, features, file_error, header_sum, holds, measure, span,
 };
 use crate::running::{Guest, Lease};
 use husk_abi::boot::{TENDER_KVM, TENDER_PROCESS};
@@ -170,9 +170,16 @@ pub fn save(
 ) -> Result<Saved, Error> {
     let fail = file_error(path);
     let (root_offset, root_len) = guest.root_place();
-    if !holds(root_size(&guest.root_image()).map_err(root_error(guest, path))?, root_offset, root_len) {
-        let why =
-            "its root is a container image's, of several files, which a snapshot cannot name yet; it goes on";
+    let files = guest.root_files();
+    let is_whole = match files.as_slice() {
+        [] => {
+            let size = root_size(&guest.root_image()).map_err(root_error(guest, path))?;
+            holds(size, root_offset, root_len)
+        }
+        files => span(files.iter().map(|(_, size)| *size)) == Some(root_len),
+    };
+    if !is_whole {
+        let why = "its parent does not say where all of its root is; it goes on";
         return Err(Error::Refused(guest.id.clone(), why.to_owned()));
     }
     if guest.has_volumes() {
@@ -213,6 +220,19 @@ fn finish(
     let fail = file_error(path);
     // Reading all of it takes a second for a big one: not before the guest is parked, which the user means to be now.
     let root = root_image(&guest.root_image()).map_err(root_error(guest, path))?;
+    let measured = guest.root_files().into_iter().skip(1).map(|(file, size)| match root_image(&file) {
+        Ok(image) if image.size == size => Ok(image),
+        Ok(_) => Err((file, io::Error::other("it was changed"))),
+        Err(error) => Err((file, error)),
+    });
+    let further = measured.collect::<Result<Vec<_>, _>>().map_err(|(file, error)| Error::Image {
+        path: path.to_owned(),
+        image: guest.program().to_string_lossy().into_owned(),
+        file,
+        why: error.to_string(),
+    })?;
+    let files: Vec<PathBuf> =
+        std::iter::once(&root).chain(&further).map(|image| image.path.clone()).collect();
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let (root_offset, root_len) = guest.root_place();
     let manifest = Manifest {
@@ -221,6 +241,8 @@ fn finish(
         program: guest.program().to_string_lossy().into_owned(),
         created: now.as_secs(),
         root,
+        further,
+        stop: guest.stop_signal(),
         features: features(),
     };
     let text = toml::to_string(&manifest)
@@ -239,7 +261,22 @@ fn finish(
     };
     let (_, size) = out.finish(header).map_err(&fail)?;
     target.name(path).map_err(&fail)?;
+    keep_from_sweeps(path, &files).map_err(&fail)?;
     Ok(Saved { size, memory })
+}
+
+/// Notes which files of the cache and of the store a snapshot needs.
+fn keep_from_sweeps(snapshot: &Path, files: &[PathBuf]) -> io::Result<()> {
+    for folder in
+        [husk_home::cache(), husk_home::data().map(|data| data.join("images"))].into_iter().flatten()
+    {
+        let Ok(folder) = fs::canonicalize(folder) else { continue };
+        let here: Vec<PathBuf> = files.iter().filter(|file| file.starts_with(&folder)).cloned().collect();
+        if !here.is_empty() {
+            husk_home::held::note(&folder.join("held"), snapshot, &here)?;
+        }
+    }
+    Ok(())
 }
 
 fn root_error(guest: &Guest, path: &Path) -> impl Fn(io::Error) -> Error {
@@ -308,6 +345,8 @@ mod tests {
     #[test]
     fn a_root_of_several_files_is_not_held_by_its_first() {
         assert!(holds(4096, 0, 4096) && holds(8192, 4096, 4096));
+        assert_eq!(span([4096, 100, 4096].into_iter()), Some(12288));
+        assert_eq!(span([u64::MAX - 1, 1].into_iter()), None);
         assert!(!holds(4096, 0, 4097) && !holds(8192, 4096, 4097) && !holds(u64::MAX, 2, u64::MAX));
     }
 

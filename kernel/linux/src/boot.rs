@@ -10,7 +10,7 @@ use crate::{fs, tty};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use husk_abi::boot::{FLAG_CONTAINER, FLAG_TEST_FAULT, FLAG_TEST_PANIC};
+use husk_abi::boot::{FLAG_CONTAINER, FLAG_INIT, FLAG_TEST_FAULT, FLAG_TEST_PANIC};
 use husk_machine::thread::Thread;
 use husk_machine::{cpu, report, start};
 use linux_raw_sys::general::AT_FDCWD;
@@ -77,6 +77,7 @@ pub(crate) fn init(t: &Arc<Task>) {
     }
     if is_container {
         fs::container::prepare(t, &hostname, &cwd);
+        t.process().is_init.set(true);
     }
     if !cwd.is_empty()
         && let Err(error) = fs::walk::lookup(t, AT_FDCWD, &cwd, true).map(|path| t.fs().set_cwd(path))
@@ -95,6 +96,15 @@ pub(crate) fn init(t: &Arc<Task>) {
     } else {
         let found = fs::open_exec(t, &program);
         (program, found)
+    };
+    let (program, args, found) = match found {
+        Ok(_) if boot.flags & FLAG_INIT != 0 => {
+            let init = fs::put_init();
+            let path = init.unwrap_or_default().to_vec();
+            let args = [path.clone(), program].into_iter().chain(args).collect();
+            (path, args, init.and_then(|path| fs::open_exec(t, path)))
+        }
+        found => (program, args, found),
     };
     trace::started(&program, &args, env.len());
     let loaded = found.and_then(|file| exec::execve(t, file, &program, args, &env));

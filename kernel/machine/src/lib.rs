@@ -10,6 +10,7 @@ extern crate alloc;
 pub mod cell;
 pub mod context;
 pub mod global;
+pub mod init;
 pub mod page;
 #[cfg(any(husk_image, test))]
 mod paging;

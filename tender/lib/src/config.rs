@@ -288,6 +288,15 @@ pub fn renew_boot(block: &mut [u8], config: &Config<'_>, fixed: impl FnOnce(&mut
     boot.tsc_mult = clock::multiplier(config.clock, now);
     describe_tender(&mut boot, config);
     fixed(&mut boot);
+    // Where the root's files begin is ours to say, not the guest's that was saved.
+    let Text { offset, len, .. } = boot.root_files;
+    let starts = block.get_mut(offset as usize..).and_then(|rest| rest.get_mut(..len as usize));
+    let starts = starts.unwrap_or_default().as_chunks_mut::<8>().0;
+    boot.root_files.count = starts.len() as u32;
+    for (start, file) in starts.iter_mut().zip(config.root()) {
+        *start = file.start.to_le_bytes();
+    }
+    let place = block.as_mut_ptr().cast::<Boot>();
     // SAFETY: as above.
     unsafe { place.write_unaligned(boot) };
 }

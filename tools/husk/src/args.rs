@@ -13,11 +13,11 @@ pub(crate) struct List {
     len: usize,
 }
 
-static mut PLACES: [[*const u8; LIST_MAX]; 3] = [[core::ptr::null(); LIST_MAX]; 3];
+static mut PLACES: [[*const u8; LIST_MAX]; 4] = [[core::ptr::null(); LIST_MAX]; 4];
 
 impl List {
     /// # Safety
-    /// Called once for each of the three places, by the only thread.
+    /// Called once for each of the places, by the only thread.
     unsafe fn new(place: usize) -> Self {
         let places = &raw mut PLACES;
         // SAFETY: promised by the caller.
@@ -69,6 +69,8 @@ pub(crate) enum Fault {
 pub(crate) struct Options {
     pub(crate) tender: Tender,
     pub(crate) rootfs: Option<&'static CStr>,
+    /// Further devices of the image that `rootfs` is.
+    pub(crate) root_devices: List,
     pub(crate) memory: Option<u64>,
     pub(crate) cpus: Option<u32>,
     pub(crate) env: List,
@@ -78,6 +80,11 @@ pub(crate) struct Options {
     pub(crate) name: Option<&'static CStr>,
     pub(crate) hostname: Option<&'static CStr>,
     pub(crate) pull: Pull,
+    /// How to reach the image's registry: what `husk-cli plan-image` takes under the same names.
+    pub(crate) tls_verify: Option<&'static CStr>,
+    pub(crate) credentials: Option<&'static CStr>,
+    pub(crate) auth_file: Option<&'static CStr>,
+    pub(crate) certificates: Option<&'static CStr>,
     pub(crate) workdir: Option<&'static CStr>,
     /// As given: names are an image's to resolve.
     pub(crate) user: Option<&'static CStr>,
@@ -88,6 +95,8 @@ pub(crate) struct Options {
     pub(crate) image: bool,
     pub(crate) terminal: bool,
     pub(crate) may_fork: bool,
+    /// Process 1 is the kernel's own.
+    pub(crate) init: bool,
     pub(crate) trace: bool,
     pub(crate) patch: bool,
     /// Whether the environment of this process is the guest's too.
@@ -111,6 +120,8 @@ pub(crate) struct Options {
     /// the ring's memory and its two counters.
     pub(crate) asks_mounts: bool,
     pub(crate) mounts: Option<[i32; 4]>,
+    /// The image's plan, where it was found before the mounts were prepared.
+    pub(crate) plan: Option<i32>,
     /// The user asks how it is used.
     pub(crate) help: bool,
 }
@@ -120,10 +131,11 @@ impl Options {
     /// Called once, by the only thread.
     pub(crate) unsafe fn new() -> Self {
         // SAFETY: promised by the caller.
-        let (env, with, env_files) = unsafe { (List::new(0), List::new(1), List::new(2)) };
+        let [env, with, env_files, root_devices] = unsafe { [0, 1, 2, 3].map(|place| List::new(place)) };
         Self {
             tender: Tender::Default,
             rootfs: None,
+            root_devices,
             memory: None,
             cpus: None,
             env,
@@ -132,6 +144,10 @@ impl Options {
             name: None,
             hostname: None,
             pull: Pull::Missing,
+            tls_verify: None,
+            credentials: None,
+            auth_file: None,
+            certificates: None,
             workdir: None,
             user: None,
             ids: (0, 0),
@@ -139,6 +155,7 @@ impl Options {
             image: false,
             terminal: false,
             may_fork: true,
+            init: false,
             trace: false,
             patch: true,
             inherit_env: true,
@@ -155,6 +172,7 @@ impl Options {
             string_size: None,
             asks_mounts: false,
             mounts: None,
+            plan: None,
             help: false,
         }
     }
@@ -192,6 +210,12 @@ fn number(text: &[u8]) -> Option<u64> {
         let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
         value.checked_mul(10)?.checked_add(digit)
     })
+}
+
+/// A descriptor that is none of the first three.
+fn descriptor(text: &[u8]) -> Result<i32, Problem> {
+    let fd = number(text).filter(|fd| (3..1 << 16).contains(fd)).ok_or(Problem::BadValue)?;
+    Ok(fd as i32)
 }
 
 /// Bytes, with an optional k, m, g or t.
@@ -268,6 +292,7 @@ pub(crate) fn parse(
                 (None, None) => c"",
                 (None, Some(_)) => return Err(refused(Problem::Surplus)),
                 (Some(_), Some(value)) => value,
+                (Some(_), None) if option.switch => c"true",
                 (Some(_), None) => {
                     at += 1;
                     get(at - 1).ok_or(refused(Problem::NoValue))?
@@ -314,10 +339,9 @@ pub(crate) fn apply(options: &mut Options, id: Id, value: &'static CStr) -> Resu
             }
         }
         Id::Rootfs => options.rootfs = Some(value),
-        Id::Record => {
-            options.record =
-                Some(number(bytes).filter(|fd| (3..1 << 16).contains(fd)).ok_or(Problem::BadValue)? as i32)
-        }
+        Id::RootDevice => options.root_devices.push(value)?,
+        Id::Record => options.record = Some(descriptor(bytes)?),
+        Id::Plan => options.plan = Some(descriptor(bytes)?),
         Id::Export => options.export = true,
         Id::NoInheritEnv => options.inherit_env = false,
         Id::Memory => options.memory = Some(size(bytes).ok_or(Problem::BadValue)?),
@@ -340,6 +364,16 @@ pub(crate) fn apply(options: &mut Options, id: Id, value: &'static CStr) -> Resu
                 _ => return Err(Problem::BadValue),
             }
         }
+        Id::TlsVerify => {
+            options.tls_verify = Some(match bytes {
+                b"true" | b"1" => c"--tls-verify=true",
+                b"false" | b"0" => c"--tls-verify=false",
+                _ => return Err(Problem::BadValue),
+            });
+        }
+        Id::Credentials => options.credentials = Some(value),
+        Id::AuthFile => options.auth_file = Some(value),
+        Id::Certificates => options.certificates = Some(value),
         Id::Platform => {
             let is_ours = [&b"linux/amd64"[..], b"amd64", b"linux/x86_64"].contains(&bytes);
             is_ours.then_some(()).ok_or(Problem::BadValue)?;
@@ -353,14 +387,14 @@ pub(crate) fn apply(options: &mut Options, id: Id, value: &'static CStr) -> Resu
         Id::Mounts => {
             let mut descriptors = [-1; 4];
             for (index, digits) in bytes.split(|byte| *byte == b',').enumerate() {
-                let fd = number(digits).filter(|fd| (3..1 << 16).contains(fd)).ok_or(Problem::BadValue)?;
-                *descriptors.get_mut(index).ok_or(Problem::BadValue)? = fd as i32;
+                *descriptors.get_mut(index).ok_or(Problem::BadValue)? = descriptor(digits)?;
             }
             options.mounts = Some(descriptors);
         }
         Id::Interactive | Id::Follow => {}
         Id::Terminal => options.terminal = true,
         Id::NoFork => options.may_fork = false,
+        Id::Init => options.init = true,
         Id::Trace => options.trace = true,
         Id::NoPatch => options.patch = false,
         Id::Test => {

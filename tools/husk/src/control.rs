@@ -27,6 +27,10 @@ pub(crate) struct Facts {
     /// Where the root image begins in its file.
     pub(crate) root_offset: u64,
     pub(crate) root_len: u64,
+    /// Bytes of each file of the root, where there are several: their descriptors follow on `root_fd`.
+    pub(crate) root_files: &'static [u64],
+    /// The signal by which it wants to be stopped.
+    pub(crate) stop: u32,
     pub(crate) memory: u64,
     pub(crate) cpus: u32,
     pub(crate) flags: u64,
@@ -292,28 +296,36 @@ impl Directory {
         let Ok(info) = call(Sysno::openat, [self.fd as usize, address(c"info"), flags, 0, 0, 0]) else {
             return;
         };
+        let write = |text: &Info| {
+            let _ = call(Sysno::write, [info, text.bytes.as_ptr() as usize, text.len, 0, 0, 0]);
+        };
         let mut root = [0_u8; 4096];
-        let link = inside_self(facts.root_fd);
-        let args = [address(link.as_c_str()), root.as_mut_ptr() as usize, root.len(), 0, 0, 0];
-        let path_len = call(Sysno::readlink, args).unwrap_or(0);
+        for (number, size) in facts.root_files.iter().enumerate() {
+            let mut text = Info::new();
+            let _ = write!(text, "root-{number:03}={size}:");
+            text.push(path_of(facts.root_fd + number as i32, &mut root));
+            text.push(b"\0");
+            write(&text);
+        }
         let started = host::clock(raw::CLOCK_REALTIME) / 1_000_000_000;
         let pid = call(Sysno::getpid, [0; 6]).unwrap_or(0);
         let mut text = Info::new();
-        let Facts { tender, memory, cpus, flags, root_offset, root_len, .. } = facts;
+        let Facts { tender, memory, cpus, flags, root_offset, root_len, stop, .. } = facts;
         let volumes = u8::from(facts.has_volumes);
         let _ = write!(
             text,
-            "pid={pid}\0guest={guest}\0started={started}\0tender={tender}\0memory={memory}\0cpus={cpus}\0flags={flags}\0volumes={volumes}\0root-offset={root_offset}\0root-len={root_len}\0kernel="
+            "pid={pid}\0guest={guest}\0started={started}\0tender={tender}\0memory={memory}\0cpus={cpus}\0flags={flags}\0stop={stop}\0volumes={volumes}\0root-offset={root_offset}\0root-len={root_len}\0kernel="
         );
         for byte in crate::start::KERNEL_ID {
             let _ = write!(text, "{byte:02x}");
         }
         text.push(b"\0program=");
         text.push(facts.program.to_bytes());
+        // The last entry, by which readers know that all is there.
         text.push(b"\0root=");
-        text.push(&root[..path_len]);
+        text.push(path_of(facts.root_fd, &mut root));
         text.push(b"\0");
-        let _ = call(Sysno::write, [info, text.bytes.as_ptr() as usize, text.len, 0, 0, 0]);
+        write(&text);
         host::close(info as i32);
     }
 
@@ -331,7 +343,15 @@ fn inside_self(fd: i32) -> PathBuffer {
     path
 }
 
-/// The text of `info`.
+/// Where an open file is.
+fn path_of(fd: i32, buffer: &mut [u8; 4096]) -> &[u8] {
+    let link = inside_self(fd);
+    let args = [address(link.as_c_str()), buffer.as_mut_ptr() as usize, buffer.len(), 0, 0, 0];
+    let len = call(Sysno::readlink, args).unwrap_or(0);
+    &buffer[..len]
+}
+
+/// A part of the text of `info`.
 struct Info {
     bytes: [u8; 12 << 10],
     len: usize,

@@ -59,6 +59,10 @@ pub(crate) fn open(process: &Process, options: &Options, named: &'static CStr) -
     let at = &raw mut KEPT;
     // SAFETY: called once, by the only thread.
     let kept = unsafe { &mut *at };
+    if let Some(fd) = options.plan {
+        let len = read_all(fd, &mut kept.plan);
+        return decoded(&kept.plan[..len], &mut kept.sizes, named);
+    }
     if options.pull != Pull::Always
         && let Some(root) = planned(process, options, named, kept)
     {
@@ -66,7 +70,8 @@ pub(crate) fn open(process: &Process, options: &Options, named: &'static CStr) -
     }
     // SAFETY: as above; `planned` let go of what it had.
     let kept = unsafe { &mut *at };
-    let mut arguments = [core::ptr::null::<u8>(); 10];
+    // The last one stays NULL.
+    let mut arguments = [core::ptr::null::<u8>(); 17];
     let user = options.user.unwrap_or(c"");
     let pull = match options.pull {
         Pull::Always => c"always",
@@ -74,21 +79,24 @@ pub(crate) fn open(process: &Process, options: &Options, named: &'static CStr) -
         Pull::Never => c"never",
     };
     let or_program: &CStr = if options.image { c"--image" } else { c"--or-program" };
-    for (slot, text) in arguments[1..].iter_mut().zip([
-        c"plan-image",
-        or_program,
-        c"--user",
-        user,
-        c"--pull",
-        pull,
-        c"--",
-        named,
-    ]) {
+    let registry = [
+        (options.credentials, c"--creds"),
+        (options.auth_file, c"--authfile"),
+        (options.certificates, c"--cert-dir"),
+    ];
+    let registry = registry.iter().filter_map(|(value, name)| value.map(|value| [*name, value])).flatten();
+    let words = [c"plan-image", or_program, c"--user", user, c"--pull", pull].into_iter();
+    let words = words.chain(options.tls_verify).chain(registry).chain([c"--", named]);
+    for (slot, text) in arguments[1..].iter_mut().zip(words) {
         *slot = text.as_ptr().cast();
     }
     let len = run_for_output(process, b"husk-cli", &mut arguments, &mut kept.plan);
-    let Kept { plan, sizes } = kept;
-    let found = ImagePlan::decode(&plan[..len]).ok().and_then(|plan| open_files(plan, sizes));
+    decoded(&kept.plan[..len], &mut kept.sizes, named)
+}
+
+/// A plan that was just made.
+fn decoded(plan: &'static [u8], sizes: &'static mut [u64; ROOT_FILES_MAX], named: &CStr) -> Root {
+    let found = ImagePlan::decode(plan).ok().and_then(|plan| open_plan(plan, sizes));
     found.unwrap_or_else(|| {
         run::say(&[b"run: ", named.to_bytes(), b": the files of the image's root cannot be opened"]);
         host::exit(125)
@@ -112,27 +120,44 @@ fn planned(process: &Process, options: &Options, named: &CStr, kept: &'static mu
     };
     let path = crate::root::cached(process, &request.file_name());
     let fd = host::open_read(path.as_c_str()).ok()?;
-    let mut len = 0;
-    while let Ok(count @ 1..) = host::read(fd, &mut kept.plan[len..]) {
-        len += count;
-    }
-    host::close(fd);
+    let len = read_all(fd, &mut kept.plan);
     let plan = ImagePlan::decode(&kept.plan[..len]).ok()?;
     let unchanged =
         plan.inputs.clone().all(|input| stamp(input.path).is_ok_and(|found| found == input.stamp));
     if !plan.answers(&request) || !unchanged {
         return None;
     }
-    open_files(plan, &mut kept.sizes)
+    open_plan(plan, &mut kept.sizes)
 }
 
-/// Opens a root's files, each with the descriptor after the one before, as tenders take them.
-fn open_files(plan: ImagePlan<'static>, sizes: &'static mut [u64; ROOT_FILES_MAX]) -> Option<Root> {
-    /// Where descriptors are free even if this process has inherited some that lie among the next ones.
-    const FREE: i32 = 256;
-    let (fd, count) =
-        open_in_a_row(&plan, sizes, None).or_else(|| open_in_a_row(&plan, sizes, Some(FREE)))?;
-    let len = sizes[..count].iter().fold(0_u64, |len, size| (len + size).next_multiple_of(PAGE_SIZE as u64));
+/// Reads a file to its end, as far as there is room, and closes it.
+fn read_all(fd: i32, buffer: &mut [u8]) -> usize {
+    let mut len = 0;
+    while let Ok(count @ 1..) = host::read(fd, &mut buffer[len..]) {
+        len += count;
+    }
+    host::close(fd);
+    len
+}
+
+/// The plan in a file of memory, for programs that this one becomes.
+pub(crate) fn plan_file(container: &Container) -> Option<i32> {
+    // SAFETY: the name is a C string.
+    let fd =
+        unsafe { host::call(Sysno::memfd_create, [c"husk-plan".as_ptr() as usize, 0, 0, 0, 0, 0]) }.ok()?;
+    let bytes = container.plan.bytes;
+    let args = [fd, bytes.as_ptr() as usize, bytes.len(), 0, 0, 0];
+    // SAFETY: the bytes may be read.
+    let written = unsafe { host::call(Sysno::pwrite64, args) }.ok()?;
+    (written == bytes.len()).then_some(fd as i32)
+}
+
+/// Opens the files of an image.
+fn open_plan(plan: ImagePlan<'static>, sizes: &'static mut [u64; ROOT_FILES_MAX]) -> Option<Root> {
+    let root = open_in_a_row(plan.files.clone().map(|(path, _)| path), sizes)?;
+    if !plan.files.clone().map(|(_, size)| size).eq(root.files.iter().copied()) {
+        return None;
+    }
     let mut groups = [0; GROUPS_MAX];
     let mut group_count = 0;
     for (slot, group) in groups.iter_mut().zip(plan.groups.clone()) {
@@ -140,23 +165,44 @@ fn open_files(plan: ImagePlan<'static>, sizes: &'static mut [u64; ROOT_FILES_MAX
         group_count += 1;
     }
     let container = Container { plan, groups, group_count };
-    Some(Root {
-        fd,
-        offset: 0,
-        len,
-        files: &sizes[..count],
-        program: c"",
-        path: c"the image",
-        container: Some(container),
-    })
+    Some(Root { path: c"the image", container: Some(container), ..root })
 }
 
-/// The first descriptor and the number of files; `None` where one cannot be opened, is not of its size, or gets another
-/// descriptor than the next. `first` asks for descriptors from there on.
-fn open_in_a_row(plan: &ImagePlan<'_>, sizes: &mut [u64], first: Option<i32>) -> Option<(i32, usize)> {
+/// Opens a root of several files that are no image of the store.
+pub(crate) fn open_files(
+    paths: impl Iterator<Item = &'static CStr> + Clone,
+    program: &'static CStr,
+    path: &'static CStr,
+) -> Option<Root> {
+    let at = &raw mut KEPT;
+    // SAFETY: called once, by the only thread, and not besides `open`.
+    let kept = unsafe { &mut *at };
+    open_in_a_row(paths, &mut kept.sizes).map(|root| Root { program, path, ..root })
+}
+
+/// Opens a root's files, each with the descriptor after the one before, as tenders take them.
+fn open_in_a_row<'a>(
+    paths: impl Iterator<Item = &'a CStr> + Clone,
+    sizes: &'static mut [u64; ROOT_FILES_MAX],
+) -> Option<Root> {
+    /// Where descriptors are free even if this process has inherited some that lie among the next ones.
+    const FREE: i32 = 256;
+    let (fd, count) =
+        try_in_a_row(paths.clone(), sizes, None).or_else(|| try_in_a_row(paths, sizes, Some(FREE)))?;
+    let len = sizes[..count].iter().fold(0_u64, |len, size| (len + size).next_multiple_of(PAGE_SIZE as u64));
+    Some(Root { fd, offset: 0, len, files: &sizes[..count], program: c"", path: c"", container: None })
+}
+
+/// The first descriptor and the number of files; `None` where one cannot be opened, or gets another descriptor than the
+/// next. `first` asks for descriptors from there on.
+fn try_in_a_row<'a>(
+    paths: impl Iterator<Item = &'a CStr>,
+    sizes: &mut [u64],
+    first: Option<i32>,
+) -> Option<(i32, usize)> {
     let mut first = first;
     let mut count = 0;
-    for (path, size) in plan.files.clone() {
+    for path in paths {
         let mut fd = host::open_read(path).ok()?;
         let wanted = *first.get_or_insert(fd) + count as i32;
         if fd != wanted {
@@ -167,10 +213,10 @@ fn open_in_a_row(plan: &ImagePlan<'_>, sizes: &mut [u64], first: Option<i32>) ->
             fd = copy;
         }
         let stat = host::stat_fd(fd).ok()?;
-        if fd != wanted || stat.st_size as u64 != size {
+        if fd != wanted {
             return None;
         }
-        *sizes.get_mut(count)? = size;
+        *sizes.get_mut(count)? = stat.st_size as u64;
         count += 1;
     }
     Some((first?, count))

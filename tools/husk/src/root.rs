@@ -48,7 +48,7 @@ pub(crate) fn open(process: &Process, options: &Options) -> Root {
     // SAFETY: called once, by the only thread.
     let kept = unsafe { &mut *kept_at };
     if let Some(path) = options.rootfs {
-        return open_rootfs(process, path, named, kept);
+        return open_rootfs(process, options, path, named, kept);
     }
     if let Some(root) = find_packed(process, options, named, kept) {
         return root;
@@ -67,17 +67,32 @@ pub(crate) fn open(process: &Process, options: &Options) -> Root {
     let mut lines = kept.plan[..len].split(|byte| *byte == b'\n');
     kept.image = PathBuffer::of(&[lines.next().unwrap_or_default()]);
     kept.program = PathBuffer::of(&[lines.next().unwrap_or_default()]);
+    if host::stat(kept.image.as_c_str()).is_err() {
+        // Somebody has emptied the cache just now.
+        run_for_output(process, b"husk-pack", &mut arguments, &mut kept.plan);
+    }
     open_image(kept.image.as_c_str(), kept.program.as_c_str())
 }
 
 /// `--rootfs`: an image, or a directory that becomes one.
 fn open_rootfs(
     process: &Process,
+    options: &Options,
     path: &'static CStr,
     named: &'static CStr,
     kept: &'static mut Kept,
 ) -> Root {
     let is_directory = host::stat(path).is_ok_and(|stat| stat.st_mode & raw::S_IFMT == raw::S_IFDIR);
+    let devices = options.root_devices.as_slice();
+    if !devices.is_empty() {
+        // SAFETY: the list holds C strings.
+        let devices = devices.iter().map(|device| unsafe { CStr::from_ptr(device.cast()) });
+        let found = image::open_files(core::iter::once(path).chain(devices), named, path);
+        return found.unwrap_or_else(|| {
+            run::say(&[b"run: ", path.to_bytes(), b": the root image or a device of it cannot be opened"]);
+            host::exit(125)
+        });
+    }
     if !is_directory {
         return open_image(path, named);
     }

@@ -9,8 +9,9 @@ use crate::start::{Process, kernel_data, kernel_text};
 use crate::terminal;
 use core::ffi::CStr;
 use husk_abi::boot::{
-    FLAG_BOUNDED, FLAG_CONTAINER, FLAG_EXPORT, FLAG_FORK, FLAG_NO_PATCH, FLAG_RECORD, FLAG_TERMINAL,
-    FLAG_TEST_FAULT, FLAG_TEST_PANIC, FLAG_TRACE, FLAG_TRACE_COUNT, FLAG_TRACE_SPENT,
+    FLAG_BOUNDED, FLAG_CONTAINER, FLAG_EXPORT, FLAG_FORK, FLAG_INIT, FLAG_NO_PATCH, FLAG_RECORD,
+    FLAG_TERMINAL, FLAG_TEST_FAULT, FLAG_TEST_PANIC, FLAG_TRACE, FLAG_TRACE_COUNT, FLAG_TRACE_SPENT,
+    OWN_TYPE,
 };
 use husk_options::{Opt, RUN, TRACE};
 use husk_tender::clock::{self, Sample};
@@ -88,8 +89,9 @@ pub(crate) fn main(process: &Process) -> ! {
             let is_trace = verb == b"trace";
             let tables: &[&[Opt]] = if is_trace { &[TRACE, RUN] } else { &[RUN] };
             match args::parse(process.args, 2, tables) {
-                Ok(options) if options.help || (options.asks_mounts && options.mounts.is_none()) => {
-                    crate::cli::exec(process)
+                Ok(options) if options.help => crate::cli::exec(process),
+                Ok(options) if options.asks_mounts && options.mounts.is_none() => {
+                    prepare_mounts(process, &options)
                 }
                 Ok(mut options) => {
                     options.trace |= is_trace;
@@ -113,6 +115,20 @@ pub(crate) fn main(process: &Process) -> ! {
     }
 }
 
+/// Becomes `husk-cli`, which prepares the mounts and becomes this program again. New volumes get what the image has, so that
+/// is found first.
+fn prepare_mounts(process: &Process, options: &Options) -> ! {
+    // SAFETY: the host gives C strings.
+    let named = unsafe { CStr::from_ptr(options.args[0].cast()) };
+    if options.plan.is_none() && crate::image::is_meant(process, options, named) {
+        let root = crate::image::open(process, options, named);
+        if let Some(fd) = root.container.as_ref().and_then(crate::image::plan_file) {
+            crate::cli::exec_with_plan(process, fd)
+        }
+    }
+    crate::cli::exec(process)
+}
+
 fn run(process: &Process, options: &Options, clock: Sample) -> ! {
     let root = crate::root::open(process, options);
     launch(process, options, clock, &root)
@@ -124,15 +140,24 @@ pub(crate) fn launch(process: &Process, options: &Options, clock: Sample, root: 
     if let Some(container) = &root.container {
         place.stop = container.plan.stop_signal;
     }
+    if options.init && !options.may_fork {
+        fail(&[b"run: --init: with --no-fork there is one process only, which is the program"]);
+    }
     if options.terminal && !host::is_terminal(0) {
         fail(&[b"run: -t: stdin is no terminal"]);
     }
     let facts = Facts {
         tender: if options.tender == Tender::Kvm { "kvm" } else { "process" },
-        program: root.program,
+        program: match &root.container {
+            // SAFETY: the host gives C strings.
+            Some(_) => unsafe { CStr::from_ptr(options.args[0].cast()) },
+            None => root.program,
+        },
         root_fd: root.fd,
         root_offset: root.offset,
         root_len: root.len,
+        root_files: root.files,
+        stop: place.stop,
         memory: memory(options),
         cpus: options.cpus.unwrap_or_else(crate::root::host_cpus),
         flags: flags_of(options, root, &place),
@@ -154,6 +179,7 @@ fn flags_of(options: &Options, root: &Root, place: &Place) -> u64 {
     let mut flags = 0;
     for (on, flag) in [
         (options.may_fork, FLAG_FORK),
+        (options.init, FLAG_INIT),
         (options.trace, FLAG_TRACE),
         (!options.patch, FLAG_NO_PATCH),
         (place.raw, FLAG_TERMINAL),
@@ -291,6 +317,11 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// The same, for a guest that wants to be stopped by another signal.
+    pub(crate) fn stopped_by(self, stop: u32) -> Self {
+        Self { stop, ..self }
+    }
+
     /// Below a parent, with no terminal.
     pub(crate) fn new() -> Self {
         // SAFETY: no pointers.
@@ -443,6 +474,26 @@ fn mount_table(fd: i32) -> &'static [u8] {
     }
 }
 
+/// The table of mounts of a guest that was asked to have none but its image's volumes, which are its own files.
+fn own_volumes(container: &Container) -> &'static [u8] {
+    const ROOM: usize = 32 << 10;
+    static mut TABLE: [u8; ROOM] = [0; ROOM];
+    let place = &raw mut TABLE;
+    // SAFETY: called once, by the only thread.
+    let table = unsafe { &mut *place };
+    let mut len = 0;
+    for volume in container.plan.volumes.clone() {
+        for field in [c"volume".to_bytes(), volume.to_bytes(), OWN_TYPE.as_bytes(), b"rw"] {
+            let Some(to) = table.get_mut(len..len + field.len() + 1) else {
+                fail(&[b"run: the image has too many volumes"])
+            };
+            to[..field.len()].copy_from_slice(field);
+            len += to.len();
+        }
+    }
+    &table[..len]
+}
+
 /// The ring of the guest's volumes, if it has any.
 fn ring(descriptors: [i32; 4]) -> Option<Ring> {
     let [_, fd, requests, replies] = descriptors;
@@ -512,8 +563,11 @@ fn become_guest(
         env: Strings { items: &env[..count] },
         cwd,
         hostname,
-        root_files: root.files,
-        mounts: options.mounts.map_or(&[], |descriptors| mount_table(descriptors[0])),
+        mounts: match (options.mounts, &root.container) {
+            (Some(descriptors), _) => mount_table(descriptors[0]),
+            (None, Some(container)) => own_volumes(container),
+            (None, None) => &[],
+        },
         ring: options.mounts.and_then(ring),
         root_name: root.path,
         record_fd: options.record,
@@ -549,7 +603,7 @@ fn config_of<'a>(
         root_fd: root.fd,
         root_len: root.len,
         root_offset: root.offset,
-        root_files: &[],
+        root_files: root.files,
         mounts: &[],
         ring: None,
         root_name: c"",

@@ -10,6 +10,7 @@ pub enum Id {
     Tender,
     With,
     Rootfs,
+    RootDevice,
     Memory,
     Cpus,
     Env,
@@ -19,8 +20,13 @@ pub enum Id {
     Mount,
     Tmpfs,
     Mounts,
+    Plan,
     Hostname,
     Pull,
+    TlsVerify,
+    Credentials,
+    AuthFile,
+    Certificates,
     Platform,
     Remove,
     Workdir,
@@ -30,6 +36,7 @@ pub enum Id {
     Interactive,
     Terminal,
     NoFork,
+    Init,
     Trace,
     NoPatch,
     Test,
@@ -55,6 +62,8 @@ pub struct Opt {
     pub help: &'static str,
     /// May be given several times.
     pub many: bool,
+    /// The value only comes with `=`, and is `true` without.
+    pub switch: bool,
     /// Not shown: for measuring and testing.
     pub hidden: bool,
 }
@@ -63,11 +72,15 @@ const fn option(id: Id, short: char, long: &'static str, value: &'static str, he
     let short = if short == ' ' { None } else { Some(short) };
     let long = if long.is_empty() { None } else { Some(long) };
     let value = if value.is_empty() { None } else { Some(value) };
-    Opt { id, short, long, value, help, many: false, hidden: false }
+    Opt { id, short, long, value, help, many: false, switch: false, hidden: false }
 }
 
 const fn many(option: Opt) -> Opt {
     Opt { many: true, ..option }
+}
+
+const fn switch(option: Opt) -> Opt {
+    Opt { switch: true, ..option }
 }
 
 const fn hidden(option: Opt) -> Opt {
@@ -97,6 +110,13 @@ pub static RUN: &[Opt] = &[
         "DIR|IMAGE",
         "The guest's root: a directory or an EROFS image; PROGRAM is a path in it",
     ),
+    hidden(many(option(
+        Id::RootDevice,
+        ' ',
+        "root-device",
+        "FILE",
+        "A further device of that image, which begins where the one before ends",
+    ))),
     option(
         Id::Memory,
         'm',
@@ -142,6 +162,7 @@ pub static RUN: &[Opt] = &[
         "Mount an empty file system in the guest's memory",
     )),
     hidden(option(Id::Mounts, ' ', "mounts", "FDS", "What those three options became")),
+    hidden(option(Id::Plan, ' ', "plan", "FD", "The plan of the image, which was found already")),
     option(Id::Workdir, 'w', "workdir", "DIR", "Start in this directory of the guest [default: /]"),
     option(
         Id::User,
@@ -165,6 +186,22 @@ pub static RUN: &[Opt] = &[
         "What the guest calls its host [default: husk, or in an image the host's name]",
     ),
     option(Id::Pull, ' ', "pull", "WHEN", "Fetch an image always, if it is missing (the default), or never"),
+    switch(option(
+        Id::TlsVerify,
+        ' ',
+        "tls-verify",
+        "BOOL",
+        "Fetch by HTTPS with a known certificate only (the default but for loopback), or with `=false` not",
+    )),
+    option(
+        Id::Credentials,
+        ' ',
+        "creds",
+        "USER:PASSWORD",
+        "For the image's registry, in place of what `podman login` or `docker login` left",
+    ),
+    option(Id::AuthFile, ' ', "authfile", "FILE", "A file with credentials, as `podman login` writes it"),
+    option(Id::Certificates, ' ', "cert-dir", "DIR", "A folder with certificates of authorities (*.crt)"),
     option(Id::Platform, ' ', "platform", "OS/ARCH", "Of an image for several platforms: linux/amd64"),
     option(Id::Remove, ' ', "rm", "", "Accepted for those used to it: nothing stays of a guest in any case"),
     option(Id::Image, ' ', "image", "", "What is run is an image, even if a program has the same name"),
@@ -188,6 +225,13 @@ pub static RUN: &[Opt] = &[
         "no-fork",
         "",
         "The guest may make threads, but no further process: it needs no PID namespace then",
+    ),
+    option(
+        Id::Init,
+        ' ',
+        "init",
+        "",
+        "Start the program below a process 1 that passes signals on to it and waits for orphans",
     ),
     option(Id::Trace, ' ', "trace", "", "Print each system call on stderr, as `husk trace` does"),
     hidden(option(Id::NoPatch, ' ', "no-patch", "", "Leave call sites alone: each system call traps")),

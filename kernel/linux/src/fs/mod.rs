@@ -37,7 +37,7 @@ pub use entry::Entry;
 pub use inode::Inode;
 pub use mount::Mount;
 pub use open::{open_exec, open_exec_at};
-pub use root::init_root;
+pub use root::{init_root, put_init};
 pub use walk::{change_directory, path_of};
 
 use crate::task::cred::{Gid, Uid};

@@ -9,7 +9,7 @@ use crate::task::Task;
 use crate::task::cred::Cred;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use husk_abi::boot::VOLUME_TYPE;
+use husk_abi::boot::{OWN_TYPE, VOLUME_TYPE};
 use husk_machine::ring;
 use linux_raw_sys::general::{AT_FDCWD, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, S_IFREG};
 
@@ -54,10 +54,20 @@ fn prepare_one(
             let place = as_root(t, || place(t, target, directory))?;
             attach::attach(fs, top, source, &place, flags | MS_NODEV)
         }
+        None if *kind == *OWN_TYPE.as_bytes() => {
+            let place = as_root(t, || place(t, target, true))?;
+            attach::attach(place.mount.fs.clone(), place.entry.clone(), source, &place, flags)
+        }
         None => {
             flags |= MS_NODEV | MS_NOSUID | if has(b"exec") { 0 } else { MS_NOEXEC };
+            let mut options = MountOptions::parse(options)?;
+            if options.mode.is_none() {
+                // As runc does: what stands over a directory is like it.
+                let found = as_root(t, || walk::lookup(t, AT_FDCWD, target, true));
+                options.mode = found.ok().map(|found| found.inode().attributes.borrow().mode & 0o7777);
+            }
             let place = as_root(t, || place(t, target, true))?;
-            attach::mount_new(kind, source, &place, flags, &MountOptions::parse(options)?)
+            attach::mount_new(kind, source, &place, flags, &options)
         }
     }
 }

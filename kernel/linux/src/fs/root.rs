@@ -6,7 +6,9 @@ use super::image::RootImage;
 use super::inode::{Attributes, Node, Target};
 use super::mount::{FileSystem, Mount};
 use super::{Entry, Inode, Path, device_number, dir, mount, pseudo, walk};
+use crate::errno::Errno;
 use crate::file::OpenFile;
+use crate::file::io::Source;
 use crate::task::cred::Cred;
 use crate::time::realtime_ns;
 use alloc::sync::Arc;
@@ -111,11 +113,24 @@ fn packed_shm(root: &Path) -> Option<Arc<Entry>> {
     shm.inode().directory().is_some_and(|directory| !directory.is_empty()).then_some(shm)
 }
 
+/// The file system at /dev.
+fn dev() -> Option<Path> {
+    let place = directory(&mount::root(), "dev", 0o755);
+    let mount = place.mount.mounted_on(&place.entry)?;
+    Some(Path { entry: mount.root.clone(), mount })
+}
+
+/// Makes the program of process 1 that the kernel brings (`husk_machine::init`): its path.
+pub fn put_init() -> Result<&'static [u8], Errno> {
+    let dev = dev().ok_or(Errno::ENOENT)?;
+    let contents = Contents::default();
+    contents.write(&dev.inode().fs, 0, &mut Source::Kernel(husk_machine::init::IMAGE))?;
+    put(&dev, "init", attributes(S_IFREG | 0o755), Node::File(contents));
+    Ok(b"/dev/init")
+}
+
 fn fill_dev(shm: Option<Arc<Entry>>) {
-    let root = mount::root();
-    let place = directory(&root, "dev", 0o755);
-    let Some(mount) = place.mount.mounted_on(&place.entry) else { return };
-    let dev = Path { entry: mount.root.clone(), mount };
+    let Some(dev) = dev() else { return };
     let devices = [
         ("null", 1, 3),
         ("zero", 1, 5),

@@ -90,6 +90,7 @@ pub fn deliver(t: &Arc<Task>, result: Option<SysResult>) -> Action {
         let action = t.handlers.borrow().get(info.signo);
         match action.handler {
             SIG_IGN => {}
+            SIG_DFL if t.process().is_init.get() && info.signo != raw::SIGSTOP => {}
             SIG_DFL => match effect_of(info.signo) {
                 Effect::Ignore | Effect::Continue => {}
                 Effect::Stop => job::begin_stop(t, info.signo),

@@ -100,6 +100,10 @@ pub fn force(t: &Arc<Task>, info: SigInfo) {
     if blocked || action.handler == SIG_IGN {
         handlers.set(signo, SigAction { handler: SIG_DFL, ..action });
     }
+    if handlers.get(signo).handler == SIG_DFL {
+        // It is not spared its own faults.
+        t.process().is_init.set(false);
+    }
     if blocked {
         t.signals.state.borrow_mut().mask &= !bit(signo);
     }

@@ -1,8 +1,8 @@
 //! Generation: who may send, what is dropped, which thread is woken.
 
 use super::action::STOPS;
-use super::info::{SI_TIMER, SigInfo};
-use super::{ALL, Handlers, SigAction, SigSet, UNBLOCKABLE, bit, job};
+use super::info::{SI_KERNEL, SI_TIMER, SigInfo};
+use super::{ALL, Handlers, SIG_DFL, SigAction, SigSet, UNBLOCKABLE, bit, job};
 use crate::errno::Errno;
 use crate::file::signalfd::SignalFd;
 use crate::task::cred::CAP_KILL;
@@ -128,7 +128,7 @@ fn send(process: &Arc<Process>, to: &To<'_>, info: SigInfo, timer: bool) -> Resu
         flush(process, &threads, STOPS);
         job::resume(process, &threads);
     }
-    if is_ignored(judge, signo) {
+    if is_ignored(judge, &info) {
         return Ok(());
     }
     let limit = process.rlimit(raw::RLIMIT_SIGPENDING).rlim_cur;
@@ -182,7 +182,8 @@ fn send(process: &Arc<Process>, to: &To<'_>, info: SigInfo, timer: bool) -> Resu
 }
 
 /// A signal that would do nothing is not even queued, unless the thread blocks it and so may yet change its mind.
-fn is_ignored(task: &Task, signo: u32) -> bool {
+fn is_ignored(task: &Task, info: &SigInfo) -> bool {
+    let signo = info.signo;
     if task.trace.is_traced() {
         // Its tracer hears of what the program ignores, too.
         return false;
@@ -190,8 +191,12 @@ fn is_ignored(task: &Task, signo: u32) -> bool {
     let state = task.signals.state.borrow();
     let blocked = (state.mask | state.awaited) & bit(signo) != 0;
     drop(state);
-    let handlers = task.handlers.borrow().clone();
-    !blocked && signo != raw::SIGKILL && signo != raw::SIGSTOP && handlers.get(signo).ignores(signo)
+    let action = task.handlers.borrow().get(signo);
+    let is_final = signo == raw::SIGKILL || signo == raw::SIGSTOP;
+    if task.process().is_init.get() && action.handler == SIG_DFL && !(is_final && info.code == SI_KERNEL) {
+        return !blocked;
+    }
+    !blocked && !is_final && action.ignores(signo)
 }
 
 /// Whether the thread would take this signal when woken.
@@ -263,7 +268,7 @@ pub fn task_leaves(t: &Arc<Task>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::signal::{SI_QUEUE, SIG_IGN, interrupts, killed, set_mask, take};
+    use crate::signal::{Action, SI_QUEUE, SIG_IGN, deliver, force, interrupts, killed, set_mask, take};
     use crate::task::cred::Cred;
     use crate::task::test::another;
     use crate::task::test::enter;
@@ -285,6 +290,37 @@ mod tests {
         // Setting it to be ignored takes it away even so.
         ignoring(&t, raw::SIGUSR1);
         assert_eq!(t.process().signals.pending(), 0);
+    }
+
+    #[test]
+    fn what_the_first_process_of_a_container_does_not_handle_passes_it_by() {
+        let t = enter();
+        let sender = another(Cred::new(0, 0));
+        t.process().is_init.set(true);
+        for signo in [raw::SIGTERM, raw::SIGKILL, raw::SIGSTOP, raw::SIGABRT, 40] {
+            send_to_process(t.process(), SigInfo::user(signo, &sender));
+            assert_eq!(t.process().signals.pending(), 0, "signal {signo}");
+        }
+        // From outside, too, and when it is taken from its mask.
+        send_to_process(t.process(), SigInfo::kernel(raw::SIGTERM));
+        assert_eq!(deliver(&t, None), Action::Return);
+        set_mask(&t, bit(raw::SIGTERM));
+        send_to_process(t.process(), SigInfo::user(raw::SIGTERM, &sender));
+        assert_eq!(t.process().signals.pending(), bit(raw::SIGTERM));
+        set_mask(&t, 0);
+        assert_eq!(deliver(&t, None), Action::Return);
+        // What it handles it gets, and its own faults end it.
+        set_action(&t, raw::SIGTERM, SigAction { handler: 0x40_0000, ..SigAction::default() });
+        send_to_process(t.process(), SigInfo::user(raw::SIGTERM, &sender));
+        assert_eq!(t.process().signals.pending(), bit(raw::SIGTERM));
+        let t = enter();
+        t.process().is_init.set(true);
+        force(&t, SigInfo::kernel(raw::SIGSEGV));
+        assert_eq!(deliver(&t, None), Action::Exit(raw::SIGSEGV as i32));
+        let t = enter();
+        t.process().is_init.set(true);
+        send_to_process(t.process(), SigInfo::kernel(raw::SIGKILL));
+        assert!(killed(&t));
     }
 
     #[test]

@@ -99,6 +99,9 @@ pub struct Process {
     pub no_huge_pages: KCell<bool>,
     /// prctl(PR_SET_CHILD_SUBREAPER).
     pub child_subreaper: KCell<bool>,
+    /// Signals that it does not handle pass it by, unless it caused them itself: the first process of a PID namespace
+    /// (pid_namespaces(7)).
+    pub is_init: KCell<bool>,
     /// What its threads trace.
     pub tracing: super::ptrace::Tracing,
 }
@@ -292,6 +295,7 @@ fn new_process(pid: Pid, session: Arc<Session>, pgid: Pid) -> Arc<Process> {
         oom_score_adj: KCell::default(),
         no_huge_pages: KCell::default(),
         child_subreaper: KCell::default(),
+        is_init: KCell::default(),
         tracing: super::ptrace::Tracing::default(),
     });
     PROCESSES.borrow_mut().insert(pid, process.clone());

@@ -88,6 +88,8 @@ pub(crate) struct Options {
     /// Build this stage instead of the last
     #[arg(long, value_name = "STAGE", conflicts_with = "program")]
     target: Option<String>,
+    #[command(flatten)]
+    registry: super::pull::Registry,
     /// Take no layers of earlier builds
     #[arg(long, conflicts_with = "program")]
     no_cache: bool,
@@ -299,6 +301,7 @@ fn of_containerfile(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     let request = husk_build::Request {
         front: front.clone(),
         store: husk_image::Store::open_default().map_err(|error| wrong(&error))?,
+        registry: options.registry.options(),
         names: options.tag.clone(),
         containerfile,
         text,
@@ -311,6 +314,8 @@ fn of_containerfile(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
         run_options,
         epoch,
     };
+    let cache = default_cache()?;
+    let held = husk_host::cache::hold(&cache).map_err(|error| wrong(&error))?;
     let built = match husk_build::build(&request) {
         Ok(built) => built,
         Err(error) => {
@@ -319,10 +324,25 @@ fn of_containerfile(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
         }
     };
     println!("{}", built.image.id());
+    let result = put_out(options, &request, &built, &front);
+    drop((built, held));
+    // Only so that it does not grow for ever: the build is done.
+    let _ = husk_host::cache::sweep(&cache, husk_host::cache::Rule::Bound, false);
+    result
+}
+
+/// Writes the image to where it is to go besides the store.
+fn put_out(
+    options: &Options,
+    request: &husk_build::Request,
+    built: &husk_build::Built,
+    front: &Path,
+) -> Result<ExitCode, Box<dyn Error>> {
+    let wrong = |error: &dyn Error| format!("build: {error}");
     let Some(output) = &options.output else {
         if options.tag.is_empty() {
             eprintln!(
-                "husk: build: note: without -t NAME or -o FILE the image has no name, and is gone with the next `husk rmi`"
+                "husk: build: note: without -t NAME or -o FILE the image has no name, and is gone with the next `husk rmi` or `husk prune`"
             );
         }
         return Ok(ExitCode::SUCCESS);
@@ -336,7 +356,7 @@ fn of_containerfile(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
         return Ok(ExitCode::SUCCESS);
     }
     let name = output.file_name().unwrap_or(output.as_os_str()).to_string_lossy().into_owned();
-    let built = husk_build::executable::<Box<dyn Error>>(&built, &name, &front, output, |app| {
+    let built = husk_build::executable::<Box<dyn Error>>(built, &name, front, output, |app| {
         app.args.extend(options.args.iter().map(|arg| arg.clone().into_vec()));
         options.guest.apply(app)
     })?;

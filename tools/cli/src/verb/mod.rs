@@ -9,6 +9,7 @@ mod import;
 mod inspect;
 mod plan_image;
 mod progress;
+mod prune;
 mod ps;
 mod pull;
 mod restore;
@@ -55,6 +56,8 @@ pub(crate) enum Verb {
     Inspect(inspect::Options),
     /// Remove images from the store
     Rmi(rmi::Options),
+    /// Give disk back: what no image has a part in, and what was packed or built long ago
+    Prune(prune::Options),
     /// Write an image as an OCI layout or an archive
     Save(save::Options),
     /// Give an image a further name
@@ -95,6 +98,7 @@ impl Verb {
             Self::Images(options) => images::run(&options),
             Self::Inspect(options) => inspect::run(&options),
             Self::Rmi(options) => rmi::run(&options),
+            Self::Prune(options) => prune::run(&options),
             Self::Save(options) => save::run(&options),
             Self::Tag(options) => tag::run(&options),
             Self::Volume(options) => volume::run(&options),

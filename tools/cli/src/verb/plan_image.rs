@@ -1,8 +1,8 @@
 //! For the front of `husk run`: finds or pulls an image and prints its plan.
 
 use super::progress::Shown;
+use husk_image::Store;
 use husk_image::plan::{Request, plan};
-use husk_image::{Store, source};
 use std::error::Error;
 use std::io::Write;
 use std::process::ExitCode;
@@ -26,6 +26,8 @@ pub(crate) struct Options {
     user: String,
     #[arg(long, default_value = "missing")]
     pull: Pull,
+    #[command(flatten)]
+    registry: super::pull::Registry,
     name: String,
 }
 
@@ -37,7 +39,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     };
     let request = Request { image: &options.name, user: &options.user, pull };
     let planned = Store::open_default()
-        .and_then(|store| plan(&store, &request, &source::Options::default(), &Shown::new()));
+        .and_then(|store| plan(&store, &request, &options.registry.options(), &Shown::new()));
     match planned {
         Ok(bytes) => {
             std::io::stdout().write_all(&bytes)?;

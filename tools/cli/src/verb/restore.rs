@@ -29,17 +29,13 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
         .with_file_name("husk");
     let mut command = Command::new(&front);
     command.arg0("husk").arg("@restore");
-    for file in [Some(&opened.file), opened.root.as_ref()] {
-        match file {
-            Some(file) => {
-                husk_host::snapshot::keep_open(file).map_err(|error| format!("restore: {error}"))?;
-                command.arg(file.as_raw_fd().to_string());
-            }
-            None => {
-                command.arg("-");
-            }
-        }
-    }
+    let keep = |file| husk_host::snapshot::keep_open(file).map_err(|error| format!("restore: {error}"));
+    keep(&opened.file)?;
+    opened.root.iter().try_for_each(keep)?;
+    command.arg(opened.file.as_raw_fd().to_string());
+    command.arg(opened.root.first().map_or_else(|| "-".to_owned(), |root| root.as_raw_fd().to_string()));
+    command.arg(if opened.manifest.further.is_empty() { 0 } else { opened.root.len() }.to_string());
+    command.arg(opened.manifest.stop.to_string());
     command.arg(&opened.manifest.program).args(&options.name);
     let error = command.exec();
     Err(format!("restore: {}: {error}", front.display()).into())

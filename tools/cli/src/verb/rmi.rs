@@ -1,7 +1,7 @@
 //! `husk rmi`: images out of the store.
 
 use super::images::size;
-use husk_image::Store;
+use husk_image::{Freed, Store};
 use std::error::Error;
 use std::process::ExitCode;
 
@@ -24,8 +24,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
                 removed.untagged.iter().for_each(|name| println!("untagged: {}", name.familiar()));
                 removed.deleted.iter().for_each(|id| println!("deleted: {id}"));
                 match removed.freed {
-                    Some(0) => {}
-                    Some(freed) => eprintln!("freed {}", size(freed)),
+                    Some(Freed { bytes: 0, .. }) => {}
+                    Some(freed) => eprintln!("freed {}", size(freed.bytes)),
                     None => eprintln!("husk: rmi: an import is under way: the next rmi frees the space"),
                 }
             }

@@ -3,12 +3,14 @@
 
 use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
 use husk_options::{Opt, RUN, TRACE};
+use husk_volume::Access;
 use husk_volume::mount::{self, Mount, Refused};
 use husk_volume::ring::Wake;
 use husk_volume::start;
 use std::error::Error;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::ExitCode;
 
 const EXIT_CODES: &str = "\
@@ -21,6 +23,11 @@ fn declare(mut command: Command, tables: &[&'static [Opt]]) -> Command {
         let id = option.long.unwrap_or(option.help);
         let mut argument = Arg::new(id).help(option.help).hide(option.hidden);
         argument = match option.value {
+            Some(value) if option.switch => argument
+                .value_name(value)
+                .value_parser(clap::value_parser!(OsString))
+                .num_args(0..=1)
+                .require_equals(true),
             Some(value) => argument.value_name(value).value_parser(clap::value_parser!(OsString)),
             None => argument.action(ArgAction::SetTrue),
         };
@@ -101,9 +108,27 @@ fn become_front(matches: &ArgMatches) -> Result<ExitCode, Box<dyn Error>> {
         }
     }
     if !mounts.is_empty() {
+        let image = match matches.get_one::<OsString>("plan") {
+            Some(fd) => {
+                let path = Path::new("/proc/self/fd").join(fd);
+                let plan = std::fs::read(path).map_err(|error| format!("run: the image's plan: {error}"))?;
+                Some(husk_image::plan::read(&plan)?)
+            }
+            None => None,
+        };
+        for target in image.iter().flat_map(|(_, volumes)| volumes) {
+            if mounts.iter().all(|mount| mount.target != *target) {
+                let (source, access) = (mount::Source::Anonymous, Access::ReadWrite);
+                mounts.push(Mount { source, target: target.clone(), access, copies: true });
+            }
+        }
+        let fill = |target: &[u8], to: &Path| match &image {
+            Some((root, _)) => Ok(husk_image::copy_out(root, &String::from_utf8_lossy(target), to)?),
+            None => Ok(false),
+        };
         let is_kvm = matches.get_one::<OsString>("tender").is_some_and(|tender| tender == "kvm");
         let wake = if is_kvm { Wake::Counter } else { Wake::Futex };
-        let prepared = start::prepare(mounts, wake, (&own, super::SERVE_VOLUMES));
+        let prepared = start::prepare(mounts, wake, (&own, super::SERVE_VOLUMES), &fill);
         let numbers =
             prepared.and_then(start::Prepared::hand_over).map_err(|error| format!("run: {error}"))?;
         arguments.splice(1..1, ["--mounts".into(), numbers.into()]);

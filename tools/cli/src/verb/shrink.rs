@@ -157,9 +157,12 @@ fn from_store(options: &Options) -> Result<Option<(husk_build::Built, App)>, Box
         );
     }
     let context = tempfile::tempdir().map_err(|error| wrong(&error))?;
+    let cache = husk_host::pack::default_cache()?;
+    let _held = husk_host::cache::hold(&cache).map_err(|error| wrong(&error))?;
     let request = husk_build::Request {
         front: front_beside().map_err(|error| wrong(&error))?,
         store,
+        registry: husk_image::source::Options::default(),
         names: Vec::new(),
         containerfile: context.path().join("Containerfile"),
         text: format!("FROM {reference}\n"),
@@ -167,7 +170,7 @@ fn from_store(options: &Options) -> Result<Option<(husk_build::Built, App)>, Box
         args: Vec::new(),
         labels: Vec::new(),
         target: None,
-        cache: husk_host::pack::default_cache()?.join("build"),
+        cache: cache.join("build"),
         use_cache: true,
         run_options: Vec::new(),
         epoch: None,
