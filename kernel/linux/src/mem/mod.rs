@@ -173,7 +173,7 @@ impl Space {
     /// A copy for a forked child, contents included.
     pub fn duplicate(&self, group: Arc<Group>) -> Result<Arc<Self>, Errno> {
         Ok(Arc::new(Self {
-            map: KCell::new(self.map.borrow().clone()),
+            map: KCell::new(self.map.borrow().for_child()),
             layout: KCell::new(self.layout.get()),
             program_text: KCell::new(self.current_program_text()),
             auxv: KCell::new(self.auxv.borrow().clone()),
@@ -204,6 +204,11 @@ impl Space {
     /// Bytes of all mappings.
     pub fn total(&self) -> usize {
         self.map.borrow().total()
+    }
+
+    /// The most bytes that were mapped at once.
+    pub fn most(&self) -> usize {
+        self.map.borrow().most()
     }
 
     /// Calls `show` for each area in order, from a copy: `show` may do anything.
