@@ -362,6 +362,7 @@ impl AddressSpace {
     }
 
     /// Sets bit 0 of the byte of each page from `start` on that is there, and clears the others.
+    #[cfg(any(husk_image, test))]
     pub(crate) fn presence(&self, start: usize, out: &mut [u8]) {
         out.fill(0);
         let range = start..start + out.len() * PAGE_SIZE;

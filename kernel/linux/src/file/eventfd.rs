@@ -48,6 +48,13 @@ impl EventFd {
         Some(())
     }
 
+    /// Adds one, if there is room.
+    pub fn signal(&self) {
+        if self.add(1).is_some() {
+            self.queue.wake_all(EPOLLIN | EPOLLRDNORM);
+        }
+    }
+
     /// Waits for `done` to succeed, unless the open file must not wait.
     fn wait<R>(&self, of: &OpenFile, mut done: impl FnMut() -> Option<R>) -> Result<R, Errno> {
         if let Some(result) = done() {

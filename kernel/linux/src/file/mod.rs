@@ -4,6 +4,7 @@
 //! `OpenFile` is open(2)'s open file description around one: status flags, cursor, owner. `FdTable` (`table`) maps
 //! descriptors to open files. An object blocks by `task::wait::wait_event` and honours `OpenFile::nonblocking`.
 
+pub mod aio;
 pub mod anon;
 pub mod copy;
 pub mod epoll;

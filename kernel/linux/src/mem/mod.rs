@@ -69,6 +69,8 @@ pub struct Space {
     /// Its page tables, where the kernel has such.
     machine: space::Handle,
     counts: resident::Counts,
+    /// The contexts of io_setup(2), by their ids.
+    pub(crate) aio: KCell<BTreeMap<usize, Arc<crate::file::aio::Context>>>,
     /// The registrations of membarrier(2).
     pub(crate) barriers: KCell<u32>,
     /// Call sites that were seen to trap, and what became of them.
@@ -143,6 +145,7 @@ impl Space {
             group,
             machine,
             counts: resident::Counts::default(),
+            aio: KCell::default(),
             barriers: KCell::default(),
             sites: KCell::default(),
             unsettled: KCell::default(),
@@ -181,6 +184,7 @@ impl Space {
             group: Some(group),
             machine: self.machine.fork().map_err(|_| Errno::ENOMEM)?,
             counts: resident::Counts::default(),
+            aio: KCell::default(),
             barriers: KCell::new(self.barriers.get()),
             sites: KCell::new(self.sites.borrow().clone()),
             unsettled: KCell::new(
@@ -441,6 +445,8 @@ impl Space {
         map.iter().for_each(|(_, area)| area.write_back());
         self.layout.set(Layout::default());
         self.barriers.set(0);
+        let contexts = self.aio.take();
+        drop(contexts);
         self.forget_counts();
         drop(map);
         Ok(())

@@ -90,7 +90,7 @@ pub(super) fn pwritev2(
     _offset_high: usize,
     flags: u32,
 ) -> SysResult {
-    check_rwf(flags, RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_APPEND | RWF_NOAPPEND)?;
+    check_rwf(flags, RWF_WRITE | RWF_APPEND | RWF_NOAPPEND)?;
     if flags & (RWF_APPEND | RWF_NOAPPEND) == 0 {
         return if offset == -1 { writev(t, fd, iov, iovcnt) } else { pwritev(t, fd, iov, iovcnt, offset) };
     }
@@ -105,7 +105,10 @@ pub(super) fn pwritev2(
     result
 }
 
-fn check_rwf(flags: u32, known: u32) -> Result<(), Errno> {
+/// RWF_* that writes take wherever they go.
+pub(super) const RWF_WRITE: u32 = RWF_HIPRI | RWF_DSYNC | RWF_SYNC;
+
+pub(super) fn check_rwf(flags: u32, known: u32) -> Result<(), Errno> {
     if flags & !known != 0 { Err(Errno::EOPNOTSUPP) } else { Ok(()) }
 }
 

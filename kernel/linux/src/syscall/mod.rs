@@ -4,6 +4,7 @@
 //! `husk trace` and the table in the docs come from it. A handler decodes, finds the object, acts and encodes; it takes
 //! the calling task first, then its arguments as Linux truncates them (`FromReg`).
 
+mod aio;
 mod attributes;
 mod copy;
 mod cred;

@@ -105,7 +105,7 @@ syscalls! {
     25 mremap(old_addr: usize, old_len: usize, new_len: usize, flags: u32, new_addr: usize) in mem Done;
     26 msync(addr: usize, len: usize, flags: u32) in mem Done;
     27 mincore(addr: usize, len: usize, vector: usize) in mem Done;
-    28 madvise(addr: usize, len: usize, advice: u32) in mem Partial "advice about fork and about poisoned pages is EINVAL";
+    28 madvise(addr: usize, len: usize, advice: u32) in mem Partial "advice about poisoned pages is EINVAL";
     29 shmget(key: i32, size: usize, shmflg: u32) in ipc Done;
     30 shmat(shmid: i32, shmaddr: usize, shmflg: u32) in ipc Done;
     31 shmctl(shmid: i32, cmd: u32, buf: usize) in ipc Done;
@@ -265,6 +265,11 @@ syscalls! {
     202 futex(uaddr: usize, op: u32, val: u32, timeout: usize, uaddr2: usize, val3: u32) in process Partial "no priority is inherited; FUTEX_WAIT_REQUEUE_PI and FUTEX_CMP_REQUEUE_PI are ENOSYS";
     203 sched_setaffinity(pid: i32, cpusetsize: u32, mask: usize) in sched Partial "kept and told; the scheduler uses any vCPU";
     204 sched_getaffinity(pid: i32, cpusetsize: u32, mask: usize) in sched Done;
+    206 io_setup(nr_events: u32, ctxp: usize) in aio Done;
+    207 io_destroy(ctx: usize) in aio Done;
+    208 io_getevents(ctx: usize, min_nr: isize, nr: isize, events: usize, timeout: usize) in aio Done;
+    209 io_submit(ctx: usize, nr: isize, iocbpp: usize) in aio Done;
+    210 io_cancel(ctx: usize, iocb: usize, result: usize) in aio Done;
     213 epoll_create(size: i32) in epoll Done;
     217 getdents64(fd: i32, dirp: usize, count: u32) in open Done;
     218 set_tid_address(tidptr: usize) in misc Done;
@@ -360,6 +365,7 @@ syscalls! {
     327 preadv2(fd: i32, iov: usize, iovcnt: usize, offset: i64, offset_high: usize, flags: u32) in io Done;
     328 pwritev2(fd: i32, iov: usize, iovcnt: usize, offset: i64, offset_high: usize, flags: u32) in io Done;
     332 statx(dirfd: i32, path: usize, flags: u32, mask: u32, statxbuf: usize) in stat Done;
+    333 io_pgetevents(ctx: usize, min_nr: isize, nr: isize, events: usize, timeout: usize, usig: usize) in aio Done;
     334 rseq(rseq: usize, rseq_len: u32, flags: u32, sig: u32) in process Done;
     424 pidfd_send_signal(pidfd: i32, sig: i32, info: usize, flags: u32) in signal Done;
     434 pidfd_open(pid: i32, flags: u32) in signal Partial "no PIDFD_THREAD";
@@ -395,11 +401,6 @@ absent! {
     184 tuxcall;
     185 security;
     205 set_thread_area;
-    206 io_setup;
-    207 io_destroy;
-    208 io_getevents;
-    209 io_submit;
-    210 io_cancel;
     211 get_thread_area;
     212 lookup_dcookie;
     214 epoll_ctl_old;
@@ -427,7 +428,6 @@ absent! {
     329 pkey_mprotect;
     330 pkey_alloc;
     331 pkey_free;
-    333 io_pgetevents;
     425 io_uring_setup;
     426 io_uring_enter;
     427 io_uring_register;

@@ -92,6 +92,22 @@ fn sequential_faults_bring_in_longer_runs() {
 }
 
 #[test]
+fn presence_tells_of_the_pages_that_were_brought_in() {
+    let mut space = new();
+    map(&mut space, pages(0, 2000), ALL, Backing::Anonymous);
+    for page in [3, 700, 1999] {
+        assert!(store(&mut space, BASE + page * PAGE_SIZE, 1));
+    }
+    let mut told = vec![9; 2000];
+    space.presence(BASE, &mut told);
+    assert_eq!(told.iter().map(|byte| usize::from(*byte)).sum::<usize>(), space.resident());
+    assert!(told[3] == 1 && told[700] == 1 && told[1999] == 1 && told[1000] == 0);
+    space.presence(BASE + 1000 * PAGE_SIZE, &mut told[..900]);
+    assert!(told[..900].iter().all(|byte| *byte == 0));
+    drop_space(space);
+}
+
+#[test]
 fn the_image_is_shared_until_written() {
     let mut space = new();
     map(&mut space, pages(0, 8), ALL, Backing::Image { offset: 2 * PAGE_SIZE });

@@ -67,8 +67,8 @@ fn claim_cpu(group: &Arc<Group>, ticker: bool) -> Option<usize> {
         // Programs have tables with a place for each number below the count of vCPUs.
         let below = boot().cpus as usize;
         let beyond = || (below..CPUS_MAX).find(is_free);
-        let mut own = (0..below).rev().filter(is_free);
-        if ticker { beyond().or_else(|| own.next()) } else { own.last() }?
+        let mut own = (0..below).filter(is_free);
+        if ticker { beyond().or_else(|| own.next_back()) } else { own.next() }?
     };
     let free = cpus.iter().position(|cpu| !cpu.in_use).unwrap_or(cpus.len());
     if free >= cpu::CPUS {
