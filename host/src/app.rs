@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use husk_app::{ALIGN, Allowed, DESCRIPTOR_LEN, Encoder, MANIFEST_MAX, Manifest, Note, Strict, note_in};
+use husk_erofs_build::Hashed;
 use sha2::{Digest, Sha256};
 
 /// Most variables of a manifest: as many as the front takes, with room for those of whoever starts it.
@@ -151,7 +152,7 @@ pub fn write(app: &App, front: &Path, root: &Path, out: &Path) -> Result<Built, 
         .permissions(Permissions::from_mode(0o777))
         .tempfile_in(dir)
         .map_err(AppError::io(dir))?;
-    let mut to = Hashed { out: BufWriter::with_capacity(1 << 20, file.as_file()), hash: Sha256::new() };
+    let mut to = Hashed::new(BufWriter::with_capacity(1 << 20, file.as_file()));
     let name = out.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut progress = Progress::new(&name, note.file_len);
     let written = (|| {
@@ -175,7 +176,7 @@ pub fn write(app: &App, front: &Path, root: &Path, out: &Path) -> Result<Built, 
         to.flush()
     })();
     written.map_err(AppError::io(out))?;
-    let digest = to.hash.clone().finalize().into();
+    let digest = to.sum();
     drop(to);
     file.persist(out).map_err(|error| AppError::io(out)(error.error))?;
     Ok(Built { size: note.file_len, front: front_len, root: root_len, digest })
@@ -272,23 +273,6 @@ fn manifest(app: &App, front: [u8; 32], root: [u8; 32]) -> Result<Vec<u8>, AppEr
         return Err(AppError::TooLong(bytes.len()));
     }
     Ok(bytes)
-}
-
-struct Hashed<W> {
-    out: W,
-    hash: Sha256,
-}
-
-impl<W: Write> Write for Hashed<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.out.write(bytes)?;
-        self.hash.update(&bytes[..count]);
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
 }
 
 /// A line on stderr, where that is a terminal.

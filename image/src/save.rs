@@ -9,7 +9,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use sha2::{Digest as _, Sha256};
+use husk_erofs_build::Hashed;
 use tar_core::builder::EntryBuilder;
 
 use crate::config::{self, Index, Manifest, media};
@@ -67,10 +67,10 @@ impl Store {
     /// [`ImageError::Io`]; [`ImageError::WrongDigest`] where the store is damaged.
     pub fn write_layer(&self, diff_id: &Digest, out: impl Write) -> Result<(), ImageError> {
         let open = |path: PathBuf| File::open(&path).map_err(ImageError::io(&path));
-        let mut out = Hashing { out, hash: Sha256::new() };
+        let mut out = Hashed::new(out);
         layer::replay(&open(self.layer(diff_id))?, &open(self.frame(diff_id))?, &mut out)?;
-        out.out.flush().map_err(ImageError::read("writing the layer"))?;
-        let found = Digest::from_hash(&out.hash.finalize());
+        out.flush().map_err(ImageError::read("writing the layer"))?;
+        let found = Digest::from_hash(&out.sum());
         if found == *diff_id {
             return Ok(());
         }
@@ -217,21 +217,4 @@ fn into_archive(path: &Path, make: impl FnOnce(&Path) -> Result<(), ImageError>)
     readable(file.as_file(), path)?;
     file.persist(path).map_err(|error| ImageError::io(path)(error.error))?;
     Ok(())
-}
-
-struct Hashing<W> {
-    out: W,
-    hash: Sha256,
-}
-
-impl<W: Write> Write for Hashing<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.out.write(bytes)?;
-        self.hash.update(&bytes[..count]);
-        Ok(count)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
 }

@@ -207,7 +207,7 @@ impl Bench<'_> {
             &["that of the image state", "pull or import the image again"],
         )?;
         self.must(&["build", "-t", "state", "context"])?;
-        self.must(&["run", "--image", "state", "/other", "1"])?;
+        self.must(&["run", "--image", "state", "/other", "2"])?;
         self.restore("damaged")?.must_be_well("restored with the image made again")
     }
 

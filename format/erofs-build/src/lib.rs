@@ -9,10 +9,12 @@
 //! mapped as code ([`Kind::File`]'s `mapped`) has its last, partial page aligned too.
 #![forbid(unsafe_code)]
 
+mod hashed;
 mod place;
 mod tree;
 mod write;
 
+pub use hashed::Hashed;
 pub use place::Device;
 pub use tree::{Content, Kind, Meta, Node, NodeId, Part, Tree};
 

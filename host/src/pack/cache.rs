@@ -10,7 +10,7 @@ use std::fs;
 use std::io::{BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
+use husk_erofs_build::Hashed;
 use tempfile::NamedTempFile;
 
 use super::error::PackError;
@@ -36,13 +36,10 @@ pub(super) fn store(cache: &Path, root: &Root, label: &str) -> Result<Stored, Pa
     }
     fs::create_dir_all(&images).map_err(PackError::io(&images))?;
     let mut file = temporary(&images)?;
-    let mut out = Hashed {
-        out: BufWriter::new(file.as_file_mut()),
-        hash: Sha256::new(),
-        progress: Progress::new(label),
-    };
+    let told = Told { out: BufWriter::new(file.as_file_mut()), progress: Progress::new(label) };
+    let mut out = Hashed::new(told);
     let size = root.tree().write(&mut out)?;
-    let sum = hex(&out.hash.clone().finalize());
+    let sum = hex(&out.sum());
     drop(out);
     let path = images.join(format!("{sum}.erofs"));
     file.persist(&path).map_err(|error| PackError::io(&path)(error.error))?;
@@ -77,17 +74,15 @@ fn temporary(dir: &Path) -> Result<NamedTempFile, PackError> {
     tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(dir).map_err(PackError::io(dir))
 }
 
-/// Hashes what it passes on.
-struct Hashed<W> {
+/// Tells of what it passes on.
+struct Told<W> {
     out: W,
-    hash: Sha256,
     progress: Progress,
 }
 
-impl<W: Write> Write for Hashed<W> {
+impl<W: Write> Write for Told<W> {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         let count = self.out.write(bytes)?;
-        self.hash.update(&bytes[..count]);
         self.progress.add(count as u64);
         Ok(count)
     }

@@ -186,12 +186,13 @@ impl Bound {
             ]);
             return None;
         }
+        let holders = &raw mut HOLDERS;
         Some(Self {
             limit,
             guest,
             own_pids,
             // SAFETY: a process has one guest, so this is called once, and nothing else refers to it.
-            holders: unsafe { &mut *(&raw mut HOLDERS) },
+            holders: unsafe { &mut *holders },
             count: 0,
             sum: 0,
             due: 0,
