@@ -30,7 +30,9 @@ pub(crate) fn boot() {
     let cred = Cred::new(boot.uid, boot.gid).with_groups(groups);
     let entity = Entity::new(Some(thread), Some(group.clone()));
     let space = Space::new(Some(group)).expect("memory for the first address space");
-    let task = process::init_task(cred, entity, space);
+    let on_terminal = boot.stdio.iter().any(|file| file.mode != 0 && file.terminal != 0);
+    let leads_session = on_terminal || boot.flags & FLAG_CONTAINER != 0;
+    let task = process::init_task(cred, entity, space, leads_session);
     task.set_files(FdTable::new());
     sched::start_first(task);
 }

@@ -174,6 +174,6 @@ pub mod test {
     /// Makes a further process with one task.
     pub fn another(cred: Arc<super::Cred>) -> Arc<Task> {
         let space = super::Space::new(None).expect("memory for a space");
-        process::init_task(cred, sched::Entity::new(None, None), space)
+        process::init_task(cred, sched::Entity::new(None, None), space, true)
     }
 }

@@ -355,10 +355,17 @@ pub(super) fn take_leader_id(task: &Arc<Task>) {
     tasks.insert(task.tid(), Arc::downgrade(task));
 }
 
-/// Makes process 1 with one task and nothing open.
-pub fn init_task(cred: Arc<Cred>, sched: super::sched::Entity, space: Arc<Space>) -> Arc<Task> {
+/// Makes process 1 with one task and nothing open. That of a container leads a session, and so does one on a terminal,
+/// which controls that session. Any other is in session 0, whose leader is outside: as a program that a shell starts it
+/// leads none, so that a terminal that it opens does not become its own.
+pub fn init_task(
+    cred: Arc<Cred>,
+    sched: super::sched::Entity,
+    space: Arc<Space>,
+    leads_session: bool,
+) -> Arc<Task> {
     let pid = new_pid();
-    let session = Arc::new(Session { id: pid, terminal: KCell::default() });
+    let session = Arc::new(Session { id: if leads_session { pid } else { 0 }, terminal: KCell::default() });
     let task = Arc::new(Task {
         tid: KCell::new(pid),
         process: new_process(pid, session, pid),
