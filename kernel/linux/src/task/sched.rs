@@ -65,6 +65,20 @@ pub enum State {
     Dead,
 }
 
+/// How often a task lost its vCPU: because it waited for something, and because others had their turn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Switches {
+    pub voluntary: u64,
+    pub involuntary: u64,
+}
+
+impl core::ops::AddAssign for Switches {
+    fn add_assign(&mut self, other: Self) {
+        self.voluntary += other.voluntary;
+        self.involuntary += other.involuntary;
+    }
+}
+
 /// A task's part of the scheduler.
 pub struct Entity {
     state: KCell<State>,
@@ -80,6 +94,7 @@ pub struct Entity {
     ran: KCell<u64>,
     charged_at: KCell<u64>,
     told: KCell<u64>,
+    switches: KCell<Switches>,
     /// The same, put forward by what it did not want to run while others did: who has the least goes first.
     virtual_time: KCell<u64>,
     /// When it first woke another since it last slept, by `own_ns`; 0: it did not.
@@ -105,6 +120,7 @@ impl Entity {
             ran: KCell::default(),
             charged_at: KCell::default(),
             told: KCell::default(),
+            switches: KCell::default(),
             virtual_time: KCell::default(),
             woke_at: KCell::default(),
             habit: KCell::default(),
@@ -136,6 +152,10 @@ impl Entity {
     #[cfg(test)]
     pub fn add_run_time(&self, ns: u64) {
         self.ran.set(self.ran.get() + ns);
+    }
+
+    pub fn switches(&self) -> Switches {
+        self.switches.get()
     }
 
     pub fn state(&self) -> State {
@@ -383,6 +403,7 @@ pub(super) fn sleep(limit: WaitLimit) -> Result<(), WaitEnd> {
 /// Gives the vCPU to others until the current task, whose state is set, can go on.
 fn block(me: &Arc<Task>) {
     note_sleep(me);
+    me.sched.switches.borrow_mut().voluntary += 1;
     match take_next() {
         Some(next) => {
             // Those who were left to this task are more than it can take along.
@@ -528,6 +549,7 @@ pub fn yield_now() {
     if let Some(next) = take_next()
         && !Arc::ptr_eq(&next, &me)
     {
+        me.sched.switches.borrow_mut().involuntary += 1;
         switch(&me, next);
     }
     runs_again(&me);
