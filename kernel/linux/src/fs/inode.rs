@@ -111,6 +111,8 @@ pub(super) struct Extra {
     locks: Option<Arc<Locks>>,
     /// F_SEAL_*, of a memfd.
     seals: Option<u32>,
+    /// RWH_WRITE_LIFE_*.
+    write_hint: u64,
 }
 
 impl Inode {
@@ -384,6 +386,15 @@ impl Inode {
     /// An open file comes (1) or goes (-1): one that may write, or one that is open as a `program`.
     pub(crate) fn change_users(&self, by: i32, program: bool) {
         *self.users.borrow_mut() += if program { -by } else { by };
+    }
+
+    /// How long its owner thinks that what is written will live: kept and told.
+    pub fn write_hint(&self) -> u64 {
+        self.extra.borrow().as_ref().map_or(0, |extra| extra.write_hint)
+    }
+
+    pub fn set_write_hint(&self, hint: u64) {
+        self.extra.borrow_mut().get_or_insert_default().write_hint = hint;
     }
 
     /// The seals of a memfd; `None` for other files.

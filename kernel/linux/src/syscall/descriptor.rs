@@ -115,6 +115,23 @@ pub(super) fn fcntl(t: &Arc<Task>, fd: i32, command: u32, argument: usize) -> Sy
             file.set_signal_owner(SignalOwner { signal, ..file.signal_owner() })?;
             Ok(0)
         }
+        raw::F_GET_RW_HINT => {
+            user::write(argument, &hinted_inode(&file)?.write_hint())?;
+            Ok(0)
+        }
+        raw::F_SET_RW_HINT => {
+            const RWH_WRITE_LIFE_EXTREME: u64 = 5;
+            let inode = hinted_inode(&file)?;
+            let hint: u64 = user::read(argument)?;
+            if !inode.owned_by(&t.cred()) && !t.cred().capable(CAP_FOWNER) {
+                return Err(Errno::EPERM);
+            }
+            if hint > RWH_WRITE_LIFE_EXTREME {
+                return Err(Errno::EINVAL);
+            }
+            inode.set_write_hint(hint);
+            Ok(0)
+        }
         raw::F_SETLEASE => lease::set(t, &file, fd, argument as u32),
         raw::F_GETLEASE => Ok(lease::get(&file) as usize),
         raw::F_GETPIPE_SZ => Ok(pipe_of(&file)?.capacity()),
@@ -150,6 +167,11 @@ fn set_flags(t: &Arc<Task>, file: &Arc<OpenFile>, fd: i32, flags: u32) -> SysRes
         file.set_async(flags & FASYNC != 0, fd);
     }
     Ok(0)
+}
+
+/// The inode that keeps a hint about what is written.
+fn hinted_inode(file: &OpenFile) -> Result<&Arc<Inode>, Errno> {
+    file.path.as_ref().map(|path| path.inode()).ok_or(Errno::EINVAL)
 }
 
 /// The inode that holds a file's locks. ENOLCK for what has no name.

@@ -243,7 +243,7 @@ pub(super) fn getrusage(t: &Arc<Task>, who: i32, usage: usize) -> SysResult {
         raw::RUSAGE_CHILDREN => t.process().children_usage(),
         RUSAGE_THREAD => {
             let (user, system) = t.cpu_time();
-            Usage { user, system, ..t.process().usage() }
+            Usage { user, system, switches: t.sched.switches(), ..t.process().usage() }
         }
         _ => return Err(Errno::EINVAL),
     };
@@ -255,6 +255,8 @@ pub(super) fn getrusage(t: &Arc<Task>, who: i32, usage: usize) -> SysResult {
 pub(super) fn write_usage(address: usize, usage: Usage) -> Result<(), Errno> {
     let mut words = [0_u64; size_of::<raw::rusage>() / 8];
     words[4] = (usage.most_resident / 1024) as u64;
+    words[16] = usage.switches.voluntary;
+    words[17] = usage.switches.involuntary;
     for (at, ns) in [(0, usage.user), (2, usage.system)] {
         words[at] = ns / NS_PER_S;
         words[at + 1] = ns % NS_PER_S / 1000;

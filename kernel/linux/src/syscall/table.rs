@@ -149,7 +149,7 @@ syscalls! {
     69 msgsnd(msqid: i32, msgp: usize, msgsz: usize, msgflg: u32) in ipc Done;
     70 msgrcv(msqid: i32, msgp: usize, msgsz: usize, msgtyp: i64, msgflg: u32) in ipc Done;
     71 msgctl(msqid: i32, cmd: u32, buf: usize) in ipc Done;
-    72 fcntl(fd: i32, command: u32, argument: usize) in descriptor Partial "no F_NOTIFY, no write hints, no leases on volumes";
+    72 fcntl(fd: i32, command: u32, argument: usize) in descriptor Partial "no F_NOTIFY, no leases on volumes";
     73 flock(fd: i32, operation: u32) in descriptor Done;
     74 fsync(fd: i32) in space Done;
     75 fdatasync(fd: i32) in space Done;
@@ -175,7 +175,7 @@ syscalls! {
     95 umask(mask: u32) in open Done;
     96 gettimeofday(tv: usize, tz: usize) in time Done;
     97 getrlimit(resource: u32, rlim: usize) in misc Done;
-    98 getrusage(who: i32, usage: usize) in misc Partial "times and the most memory only";
+    98 getrusage(who: i32, usage: usize) in misc Partial "no page faults, no transfers";
     99 sysinfo(info: usize) in misc Partial "no load averages, no buffers";
     100 times(buf: usize) in time Done;
     101 ptrace(request: u32, pid: i32, addr: usize, data: usize) in ptrace Partial "no hardware breakpoints, SYSEMU, PEEKSIGINFO; the real parent of a tracee hears of its end at once";

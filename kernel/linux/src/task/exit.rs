@@ -75,7 +75,7 @@ fn take_out(t: &Arc<Task>, status: i32) {
     }
     drop(files);
     clone::release_vfork_parent(t);
-    process.add_time(sched::run_time(t));
+    process.add_ended(sched::run_time(t), t.sched.switches());
     if process.tasks.borrow().is_empty() {
         end_process(process, status);
     }

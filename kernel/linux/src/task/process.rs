@@ -1,6 +1,7 @@
 //! Processes (thread groups), process groups and sessions.
 
 use super::cred::Cred;
+use super::sched::Switches;
 use super::wait::WaitQueue;
 use super::{Pid, Task};
 use crate::file::table::FdTable;
@@ -36,6 +37,7 @@ pub struct Usage {
     pub system: u64,
     /// The most bytes in memory at once.
     pub most_resident: usize,
+    pub switches: Switches,
 }
 
 /// A thread group.
@@ -63,6 +65,9 @@ pub struct Process {
     /// The most bytes that it, and children that were waited for, had in memory at once.
     most_resident: KCell<usize>,
     children_most: KCell<usize>,
+    /// Switches of threads that have ended, and of children that were waited for.
+    ended_switches: KCell<Switches>,
+    children_switches: KCell<Switches>,
     /// The name of the thread that ended last.
     pub last_comm: KCell<[u8; 16]>,
     /// The real user id at the end, when no thread is left to ask.
@@ -208,8 +213,10 @@ impl Process {
         self.children_time.get()
     }
 
-    pub(super) fn add_time(&self, nanoseconds: u64) {
+    /// What a thread that ends has used.
+    pub(super) fn add_ended(&self, nanoseconds: u64, switches: Switches) {
         self.ended_time.set(self.ended_time.get() + nanoseconds);
+        *self.ended_switches.borrow_mut() += switches;
     }
 
     /// Notes how much memory its program has had, before that goes.
@@ -221,13 +228,16 @@ impl Process {
     pub fn usage(&self) -> Usage {
         let (user, system) = self.cpu_time();
         let now = self.leader().map_or(0, |task| task.space().most_resident());
-        Usage { user, system, most_resident: self.most_resident.get().max(now) }
+        let mut switches = self.ended_switches.get();
+        self.living().iter().for_each(|task| switches += task.sched.switches());
+        Usage { user, system, most_resident: self.most_resident.get().max(now), switches }
     }
 
     /// What getrusage(2) tells of the children that were waited for, with theirs.
     pub fn children_usage(&self) -> Usage {
         let (user, system) = self.children_time.get();
-        Usage { user, system, most_resident: self.children_most.get() }
+        let switches = self.children_switches.get();
+        Usage { user, system, most_resident: self.children_most.get(), switches }
     }
 
     /// The first thread has ended before others did: it stays as a zombie.
@@ -241,8 +251,13 @@ impl Process {
     }
 
     pub(super) fn add_children_usage(&self, child: &Process) {
-        let most = child.usage().most_resident.max(child.children_most.get());
-        self.children_most.set(self.children_most.get().max(most));
+        let usage = child.usage();
+        self.children_most
+            .set(self.children_most.get().max(usage.most_resident).max(child.children_most.get()));
+        let mut switches = self.children_switches.get();
+        switches += usage.switches;
+        switches += child.children_switches.get();
+        self.children_switches.set(switches);
         let ((user, system), own, below) =
             (self.children_time.get(), child.cpu_time(), child.children_time.get());
         self.children_time.set((user + own.0 + below.0, system + own.1 + below.1));
@@ -277,6 +292,8 @@ fn new_process(pid: Pid, session: Arc<Session>, pgid: Pid) -> Arc<Process> {
         children_time: KCell::default(),
         most_resident: KCell::default(),
         children_most: KCell::default(),
+        ended_switches: KCell::default(),
+        children_switches: KCell::default(),
         last_comm: KCell::default(),
         last_uid: KCell::default(),
         zombie: KCell::default(),

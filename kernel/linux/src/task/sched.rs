@@ -66,6 +66,20 @@ pub enum State {
     Dead,
 }
 
+/// How often a task lost its vCPU: because it waited for something, and because others had their turn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Switches {
+    pub voluntary: u64,
+    pub involuntary: u64,
+}
+
+impl core::ops::AddAssign for Switches {
+    fn add_assign(&mut self, other: Self) {
+        self.voluntary += other.voluntary;
+        self.involuntary += other.involuntary;
+    }
+}
+
 /// A task's part of the scheduler.
 pub struct Entity {
     state: KCell<State>,
@@ -81,10 +95,9 @@ pub struct Entity {
     ran: KCell<u64>,
     charged_at: KCell<u64>,
     told: KCell<u64>,
+    switches: KCell<Switches>,
     /// The same, put forward by what it did not want to run while others did: who has the least goes first.
     virtual_time: KCell<u64>,
-    /// How often it gave the vCPU away by sleeping, and how often because others' turn had come.
-    switches: KCell<(u64, u64)>,
     /// When it first woke another since it last slept, by `own_ns`; 0: it did not.
     woke_at: KCell<u64>,
     /// How used it is to sleeping soon after it has woken another.
@@ -108,8 +121,8 @@ impl Entity {
             ran: KCell::default(),
             charged_at: KCell::default(),
             told: KCell::default(),
-            virtual_time: KCell::default(),
             switches: KCell::default(),
+            virtual_time: KCell::default(),
             woke_at: KCell::default(),
             habit: KCell::default(),
             group: KCell::new(group),
@@ -142,19 +155,18 @@ impl Entity {
         self.ran.set(self.ran.get() + ns);
     }
 
+    pub fn switches(&self) -> Switches {
+        self.switches.get()
+    }
+
     pub fn state(&self) -> State {
         self.state.get()
     }
 
-    /// How often it gave the vCPU away: of its own accord, and not.
-    pub fn switches(&self) -> (u64, u64) {
-        self.switches.get()
-    }
-
-    /// Counts one.
+    /// Counts a switch.
     fn note_switch(&self, voluntary: bool) {
-        let (own, others) = self.switches.get();
-        self.switches.set(if voluntary { (own + 1, others) } else { (own, others + 1) });
+        let mut switches = self.switches.borrow_mut();
+        *(if voluntary { &mut switches.voluntary } else { &mut switches.involuntary }) += 1;
         SWITCHES.set(SWITCHES.get() + 1);
     }
 

@@ -499,10 +499,11 @@ fn status(subject: &Subject) -> Result<Vec<u8>, Errno> {
     let all = if cpus >= 64 { u64::MAX } else { (1 << cpus) - 1 };
     let allowed = subject.task.as_ref().map_or(all, |task| task.attributes.borrow().affinity & all);
     let _ = writeln!(out, "Cpus_allowed:\t{allowed:x}\nCpus_allowed_list:\t{}", super::cpu::list_of(allowed));
-    let (own, others) = subject.task.as_ref().map_or((0, 0), |task| task.sched.switches());
+    let switches = subject.task.as_ref().map(|task| task.sched.switches()).unwrap_or_default();
     let _ = writeln!(
         out,
-        "Mems_allowed:\t1\nMems_allowed_list:\t0\nvoluntary_ctxt_switches:\t{own}\nnonvoluntary_ctxt_switches:\t{others}"
+        "Mems_allowed:\t1\nMems_allowed_list:\t0\nvoluntary_ctxt_switches:\t{}\nnonvoluntary_ctxt_switches:\t{}",
+        switches.voluntary, switches.involuntary
     );
     Ok(out.into_bytes())
 }
