@@ -68,6 +68,15 @@ fn server_of(run: &Child) -> i32 {
     panic!("no state server");
 }
 
+/// The state of a process, all of whose threads share it, as ps(1) shows it.
+fn state_of(pid: i32) -> Option<char> {
+    let state = |stat: String| stat.rsplit(')').next()?.trim_start().chars().next();
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten();
+    let mut states = tasks.filter_map(|task| state(fs::read_to_string(task.path().join("stat")).ok()?));
+    let first = states.next()?;
+    states.all(|other| other == first).then_some(first)
+}
+
 fn is_alive(pid: i32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat"))
         .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().starts_with(" Z"))
@@ -206,6 +215,10 @@ fn a_server_that_dies_in_a_request_is_an_error() {
         let (mut guest, mut lines) = bench.ready(tender, "echo ready; read x; cat /v/f; echo on");
         let server = rustix::process::Pid::from_raw(server_of(&guest)).unwrap();
         rustix::process::kill_process(server, rustix::process::Signal::STOP).unwrap();
+        // A worker may be in the middle of something.
+        while state_of(server.as_raw_nonzero().get()) != Some('T') {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         guest.stdin.take().unwrap().write_all(b"\n").unwrap();
         std::thread::sleep(Duration::from_millis(300));
         rustix::process::kill_process(server, rustix::process::Signal::KILL).unwrap();
