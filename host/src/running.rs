@@ -4,9 +4,11 @@
 //! nobody has locked belongs to a guest that is no more, and is removed by whoever finds it.
 
 use husk_abi::control::{MESSAGE_MAX, Record, Request};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recv, recvmsg, send};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -17,7 +19,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Why something could not be done with a guest.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +38,8 @@ pub enum Error {
     Untrusted(PathBuf),
     #[error("guest {id}: {source}")]
     Control { id: String, source: io::Error },
+    #[error("guest {id}: cannot send it a signal: {source}")]
+    Signal { id: String, source: io::Error },
     #[error("guest {0} has ended")]
     Ended(String),
     #[error(
@@ -107,6 +111,35 @@ impl Guest {
     /// The signal by which it wants to be stopped.
     pub fn stop_signal(&self) -> u32 {
         self.number("stop") as u32
+    }
+
+    /// Asks it to end, kills it if it has not after `patience`, and returns when it has ended.
+    ///
+    /// # Errors
+    /// [`Error::Signal`].
+    pub fn stop(&self, patience: Duration) -> Result<(), Error> {
+        let fail = |error: Errno| Error::Signal { id: self.id.clone(), source: error.into() };
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
+        let parent = match pid.ok_or(Errno::SRCH).and_then(|pid| pidfd_open(pid, PidfdFlags::empty())) {
+            Ok(parent) => parent,
+            Err(Errno::SRCH) => return Ok(()),
+            Err(error) => return Err(fail(error)),
+        };
+        // It held the lock of `info` after its number was opened: the number is not yet somebody else's.
+        if !list()?.iter().any(|guest| guest.id == self.id && guest.pid() == self.pid()) {
+            return Ok(());
+        }
+        for (signal, patience) in [(Signal::TERM, Some(patience)), (Signal::KILL, None)] {
+            match pidfd_send_signal(&parent, signal) {
+                Err(Errno::SRCH) => return Ok(()),
+                result => result.map_err(fail)?,
+            }
+            if has_ended(&parent, patience).map_err(fail)? {
+                break;
+            }
+        }
+        // Removes the directory of one that was killed.
+        list().map(|_| ())
     }
 
     /// Where the root image begins in its file, and its bytes.
@@ -215,6 +248,19 @@ impl Lease {
 impl AsFd for Lease {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.control.as_fd()
+    }
+}
+
+/// Waits for the end of a process, for as long as `patience` lasts. Whether it has ended.
+fn has_ended(process: &OwnedFd, patience: Option<Duration>) -> Result<bool, Errno> {
+    let end = patience.map(|patience| Instant::now() + patience);
+    loop {
+        let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+        let limit = left.map(|left| Timespec::try_from(left).map_err(|_| Errno::INVAL)).transpose()?;
+        match poll(&mut [PollFd::new(process, PollFlags::IN)], limit.as_ref()) {
+            Err(Errno::INTR) => {}
+            result => return result.map(|ready| ready > 0),
+        }
     }
 }
 

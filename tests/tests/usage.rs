@@ -6,6 +6,7 @@ use common::{Bench, tenders, text};
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 /// A store with an image whose program says what it got, and ends on SIGQUIT with status 3.
@@ -255,6 +256,26 @@ fn process_1_of_an_image_is_told_what_it_handles_only() {
         assert_eq!(guest.wait().unwrap().code(), Some(143), "{tender}");
     }
     store.refuses(&["run", "--init", "--no-fork", "said:1"], 125, "--init");
+}
+
+#[test]
+fn guests_are_stopped_gently_and_then_by_force() {
+    let Some(store) = Store::new() else { return };
+    for tender in tenders() {
+        let options = ["--tender", tender, "--name"];
+        let mut command = store.husk(&[&["run"], &options[..], &["gentle", "said:1", "wait"]].concat());
+        let mut gentle = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(gentle.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let (mut stubborn, _out) = sleeper(&store, &[&options[..], &["stubborn"]].concat());
+        let output = store.output(&["stop", "--time", "1", "gentle", "nobody", "stubborn"]);
+        assert_eq!((text(&output.stdout).as_str(), output.status.code()), ("gentle\nstubborn\n", Some(1)));
+        assert!(text(&output.stderr).contains("nobody: no such guest runs"), "{}", text(&output.stderr));
+        assert_eq!(gentle.wait().unwrap().code(), Some(3), "{tender}");
+        assert_eq!(stubborn.wait().unwrap().signal(), Some(9), "{tender}");
+        let left = store.output(&["ps"]);
+        assert!(!text(&left.stdout).contains("stubborn"), "{}", text(&left.stdout));
+    }
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod run;
 mod save;
 mod shrink;
 mod snapshot;
+mod stop;
 mod tag;
 mod volume;
 
@@ -28,6 +29,8 @@ use std::process::ExitCode;
 pub(crate) enum Verb {
     /// List the guests that run
     Ps(ps::Options),
+    /// End guests: by their stop signal, and by force if they take too long
+    Stop(stop::Options),
     /// Save a guest that runs to a file
     Snapshot(snapshot::Options),
     /// Run a guest from where it was saved
@@ -80,6 +83,7 @@ impl Verb {
     pub(crate) fn run(self) -> Result<ExitCode, Box<dyn Error>> {
         match self {
             Self::Ps(options) => ps::run(&options),
+            Self::Stop(options) => stop::run(&options),
             Self::Snapshot(options) => snapshot::run(&options),
             Self::Restore(options) => restore::run(&options),
             Self::Build(options) => build::run(&options),
