@@ -13,13 +13,16 @@ int main(void) {
     memset(a, 1, 32 << 20);
     IS(field("VmRSS") - rss >= 30 << 10);
     IS(field("VmHWM") >= field("VmRSS"));
-    IS(field("VmPeak") >= field("VmSize"));
+    char *at = get("/proc/self/status");
+    long most = atol(strstr(at, "VmPeak:") + 7), now = atol(strstr(at, "VmSize:") + 7);
+    IS(most >= now && now - size >= 64 << 10);
     long s, r;
     sscanf(get("/proc/self/statm"), "%ld %ld", &s, &r);
     IS(s * 4 == field("VmSize"));
     IS(labs(r * 4 - field("VmRSS")) < 1024);
     MUST(munmap(a, 64 << 20));
     IS(field("VmSize") - size < 2 << 10);
+    IS(field("VmPeak") >= most);
     IS(field("VmRSS") - rss < 8 << 10);
     IS(strstr(get("/proc/self/smaps"), "Private_Dirty:") != NULL);
 }

@@ -183,7 +183,7 @@ impl Space {
             held: KCell::new(self.held.borrow().clone()),
             group: Some(group),
             machine: self.machine.fork().map_err(|_| Errno::ENOMEM)?,
-            counts: resident::Counts::default(),
+            counts: resident::Counts::of_copy(self.total()),
             aio: KCell::default(),
             barriers: KCell::new(self.barriers.get()),
             sites: KCell::new(self.sites.borrow().clone()),
@@ -252,7 +252,8 @@ impl Space {
             return Err(Errno::EINVAL);
         }
         let limit = task::current().rlimit(linux_raw_sys::general::RLIMIT_AS).rlim_cur;
-        if (self.total() as u64).saturating_add(len as u64) > limit {
+        let before = self.total();
+        if (before as u64).saturating_add(len as u64) > limit {
             return Err(Errno::ENOMEM);
         }
         let data_limit = task::current().rlimit(linux_raw_sys::general::RLIMIT_DATA).rlim_cur;
@@ -297,6 +298,7 @@ impl Space {
         let done = self.establish(address, &mut request.area);
         if done.is_ok() {
             self.map.borrow_mut().insert(address, request.area);
+            self.note_mapped(before, len);
         } else {
             let _ = space::unmap(address, len);
         }
