@@ -100,16 +100,9 @@ pub struct Map {
     areas: BTreeMap<usize, Area>,
     /// Bytes of all areas.
     total: usize,
-    /// The most they have been.
-    most: usize,
 }
 
 impl Map {
-    /// A copy for a forked child, whose own most is what it begins with.
-    pub fn for_child(&self) -> Self {
-        Self { most: self.total, ..self.clone() }
-    }
-
     /// The area that `address` lies in, with its start.
     pub fn find(&self, address: usize) -> Option<(usize, &Area)> {
         let (start, area) = self.areas.range(..=address).next_back()?;
@@ -150,11 +143,6 @@ impl Map {
     /// Bytes of all areas.
     pub fn total(&self) -> usize {
         self.total
-    }
-
-    /// The most bytes that there were at once.
-    pub fn most(&self) -> usize {
-        self.most
     }
 
     /// The highest free range of `len` bytes that ends at or below `top` and starts at or above `bottom`.
@@ -204,7 +192,6 @@ impl Map {
             area.end > start && start.is_multiple_of(PAGE_SIZE) && area.end.is_multiple_of(PAGE_SIZE)
         );
         self.total += area.end - start;
-        self.most = self.most.max(self.total);
         let end = area.end;
         self.areas.insert(start, area);
         self.join(end);

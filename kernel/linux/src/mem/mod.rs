@@ -176,14 +176,14 @@ impl Space {
     /// A copy for a forked child, contents included.
     pub fn duplicate(&self, group: Arc<Group>) -> Result<Arc<Self>, Errno> {
         Ok(Arc::new(Self {
-            map: KCell::new(self.map.borrow().for_child()),
+            map: KCell::new(self.map.borrow().clone()),
             layout: KCell::new(self.layout.get()),
             program_text: KCell::new(self.current_program_text()),
             auxv: KCell::new(self.auxv.borrow().clone()),
             held: KCell::new(self.held.borrow().clone()),
             group: Some(group),
             machine: self.machine.fork().map_err(|_| Errno::ENOMEM)?,
-            counts: resident::Counts::default(),
+            counts: resident::Counts::of_copy(self.total()),
             aio: KCell::default(),
             barriers: KCell::new(self.barriers.get()),
             sites: KCell::new(self.sites.borrow().clone()),
@@ -208,11 +208,6 @@ impl Space {
     /// Bytes of all mappings.
     pub fn total(&self) -> usize {
         self.map.borrow().total()
-    }
-
-    /// The most bytes that were mapped at once.
-    pub fn most(&self) -> usize {
-        self.map.borrow().most()
     }
 
     /// Calls `show` for each area in order, from a copy: `show` may do anything.
@@ -257,7 +252,8 @@ impl Space {
             return Err(Errno::EINVAL);
         }
         let limit = task::current().rlimit(linux_raw_sys::general::RLIMIT_AS).rlim_cur;
-        if (self.total() as u64).saturating_add(len as u64) > limit {
+        let before = self.total();
+        if (before as u64).saturating_add(len as u64) > limit {
             return Err(Errno::ENOMEM);
         }
         let data_limit = task::current().rlimit(linux_raw_sys::general::RLIMIT_DATA).rlim_cur;
@@ -302,6 +298,7 @@ impl Space {
         let done = self.establish(address, &mut request.area);
         if done.is_ok() {
             self.map.borrow_mut().insert(address, request.area);
+            self.note_mapped(before, len);
         } else {
             let _ = space::unmap(address, len);
         }

@@ -54,6 +54,15 @@ pub struct Counts {
     /// When it may be counted next for the maximum.
     next: KCell<u64>,
     most: KCell<usize>,
+    /// The most bytes that were ever mapped.
+    most_mapped: KCell<usize>,
+}
+
+impl Counts {
+    /// What is known of a space in which `mapped` bytes are mapped.
+    pub(super) fn of_copy(mapped: usize) -> Self {
+        Self { most_mapped: KCell::new(mapped), ..Self::default() }
+    }
 }
 
 /// How the resident part of an area is found.
@@ -119,6 +128,19 @@ impl Space {
         self.counts.most.get()
     }
 
+    /// The most bytes that were ever mapped.
+    pub fn most_mapped(&self) -> usize {
+        self.counts.most_mapped.get()
+    }
+
+    /// `len` bytes were mapped where `before` were, some of which they may have replaced.
+    pub(super) fn note_mapped(&self, before: usize, len: usize) {
+        let most = &self.counts.most_mapped;
+        if before + len > most.get() {
+            most.set(most.get().max(self.total()));
+        }
+    }
+
     /// `len` bytes are about to be given back: what there is now may be the most there ever was.
     pub(super) fn note_most(&self, len: usize) {
         if len >= MUCH {
@@ -143,6 +165,7 @@ impl Space {
         self.counts.at.set(0);
         self.counts.next.set(0);
         self.counts.most.set(0);
+        self.counts.most_mapped.set(0);
     }
 
     /// Which pages of memory without a file behind it are there, for mincore(2): bit 0 of a byte for each. All others are.

@@ -81,7 +81,7 @@ pub(super) fn status(task: &Arc<Task>, out: &mut String) {
     let (code, end) = space.layout.get().code;
     let program = (end.next_multiple_of(PAGE_SIZE) - code / PAGE_SIZE * PAGE_SIZE).min(totals.code);
     let lines = [
-        ("VmPeak", space.most()),
+        ("VmPeak", space.most_mapped().max(totals.size)),
         ("VmSize", totals.size),
         ("VmLck", 0),
         ("VmPin", 0),
