@@ -67,7 +67,7 @@ fn build_kernel(root: &Path, out: &Path) -> PathBuf {
     ];
     let mut cargo = Command::new(env::var_os("CARGO").expect("cargo sets CARGO"));
     cargo
-        .args(["build", "--release", "--lib", "--manifest-path"])
+        .args(["build", "--profile", "kernel", "--lib", "--manifest-path"])
         .arg(root.join("kernel/image/Cargo.toml"))
         .arg("--target-dir")
         .arg(&target)
@@ -82,7 +82,7 @@ fn build_kernel(root: &Path, out: &Path) -> PathBuf {
         .arg(root.join("kernel/image/kernel.ld"))
         .arg("-o")
         .arg(&image)
-        .arg(target.join("release/libhusk_kernel_image.a"));
+        .arg(target.join("kernel/libhusk_kernel_image.a"));
     run(&mut ld);
     image
 }

@@ -1,10 +1,19 @@
-//! The nodes of a volume: what the guest's kernel has looked up and not yet forgotten.
+//! The nodes of a volume: what the guest's kernel has looked up and not yet forgotten, and for a moment longer.
+//!
+//! A guest that asks for a name often asks again, after it has forgotten the node: opening and closing its file would take half of the
+//! time. So a forgotten node idles for a while. It holds its file, whose blocks stay taken when others unlink it: idle nodes are few, end
+//! with the first removal by this guest, and are let go by a server that nobody asks.
 
 use rustix::io::Errno;
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Most nodes that idle, and how long they do.
+const IDLE_MAX: usize = 256;
+pub(crate) const IDLE: Duration = Duration::from_millis(500);
 
 /// A file of any kind, held by an O_PATH descriptor: nothing can take its place.
 pub(crate) struct Node {
@@ -28,6 +37,29 @@ struct Inner {
     nodes: HashMap<u64, (Arc<Node>, Key, u64)>,
     ids: HashMap<Key, u64>,
     last: u64,
+    /// Forgotten nodes, and when; some have been looked up again since, or forgotten twice.
+    idle: VecDeque<(u64, Instant)>,
+}
+
+impl Inner {
+    /// Removes the nodes that idle too long or, beyond `most`, longest. They are to be dropped after the lock is free: the last close
+    /// of an unlinked file takes its time.
+    fn expire(&mut self, now: Instant, most: usize) -> Vec<Arc<Node>> {
+        let mut gone = Vec::new();
+        while let Some((id, since)) = self.idle.front().copied() {
+            if self.idle.len() <= most && now.saturating_duration_since(since) < IDLE {
+                break;
+            }
+            self.idle.pop_front();
+            let Entry::Occupied(place) = self.nodes.entry(id) else { continue };
+            if place.get().2 == 0 {
+                let (node, key, _) = place.remove();
+                self.ids.remove(&key);
+                gone.push(node);
+            }
+        }
+        gone
+    }
 }
 
 /// All nodes, by id and by what they are.
@@ -48,13 +80,15 @@ impl Nodes {
     }
 
     pub(crate) fn get(&self, id: u64) -> Result<Arc<Node>, Errno> {
-        self.lock().nodes.get(&id).map(|(node, ..)| node.clone()).ok_or(Errno::STALE)
+        let inner = self.lock();
+        let known = inner.nodes.get(&id).filter(|(_, _, lookups)| *lookups > 0);
+        known.map(|(node, ..)| node.clone()).ok_or(Errno::STALE)
     }
 
     /// The node of a file that was looked up, by an O_PATH descriptor of it. Counts as one look-up.
     pub(crate) fn enter(&self, fd: OwnedFd, key: Key, kind: u32) -> Arc<Node> {
         let mut inner = self.lock();
-        let Inner { nodes, ids, last } = &mut *inner;
+        let Inner { nodes, ids, last, .. } = &mut *inner;
         match ids.entry(key) {
             Entry::Occupied(id) => {
                 let known = nodes.get_mut(id.get());
@@ -87,16 +121,27 @@ impl Nodes {
         if id == husk_fuse::ROOT_ID {
             return;
         }
-        let Entry::Occupied(mut place) = inner.nodes.entry(id) else { return };
-        let (_, key, lookups) = place.get_mut();
+        let Some((_, _, lookups)) = inner.nodes.get_mut(&id).filter(|(_, _, lookups)| *lookups > 0) else {
+            return;
+        };
         *lookups = lookups.saturating_sub(count);
         if *lookups == 0 {
-            let key = *key;
-            // Dropped after the lock is free: the last close of an unlinked file takes its time.
-            let gone = place.remove();
-            inner.ids.remove(&key);
+            let now = Instant::now();
+            inner.idle.push_back((id, now));
+            let gone = inner.expire(now, IDLE_MAX);
             drop(inner);
             drop(gone);
         }
+    }
+
+    /// Lets go of all nodes that idle.
+    pub(crate) fn let_go(&self) {
+        let gone = self.lock().expire(Instant::now(), 0);
+        drop(gone);
+    }
+
+    /// Whether nodes idle.
+    pub(crate) fn have_idle(&self) -> bool {
+        !self.lock().idle.is_empty()
     }
 }

@@ -1,11 +1,12 @@
 //! The memory shared with the guest's kernel (`husk_ring`), and the threads that serve it.
 
 use crate::host::{Mapping, make_robust};
+use crate::node::IDLE;
 use crate::server::{Access, Server};
 use husk_ring::{
     DATA, DATA_LEN, HEAD, HEAD_LEN, SLOTS, UNIT_LEN, UNITS_MAX, ring, slot, slot_at, state, unit, unit_at,
 };
-use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use rustix::io::Errno;
 use rustix::thread::futex;
@@ -160,19 +161,26 @@ impl Shared {
         }
     }
 
-    /// Sleeps until the guest rings, unless it has since the doorbell was `rung`.
+    /// Sleeps until the guest rings, unless it has since the doorbell was `rung`. Who has slept long enough lets go of idle files.
     fn sleep(&self, rung: u32) {
-        match self.wake {
+        let holds_idle = self.volumes.iter().any(Server::holds_idle);
+        let limit = Timespec { tv_sec: 0, tv_nsec: IDLE.as_nanos() as i64 };
+        let limit = holds_idle.then_some(&limit);
+        let slept_on = match self.wake {
             Wake::Futex => {
                 let doorbell = self.memory.word(ring::DOORBELL);
-                let _ = futex::wait(doorbell, futex::Flags::empty(), rung, None);
+                futex::wait(doorbell, futex::Flags::empty(), rung, limit) == Err(Errno::TIMEDOUT)
             }
             Wake::Counter => {
                 let mut polls = [PollFd::new(&self.requests, PollFlags::IN)];
-                let _ = poll(&mut polls, None);
+                let woken = poll(&mut polls, limit);
                 // Several workers may have been woken; the counter is one's.
                 let _ = rustix::io::read(&self.requests, &mut [0; 8]);
+                woken == Ok(0)
             }
+        };
+        if slept_on {
+            self.volumes.iter().for_each(Server::let_go);
         }
     }
 

@@ -166,6 +166,16 @@ impl Server {
         (reply, len)
     }
 
+    /// Lets go of files that are held only because they may be asked for again.
+    pub(crate) fn let_go(&self) {
+        self.nodes.let_go();
+    }
+
+    /// Whether there are such files.
+    pub(crate) fn holds_idle(&self) -> bool {
+        self.nodes.have_idle()
+    }
+
     fn answer(&self, header: &InHeader, body: &[u8], data_len: usize, data: &mut Data<'_>) -> Answer {
         let opcode = Opcode::from_u32(header.opcode).ok_or(Errno::NOSYS)?;
         if self.access == Access::ReadOnly && changes(opcode) {
@@ -230,7 +240,9 @@ impl Server {
             Opcode::Unlink | Opcode::Rmdir => {
                 let (name, _) = name(body)?;
                 let flags = if opcode == Opcode::Rmdir { AtFlags::REMOVEDIR } else { AtFlags::empty() };
-                fs::unlinkat(&*self.directory(node)?, &name, flags).map(nothing)
+                let done = fs::unlinkat(&*self.directory(node)?, &name, flags);
+                self.let_go();
+                done.map(nothing)
             }
             Opcode::Rename2 => {
                 let (rename, rest) = arguments!(body, Rename2In);
@@ -241,7 +253,9 @@ impl Server {
                     return Err(Errno::INVAL);
                 }
                 let (old, new) = (self.directory(node)?, self.directory(rename.newdir)?);
-                fs::renameat_with(&*old, &from, &*new, &to, flags).map(nothing)
+                let done = fs::renameat_with(&*old, &from, &*new, &to, flags);
+                self.let_go();
+                done.map(nothing)
             }
             Opcode::Link => {
                 let (link, rest) = arguments!(body, LinkIn);

@@ -235,6 +235,9 @@ fn forgotten_nodes_are_gone() {
     client.forget(node, u64::MAX);
     client.forget(ROOT, u64::MAX);
     assert!(client.attributes(ROOT).is_ok());
+    // Another file of the same name is another node.
+    client.unlink(ROOT, "f").unwrap();
+    fs::write(place.served().join("f"), "").unwrap();
     assert_ne!(client.look_up(ROOT, "f"), Ok(node));
     // All at once.
     let nodes: Vec<u64> = (0..10).map(|number| client.mkdir(ROOT, &number.to_string()).unwrap()).collect();
@@ -549,4 +552,35 @@ fn wrong_kinds_are_refused() {
     let mut memory = [0; 64];
     let (reply, _) = client.server.serve(&header.to_bytes(), 0, &mut memory.as_mut_slice().into());
     assert_eq!(fuse::OutHeader::from_bytes(&reply).unwrap().error, -ENOSYS);
+}
+
+/// Descriptors of this process that refer to a file below `folder`.
+fn held(folder: &Path) -> usize {
+    let descriptors = fs::read_dir("/proc/self/fd").unwrap();
+    let targets = descriptors.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    targets.filter(|target| target.starts_with(folder) && target != folder).count()
+}
+
+#[test]
+fn a_forgotten_file_is_held_until_something_is_removed() {
+    let place = Place::new();
+    let client = place.client();
+    for number in 0..400 {
+        fs::write(place.served().join(format!("f{number}")), "x").unwrap();
+    }
+    let first = client.look_up(ROOT, "f0").unwrap();
+    client.forget(first, 1);
+    // Forgotten is forgotten, and found again it is the same file.
+    assert_eq!(client.attributes(first).unwrap_err(), ESTALE);
+    assert_eq!(client.look_up(ROOT, "f0"), Ok(first));
+    client.forget(first, 1);
+    for number in 1..400 {
+        client.forget(client.look_up(ROOT, &format!("f{number}")).unwrap(), 1);
+    }
+    let idle = held(&place.served());
+    assert!((1..=256).contains(&idle), "{idle}");
+    let kept = client.look_up(ROOT, "f0").unwrap();
+    client.unlink(ROOT, "f399").unwrap();
+    assert_eq!(held(&place.served()), 1);
+    assert!(client.attributes(kept).is_ok());
 }

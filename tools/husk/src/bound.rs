@@ -55,7 +55,7 @@ pub(crate) struct Bound {
     guest: i32,
     /// It is the first of a PID namespace.
     own_pids: bool,
-    holders: [Holder; THREADS_MAX as usize],
+    holders: &'static mut [Holder; THREADS_MAX as usize],
     count: usize,
     sum: u64,
     /// When the next look is due, and how long after the last.
@@ -172,6 +172,9 @@ impl Bound {
     /// Bounds the private memory of the guest whose first process is `guest`. `own_pids`: it may have others, in a PID
     /// namespace of its own. `None`, said to the user: this host does not show what processes hold.
     pub(crate) fn new(guest: i32, own_pids: bool, limit: u64) -> Option<Self> {
+        /// Not on the stack, where each of its pages would be a page fault at each start.
+        static mut HOLDERS: [Holder; THREADS_MAX as usize] =
+            [Holder { pid: 0, held: 0 }; THREADS_MAX as usize];
         let own = call(Sysno::getpid, [0; 6]).unwrap_or(0);
         let mut name = [0; 20];
         let fits = number(link(raw::AT_FDCWD as usize, c"/proc/self", &mut name)) == Some(own as u64);
@@ -187,7 +190,8 @@ impl Bound {
             limit,
             guest,
             own_pids,
-            holders: [Holder { pid: 0, held: 0 }; THREADS_MAX as usize],
+            // SAFETY: a process has one guest, so this is called once, and nothing else refers to it.
+            holders: unsafe { &mut *(&raw mut HOLDERS) },
             count: 0,
             sum: 0,
             due: 0,
@@ -228,6 +232,8 @@ impl Bound {
         self.due.saturating_sub(now()).max(1) as usize
     }
 
+    // As `run::be_parent`.
+    #[inline(never)]
     fn look(&mut self, now: u64) {
         let before = self.sum;
         self.measure();

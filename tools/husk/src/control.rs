@@ -165,6 +165,8 @@ impl Control {
     }
 
     /// Makes the guest go on, and throws away what it still had to say to a client that has gone.
+    // As `run::be_parent`: rare, and with large buffers.
+    #[inline(never)]
     fn recover(&self) {
         let mut value = [0; 8];
         host::random(&mut value);
@@ -249,6 +251,7 @@ fn base(process: &Process) -> Result<PathBuffer, Refused> {
 
 impl Directory {
     /// Makes the directory of guest `id`, with its socket. A directory that a dead guest left is taken over.
+    #[inline(never)]
     fn make(process: &Process, id: &[u8]) -> Result<Self, Refused> {
         let base = base(process)?;
         let path = PathBuffer::of(&[base.as_bytes(), b"/", id]);
@@ -282,6 +285,8 @@ impl Directory {
     }
 
     /// Writes `info`: entries NAME=VALUE, each ended by a NUL.
+    // As `run::be_parent`: only guests that last a while come here.
+    #[inline(never)]
     fn describe(&self, guest: i32, facts: &Facts) {
         let flags = (raw::O_RDWR | raw::O_TRUNC | raw::O_NOFOLLOW | raw::O_CLOEXEC) as usize;
         let Ok(info) = call(Sysno::openat, [self.fd as usize, address(c"info"), flags, 0, 0, 0]) else {

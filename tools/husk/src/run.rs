@@ -210,21 +210,7 @@ pub(crate) fn with_parent(
             start(control.guests_end(), &place);
             host::exit(FAILURE)
         }
-        Ok(pid) => {
-            place.wish.into_iter().for_each(host::close);
-            terminal::watch(pid, place.stop);
-            terminal::release(mask);
-            let own_pids = flags & raw::CLONE_NEWPID != 0;
-            let is_bounded = facts.flags & FLAG_BOUNDED != 0;
-            let mut bound = if is_bounded { Bound::new(pid, own_pids, facts.memory) } else { None };
-            let status = control.wait(process, pid, facts, bound.as_mut());
-            terminal::restore();
-            if let Some(bound) = bound.filter(Bound::has_ended_guest) {
-                bound.report();
-                host::exit(128 + raw::SIGKILL as i32)
-            }
-            end_as(status)
-        }
+        Ok(pid) => be_parent(control, process, facts, &place, pid, mask, flags & raw::CLONE_NEWPID != 0),
         Err(error) => {
             terminal::restore();
             fail(&[
@@ -234,6 +220,32 @@ pub(crate) fn with_parent(
             ])
         }
     }
+}
+
+/// Waits for the guest and ends as it did. `mask` is that of the signals held since before it began.
+// Kept out of its caller: each page of its buffers in that frame would be a page fault at each start, and two after the fork.
+#[inline(never)]
+fn be_parent(
+    control: Control,
+    process: &Process,
+    facts: &Facts,
+    place: &Place,
+    pid: i32,
+    mask: u64,
+    own_pids: bool,
+) -> ! {
+    place.wish.into_iter().for_each(host::close);
+    terminal::watch(pid, place.stop);
+    terminal::release(mask);
+    let is_bounded = facts.flags & FLAG_BOUNDED != 0;
+    let mut bound = if is_bounded { Bound::new(pid, own_pids, facts.memory) } else { None };
+    let status = control.wait(process, pid, facts, bound.as_mut());
+    terminal::restore();
+    if let Some(bound) = bound.filter(Bound::has_ended_guest) {
+        bound.report();
+        host::exit(128 + raw::SIGKILL as i32)
+    }
+    end_as(status)
 }
 
 /// Least memory of a guest, bytes: its kernel, and a small program.

@@ -188,7 +188,7 @@ impl Image {
             let base = match base {
                 Some(base) => base,
                 None => {
-                    // Room for the whole image at once; the segments then replace it.
+                    // Room for the whole image; only then its segments.
                     let area = Area::anonymous(0, Name::None);
                     let len = high - low + align - PAGE_SIZE;
                     let request = Request {
@@ -200,9 +200,7 @@ impl Image {
                         low: false,
                         no_reserve: false,
                     };
-                    let base = space.map(request)?;
-                    space.unmap(base, len)?;
-                    base
+                    space.place(&request, len)?
                 }
             };
             base.next_multiple_of(align).wrapping_sub(low)

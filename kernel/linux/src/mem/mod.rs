@@ -213,7 +213,8 @@ impl Space {
         self.map.borrow().covers(range)
     }
 
-    fn place(&self, request: &Request, len: usize) -> Result<usize, Errno> {
+    /// Where a mapping of `len` bytes without a fixed address goes.
+    pub(crate) fn place(&self, request: &Request, len: usize) -> Result<usize, Errno> {
         let top = self.layout.borrow().mmap_top;
         let map = self.map.borrow();
         let wish = request.address & !(PAGE_SIZE - 1);
@@ -327,6 +328,7 @@ impl Space {
         }
     }
 
+    /// Maps the pages that can be mapped now; of the others nothing that was there before may shine through.
     fn establish_file(
         &self,
         start: usize,
@@ -334,48 +336,57 @@ impl Space {
         file: &OpenFile,
         offset: u64,
     ) -> Result<(), Errno> {
-        let (mut at, mut index) = (start, offset / PAGE_SIZE as u64);
-        // Nothing of what was there before may shine through.
-        host(space::unmap(start, area.end - start))?;
         if area.is_remote() {
+            host(space::unmap(start, area.end - start))?;
             if file.path.as_ref().is_some_and(|path| path.inode().is_directory()) {
                 return Err(Errno::ENODEV);
             }
             area.lazy = true;
             return Ok(());
         }
+        let (mut at, mut index) = (start, offset / PAGE_SIZE as u64);
+        let mut left_out = start;
         while at < area.end {
             let left = (area.end - at) / PAGE_SIZE;
-            let count = match file.object.page(index, false)? {
+            let page = file.object.page(index, false)?;
+            let (mapped, run) = match &page {
                 // What others shall see written cannot be a page of the image.
-                FilePage::Image { .. } if area.writes_to_file() => {
-                    area.lazy = true;
-                    1
-                }
-                FilePage::Image { offset, run } => {
-                    let count = run.clamp(1, left);
-                    host(space::map_image(at, count * PAGE_SIZE, area.protection, offset))?;
-                    count
-                }
-                _ if area.shared => {
-                    area.lazy = true;
-                    1
-                }
-                FilePage::Memory { pages, index, run } => {
-                    let count = run.clamp(1, left);
-                    let address = pages.address() + index * PAGE_SIZE;
-                    host(space::map_pages(at, count * PAGE_SIZE, area.protection, address, false))?;
-                    self.hold(at, count, &pages);
-                    count
-                }
-                FilePage::Zero => {
-                    host(space::map_anonymous(at, PAGE_SIZE, area.protection))?;
-                    1
-                }
-                FilePage::Beyond => left,
+                FilePage::Image { .. } if area.writes_to_file() => (false, 1),
+                FilePage::Image { run, .. } => (true, *run),
+                _ if area.shared => (false, 1),
+                FilePage::Memory { run, .. } => (true, *run),
+                FilePage::Zero => (true, 1),
+                FilePage::Beyond => (false, left),
             };
-            at += count * PAGE_SIZE;
+            let count = run.clamp(1, left);
+            let end = at + count * PAGE_SIZE;
+            if mapped {
+                if left_out < at {
+                    host(space::unmap(left_out, at - left_out))?;
+                }
+                left_out = end;
+            } else if !matches!(page, FilePage::Beyond) {
+                area.lazy = true;
+            }
+            match page {
+                _ if !mapped => {}
+                FilePage::Image { offset, .. } => {
+                    host(space::map_image(at, end - at, area.protection, offset))?;
+                }
+                FilePage::Memory { pages, index, .. } => {
+                    let address = pages.address() + index * PAGE_SIZE;
+                    host(space::map_pages(at, end - at, area.protection, address, false))?;
+                    self.hold(at, count, &pages);
+                }
+                FilePage::Zero | FilePage::Beyond => {
+                    host(space::map_anonymous(at, end - at, area.protection))?;
+                }
+            }
+            at = end;
             index += count as u64;
+        }
+        if left_out < area.end {
+            host(space::unmap(left_out, area.end - left_out))?;
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Call sites: how a `syscall` instruction becomes a jump into the kernel.
 //!
-//! A system call first traps. At the fourth trap from one site the site is patched, and only then: no code is scanned, so
+//! A system call first traps. After some traps from one site the site is patched, and only then: no code is scanned, so
 //! no byte is ever misread as an instruction. Two forms exist:
 //!
 //! - `mov $nr, %eax; syscall` (7 bytes) becomes `jmp *slot`, an indirect jump through a table in the low 2 GiB.
@@ -22,9 +22,11 @@ use husk_abi::layout::{PAGE_SIZE, SLOT_TABLE, SLOT_TABLE_LEN};
 use husk_machine::{patch, space, start};
 use linux_raw_sys::general::{PROT_EXEC, PROT_READ, PROT_WRITE};
 
-/// Traps of one site before it is patched: a trap costs 3 us, the first patch of a program 20 us (trampolines, and copies of
-/// code pages), a further one 5 us. So programs that make a call a few times are better served by traps.
+/// Traps of one site before it is patched: a trap costs 3 us, a patch 10 us, the first one of a program 30-60 us (table, trampolines,
+/// copies of code pages). So what a program has paid in traps is about what the patch costs, and programs that make a call a few
+/// times are served by traps.
 const TRAPS_BEFORE_PATCH: u8 = 4;
+const TRAPS_BEFORE_FIRST_PATCH: u8 = 12;
 /// Bytes of one trampoline.
 const TRAMPOLINE: usize = 64;
 /// Bytes of an area of trampolines: two windows for each value of the constrained displacement byte.
@@ -267,7 +269,8 @@ pub(crate) fn trapped(space: &Space, rip: usize, number: u32, alone: bool) {
         }
     };
     space.sites.borrow_mut().states.insert(site, State::Seen(seen));
-    if seen < TRAPS_BEFORE_PATCH {
+    let enough = if space.sites.borrow().has_table() { TRAPS_BEFORE_PATCH } else { TRAPS_BEFORE_FIRST_PATCH };
+    if seen < enough {
         return;
     }
     let state = patch_site(space, site, number, alone).unwrap_or(State::Unpatchable);
