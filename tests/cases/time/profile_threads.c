@@ -20,8 +20,8 @@ static void measure(const char *what) {
     at_sleeper = at_spinner = 0;
     pthread_create(&thread, NULL, spin, NULL);
     pthread_join(thread, NULL);
-    say("%s: %s, %s", what, at_spinner >= 10 ? "the spinner" : "not the spinner",
-        at_sleeper ? "the sleeper too" : "not the sleeper");
+    // The sleeper works a little, too, when it makes the other and ends.
+    say("%s: %s", what, at_spinner >= 10 && at_sleeper < 5 ? "the spinner" : "not the spinner");
 }
 int main(void) {
     sleeper = gettid();

@@ -165,7 +165,9 @@ fn send(process: &Arc<Process>, to: &To<'_>, info: SigInfo, timer: bool) -> Resu
             }
         }
         None => {
-            let runs = |thread: &&Arc<Task>| thread.sched.state() == State::Running && takes(thread, signo);
+            let runs = |thread: &&Arc<Task>| {
+                matches!(thread.sched.state(), State::Running | State::Queued) && takes(thread, signo)
+            };
             let running: Vec<_> = match to {
                 To::RunningThread => threads.iter().filter(runs).collect(),
                 _ => Vec::new(),

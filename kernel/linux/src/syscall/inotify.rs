@@ -10,8 +10,8 @@ use crate::mem::user;
 use crate::task::Task;
 use alloc::sync::Arc;
 use linux_raw_sys::general::{
-    AT_FDCWD, IN_ALL_EVENTS, IN_CLOEXEC, IN_DONT_FOLLOW, IN_EXCL_UNLINK, IN_MASK_ADD, IN_MASK_CREATE,
-    IN_NONBLOCK, IN_ONESHOT, IN_ONLYDIR, O_RDONLY,
+    AT_FDCWD, IN_ALL_EVENTS, IN_CLOEXEC, IN_DONT_FOLLOW, IN_EXCL_UNLINK, IN_IGNORED, IN_ISDIR, IN_MASK_ADD,
+    IN_MASK_CREATE, IN_NONBLOCK, IN_ONESHOT, IN_ONLYDIR, IN_Q_OVERFLOW, IN_UNMOUNT, O_RDONLY,
 };
 
 pub(super) fn inotify_init(t: &Arc<Task>) -> SysResult {
@@ -29,13 +29,15 @@ pub(super) fn inotify_init1(t: &Arc<Task>, flags: u32) -> SysResult {
 pub(super) fn inotify_add_watch(t: &Arc<Task>, fd: i32, path: usize, mask: u32) -> SysResult {
     const FLAGS: u32 =
         IN_DONT_FOLLOW | IN_EXCL_UNLINK | IN_MASK_ADD | IN_MASK_CREATE | IN_ONESHOT | IN_ONLYDIR;
-    if mask & IN_ALL_EVENTS == 0
-        || mask & (IN_MASK_ADD | IN_MASK_CREATE) == IN_MASK_ADD | IN_MASK_CREATE
-        || mask & !(IN_ALL_EVENTS | FLAGS) & !linux_raw_sys::general::IN_ISDIR != 0
-    {
+    // What comes unasked may be asked for.
+    const UNASKED: u32 = IN_UNMOUNT | IN_Q_OVERFLOW | IN_IGNORED | IN_ISDIR;
+    if mask == 0 || mask & !(IN_ALL_EVENTS | FLAGS | UNASKED) != 0 {
         return Err(Errno::EINVAL);
     }
     let file = opened(t, fd)?;
+    if mask & (IN_MASK_ADD | IN_MASK_CREATE) == IN_MASK_ADD | IN_MASK_CREATE {
+        return Err(Errno::EINVAL);
+    }
     let inotify = file.object.downcast::<Inotify>().ok_or(Errno::EINVAL)?;
     let path = user::read_path(path)?;
     let found = walk::lookup(t, AT_FDCWD, &path, mask & IN_DONT_FOLLOW == 0)?;

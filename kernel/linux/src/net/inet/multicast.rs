@@ -33,6 +33,9 @@ pub(super) struct Multicast {
     /// Takes what comes for groups that others have joined.
     all: bool,
     v6_all: bool,
+    /// The address by which the sending interface was chosen, and its index for IPv6.
+    interface: [u8; 4],
+    v6_interface: [u8; 4],
 }
 
 impl Default for Multicast {
@@ -45,6 +48,8 @@ impl Default for Multicast {
             v6_loops: true,
             all: true,
             v6_all: true,
+            interface: [0; 4],
+            v6_interface: [0; 4],
         }
     }
 }
@@ -143,12 +148,21 @@ impl Multicast {
                 let group = IpAddr::from(Ipv6Addr::from(group));
                 if name == raw::IPV6_ADD_MEMBERSHIP { self.join(group) } else { self.leave(group) }
             })(),
-            (SOL_IP, raw::IP_MULTICAST_IF) => match value.len() {
-                0..4 => Err(Errno::EINVAL),
-                4 => check_interface(None, word(value, 0)),
-                _ => check_interface(word(value, 8), word(value, 4)),
-            },
-            (SOL_IPV6, raw::IPV6_MULTICAST_IF) => check_interface(word(value, 0), None),
+            (SOL_IP, raw::IP_MULTICAST_IF) => (|| {
+                let (index, address) = match value.len() {
+                    0..4 => return Err(Errno::EINVAL),
+                    4..8 => (None, word(value, 0)),
+                    _ => (word(value, 8), word(value, 4)),
+                };
+                check_interface(index, address).map_err(|_| Errno::EADDRNOTAVAIL)?;
+                self.interface = address.unwrap_or_default();
+                Ok(())
+            })(),
+            (SOL_IPV6, raw::IPV6_MULTICAST_IF) => (|| {
+                check_interface(word(value, 0), None)?;
+                self.v6_interface = word(value, 0).ok_or(Errno::EINVAL)?;
+                Ok(())
+            })(),
             (SOL_IP, raw::IP_MULTICAST_TTL) => number().and_then(byte).map(|ttl| self.ttl = ttl),
             (SOL_IPV6, raw::IPV6_MULTICAST_HOPS) => number().and_then(byte).map(|hops| self.hops = hops),
             (SOL_IP, raw::IP_MULTICAST_LOOP) => number().map(|on| self.loops = on != 0),
@@ -162,7 +176,8 @@ impl Multicast {
     /// getsockopt(2); `None` when the option is not one of these.
     pub(super) fn get(&self, level: u32, name: u32) -> Option<Vec<u8>> {
         Some(match (level, name) {
-            (SOL_IP, raw::IP_MULTICAST_IF) | (SOL_IPV6, raw::IPV6_MULTICAST_IF) => int_value(0),
+            (SOL_IP, raw::IP_MULTICAST_IF) => self.interface.to_vec(),
+            (SOL_IPV6, raw::IPV6_MULTICAST_IF) => self.v6_interface.to_vec(),
             (SOL_IP, raw::IP_MULTICAST_TTL) => int_value(self.ttl),
             (SOL_IPV6, raw::IPV6_MULTICAST_HOPS) => int_value(self.hops),
             (SOL_IP, raw::IP_MULTICAST_LOOP) => int_value(self.loops),
