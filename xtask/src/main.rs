@@ -49,32 +49,6 @@ const CHAFF: &[(&str, &str)] = &[
     ("/usr/include/z3.h", "libz3-dev"),
 ];
 
-/// Families of the conformance suite that pass but for `tests/gaps.toml`.
-const FAMILIES: &[&str] = &[
-    "creds",
-    "elf",
-    "events",
-    "files",
-    "inet",
-    "ipc",
-    "mm",
-    "pipes",
-    "posix",
-    "proc",
-    "processes",
-    "signals",
-    "sys",
-    "threads",
-    "time",
-    "tty",
-    "unix",
-    "programs",
-    "snapshot",
-    "errors",
-    "images",
-    "hostile",
-];
-
 fn in_path(program: &str) -> bool {
     std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).exists()))
@@ -116,7 +90,6 @@ fn test() -> Result<(), String> {
     let skipped = chaff()?;
     // Native runs inherit what is ignored here (a job in the background ignores SIGINT), and guests do not.
     let mut options = vec!["--default-signal", "target/release/husk-tests"];
-    options.extend(FAMILIES.iter().flat_map(|family| ["--family", family]));
     options.extend(skipped.iter().flat_map(|reason| ["--skipped", reason]));
     run("env", &options)
 }
