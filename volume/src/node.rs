@@ -5,14 +5,16 @@
 //! with the first removal by this guest, and are let go by a server that nobody asks.
 
 use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Most nodes that idle, and how long they do.
-const IDLE_MAX: usize = 256;
+/// Most nodes of a volume that idle, of the descriptors that the process may have at most this part, and how long they do.
+const IDLE_MAX: u64 = 2048;
+const IDLE_PART: u64 = 16;
 pub(crate) const IDLE: Duration = Duration::from_millis(500);
 
 /// A file of any kind, held by an O_PATH descriptor: nothing can take its place.
@@ -39,6 +41,7 @@ struct Inner {
     last: u64,
     /// Forgotten nodes, and when; some have been looked up again since, or forgotten twice.
     idle: VecDeque<(u64, Instant)>,
+    idle_max: usize,
 }
 
 impl Inner {
@@ -69,7 +72,9 @@ impl Nodes {
     /// Only the root, which is never forgotten.
     pub(crate) fn new(fd: OwnedFd, key: Key, kind: u32) -> Self {
         let id = husk_fuse::ROOT_ID;
-        let mut inner = Inner { last: id, ..Inner::default() };
+        let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        let idle_max = (descriptors / IDLE_PART).min(IDLE_MAX) as usize;
+        let mut inner = Inner { last: id, idle_max, ..Inner::default() };
         inner.nodes.insert(id, (Arc::new(Node { fd, id, kind }), key, 1));
         inner.ids.insert(key, id);
         Self(Mutex::new(inner))
@@ -128,7 +133,8 @@ impl Nodes {
         if *lookups == 0 {
             let now = Instant::now();
             inner.idle.push_back((id, now));
-            let gone = inner.expire(now, IDLE_MAX);
+            let most = inner.idle_max;
+            let gone = inner.expire(now, most);
             drop(inner);
             drop(gone);
         }
