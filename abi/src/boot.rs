@@ -173,6 +173,24 @@ pub struct Boot {
     pub seed: [u8; 32],
 }
 
+impl Boot {
+    /// Bytes of the boot block as far as its texts reach.
+    pub fn end(&self) -> usize {
+        let texts = [
+            self.program,
+            self.args,
+            self.env,
+            self.cwd,
+            self.hostname,
+            self.mounts,
+            self.root_files,
+            self.cpu_model,
+        ];
+        let ends = texts.iter().map(|text| text.offset as usize + text.len as usize);
+        ends.fold(size_of::<Self>(), usize::max)
+    }
+}
+
 /// Most bytes of a boot block, strings included.
 pub const BOOT_LEN_MAX: usize = crate::layout::BOOT_LEN;
 

@@ -289,23 +289,7 @@ impl Memory {
     /// Maps the boot block, whose text has been written, and says in it how much of the arena is used.
     /// Gives the latter.
     pub(crate) fn close_boot(&mut self) -> Result<u64, Error> {
-        let end = {
-            let boot = self.boot_header();
-            let texts = [
-                boot.program,
-                boot.args,
-                boot.env,
-                boot.cwd,
-                boot.hostname,
-                boot.mounts,
-                boot.root_files,
-                boot.cpu_model,
-            ];
-            texts
-                .iter()
-                .map(|text| text.offset as usize + text.len as usize)
-                .fold(size_of::<Boot>(), usize::max)
-        };
+        let end = self.boot_header().end();
         let pages = end.div_ceil(PAGE_SIZE);
         let start = self.take(pages)?;
         self.map_run(layout::BOOT, start, pages, READ | bit::NO_EXECUTE)?;

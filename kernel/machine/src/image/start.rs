@@ -75,19 +75,7 @@ pub fn text(text: Text) -> &'static [u8] {
 
 /// The boot block with its texts.
 pub fn boot_bytes() -> &'static [u8] {
-    let boot = boot();
-    let texts = [
-        boot.program,
-        boot.args,
-        boot.env,
-        boot.cwd,
-        boot.hostname,
-        boot.mounts,
-        boot.root_files,
-        boot.cpu_model,
-    ];
-    let end = texts.iter().map(|text| text.offset as usize + text.len as usize);
-    let len = end.fold(size_of::<Boot>(), usize::max).min(layout::BOOT_LEN);
+    let len = boot().end().min(layout::BOOT_LEN);
     // SAFETY: as in `text`; the tender maps the block as far as its texts reach.
     unsafe { core::slice::from_raw_parts(layout::BOOT as *const u8, len) }
 }
