@@ -6,8 +6,7 @@
 
 use crate::host::HostResult;
 use husk_abi::layout::{GATE, GATE_LEN, GUEST_END};
-use linux_raw_sys::general::{__NR_prctl, __NR_seccomp};
-use linux_raw_sys::prctl::PR_SET_NO_NEW_PRIVS;
+use linux_raw_sys::general::__NR_seccomp;
 use linux_raw_sys::ptrace::{
     AUDIT_ARCH_X86_64, SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO, SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_TRAP,
     SECCOMP_SET_MODE_FILTER, sock_filter, sock_fprog,
@@ -204,15 +203,13 @@ impl Filter {
         &self.code[..self.len]
     }
 
-    /// Binds the filter to this process, for good.
+    /// Binds the filter to this process, for good. It must have given up new privileges (`confine`).
     pub fn install(&mut self) -> HostResult<()> {
         let program = sock_fprog { len: self.len as u16, filter: self.code.as_mut_ptr() };
-        // SAFETY: numbers only.
-        unsafe { crate::host::call(Sysno::prctl, [PR_SET_NO_NEW_PRIVS as usize, 1, 0, 0, 0, 0]) }?;
         let args = [SECCOMP_SET_MODE_FILTER as usize, 0, (&raw const program) as usize, 0, 0, 0];
         // SAFETY: the program names this filter's instructions.
         unsafe { crate::host::call(Sysno::seccomp, args) }.map(|_| ())
     }
 }
 
-const _: () = assert!(__NR_prctl == Sysno::prctl as u32 && __NR_seccomp == Sysno::seccomp as u32);
+const _: () = assert!(__NR_seccomp == Sysno::seccomp as u32);
