@@ -191,16 +191,7 @@ impl Image {
                     // Room for the whole image; only then its segments.
                     let area = Area::anonymous(0, Name::None);
                     let len = high - low + align - PAGE_SIZE;
-                    let request = Request {
-                        fixed: false,
-                        no_replace: false,
-                        address: 0,
-                        len,
-                        area,
-                        low: false,
-                        no_reserve: false,
-                    };
-                    space.place(&request, len)?
+                    space.place(&Request::anywhere(len, area), len)?
                 }
             };
             base.next_multiple_of(align).wrapping_sub(low)
@@ -247,24 +238,15 @@ impl Image {
         let start = address & !(PAGE_SIZE - 1);
         let file_end = address + segment.file_len;
         let end = (address + segment.len).next_multiple_of(PAGE_SIZE);
-        let fixed = |address: usize, len: usize, area: Area| Request {
-            fixed: true,
-            no_replace: false,
-            address,
-            len,
-            area,
-            low: false,
-            no_reserve: false,
-        };
         let mapped_end = if segment.file_len == 0 { start } else { file_end.next_multiple_of(PAGE_SIZE) };
         if mapped_end > start {
             let offset = segment.offset - (address - start) as u64;
             let backing = Backing::File { file: self.file.clone(), offset };
             let area = Area { backing, ..Area::anonymous(protection, Name::None) };
-            space.map(fixed(start, mapped_end - start, area))?;
+            space.map(Request::at(start, mapped_end - start, area))?;
         }
         if end > mapped_end {
-            space.map(fixed(mapped_end, end - mapped_end, Area::anonymous(protection, Name::None)))?;
+            space.map(Request::at(mapped_end, end - mapped_end, Area::anonymous(protection, Name::None)))?;
         }
         // The rest of the last file page belongs to the zero-initialised data.
         if segment.len > segment.file_len && file_end < mapped_end && protection & PROT_WRITE != 0 {

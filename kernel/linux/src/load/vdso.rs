@@ -31,13 +31,5 @@ pub fn map(space: &Space) -> Result<usize, Errno> {
     let backing = Backing::Shared { pages: page()?, offset: 0 };
     let protection = PROT_READ | PROT_EXEC;
     let area = Area { backing, shared: true, may: protection, ..Area::anonymous(protection, Name::Vdso) };
-    space.map(Request {
-        fixed: false,
-        no_replace: false,
-        address: 0,
-        len: PAGE_SIZE,
-        area,
-        low: false,
-        no_reserve: false,
-    })
+    space.map(Request::anywhere(PAGE_SIZE, area))
 }

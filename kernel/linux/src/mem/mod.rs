@@ -107,6 +107,18 @@ pub struct Request {
     pub no_reserve: bool,
 }
 
+impl Request {
+    /// Where there is room.
+    pub fn anywhere(len: usize, area: Area) -> Self {
+        Self { fixed: false, no_replace: false, address: 0, len, area, low: false, no_reserve: false }
+    }
+
+    /// At `address`, in place of what is there.
+    pub fn at(address: usize, len: usize, area: Area) -> Self {
+        Self { fixed: true, address, ..Self::anywhere(len, area) }
+    }
+}
+
 fn page_up(len: usize) -> Option<usize> {
     len.checked_next_multiple_of(PAGE_SIZE)
 }
@@ -360,50 +372,50 @@ impl Space {
             return Ok(());
         }
         let (mut at, mut index) = (start, offset / PAGE_SIZE as u64);
+        // What lies between it and the next part that is mapped is left out.
         let mut left_out = start;
+        let mut reach = |from: usize, to: usize| {
+            let gap = core::mem::replace(&mut left_out, to)..from;
+            if gap.is_empty() { Ok(()) } else { host(space::unmap(gap.start, gap.len())) }
+        };
         while at < area.end {
             let left = (area.end - at) / PAGE_SIZE;
-            let page = file.object.page(index, false)?;
-            let (mapped, run) = match &page {
+            let part = |run: usize| (run.clamp(1, left), run.clamp(1, left) * PAGE_SIZE);
+            let count = match file.object.page(index, false)? {
                 // What others shall see written cannot be a page of the image.
-                FilePage::Image { .. } if area.writes_to_file() => (false, 1),
-                FilePage::Image { run, .. } => (true, *run),
-                _ if area.shared => (false, 1),
-                FilePage::Memory { run, .. } => (true, *run),
-                FilePage::Zero => (true, 1),
-                FilePage::Beyond => (false, left),
-            };
-            let count = run.clamp(1, left);
-            let end = at + count * PAGE_SIZE;
-            if mapped {
-                if left_out < at {
-                    host(space::unmap(left_out, at - left_out))?;
+                FilePage::Image { .. } if area.writes_to_file() => {
+                    area.lazy = true;
+                    1
                 }
-                left_out = end;
-            } else if !matches!(page, FilePage::Beyond) {
-                area.lazy = true;
-            }
-            match page {
-                _ if !mapped => {}
-                FilePage::Image { offset, .. } => {
-                    host(space::map_image(at, end - at, area.protection, offset))?;
+                FilePage::Image { offset, run } => {
+                    let (count, len) = part(run);
+                    reach(at, at + len)?;
+                    host(space::map_image(at, len, area.protection, offset))?;
+                    count
                 }
-                FilePage::Memory { pages, index, .. } => {
+                _ if area.shared => {
+                    area.lazy = true;
+                    1
+                }
+                FilePage::Memory { pages, index, run } => {
+                    let (count, len) = part(run);
+                    reach(at, at + len)?;
                     let address = pages.address() + index * PAGE_SIZE;
-                    host(space::map_pages(at, end - at, area.protection, address, false))?;
+                    host(space::map_pages(at, len, area.protection, address, false))?;
                     self.hold(at, count, &pages);
+                    count
                 }
-                FilePage::Zero | FilePage::Beyond => {
-                    host(space::map_anonymous(at, end - at, area.protection))?;
+                FilePage::Zero => {
+                    reach(at, at + PAGE_SIZE)?;
+                    host(space::map_anonymous(at, PAGE_SIZE, area.protection))?;
+                    1
                 }
-            }
-            at = end;
+                FilePage::Beyond => left,
+            };
+            at += count * PAGE_SIZE;
             index += count as u64;
         }
-        if left_out < area.end {
-            host(space::unmap(left_out, area.end - left_out))?;
-        }
-        Ok(())
+        reach(area.end, area.end)
     }
 
     /// Keeps pages alive for as long as the application has them mapped at `at`.

@@ -47,15 +47,6 @@ impl Space {
             }
             Ok(more)
         };
-        let request = |address: usize, len: usize, area: Area| Request {
-            fixed: true,
-            no_replace: false,
-            address,
-            len,
-            area,
-            low: false,
-            no_reserve: false,
-        };
         if fixed.is_none() && !keep {
             if new_len <= old_len {
                 if new_len < old_len {
@@ -66,7 +57,7 @@ impl Space {
             let end = old + old_len;
             let more = new_len - old_len;
             if end == area.end && end + more <= GUEST_END && self.map.borrow().is_free(end..end + more) {
-                self.map(request(end, more, grown(old_len)?))?;
+                self.map(Request::at(end, more, grown(old_len)?))?;
                 return Ok(old);
             }
             if !may_move {
@@ -82,13 +73,10 @@ impl Space {
                 }
                 target
             }
-            None => {
-                let wish = Request { fixed: false, ..request(0, new_len, area.clone()) };
-                self.place(&wish, new_len)?
-            }
+            None => self.place(&Request::anywhere(new_len, area.clone()), new_len)?,
         };
         // Reserves the target and makes the part that is new.
-        self.map(request(target, new_len, grown(0)?))?;
+        self.map(Request::at(target, new_len, grown(0)?))?;
         if kept > 0 && !area.shared {
             host(space::relocate(old, kept, target))?;
             self.move_held(old, kept, target);
@@ -130,15 +118,7 @@ impl Space {
                 return layout.brk;
             }
             let area = Area::anonymous(PROT_READ | PROT_WRITE, Name::Heap);
-            let request = Request {
-                fixed: true,
-                no_replace: true,
-                address: old,
-                len: new - old,
-                area,
-                low: false,
-                no_reserve: false,
-            };
+            let request = Request { no_replace: true, ..Request::at(old, new - old, area) };
             if self.map(request).is_err() {
                 return layout.brk;
             }

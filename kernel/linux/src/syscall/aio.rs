@@ -6,7 +6,7 @@ use crate::errno::{Errno, SysResult};
 use crate::file::OpenFile;
 use crate::file::aio::{Context, Ticket};
 use crate::file::eventfd::EventFd;
-use crate::file::io::{Sink, Source};
+use crate::file::io::{Sink, Source, UserRanges};
 use crate::mem::map::{Area, DONT_FORK, Name};
 use crate::mem::{Request, user};
 use crate::task::{Task, sched};
@@ -50,15 +50,7 @@ pub(super) fn io_setup(t: &Arc<Task>, nr_events: u32, ctxp: usize) -> SysResult 
     let space = t.space();
     let mut area = Area::anonymous(PROT_READ | PROT_WRITE, Name::None);
     area.flags |= DONT_FORK;
-    let id = space.map(Request {
-        fixed: false,
-        no_replace: false,
-        address: 0,
-        len: PAGE_SIZE,
-        area,
-        low: false,
-        no_reserve: false,
-    })?;
+    let id = space.map(Request::anywhere(PAGE_SIZE, area))?;
     space.aio.borrow_mut().insert(id, Context::new(capacity));
     if let Err(error) = user::write(ctxp, &id) {
         io_destroy(t, id)?;
@@ -178,34 +170,28 @@ fn begin(t: &Arc<Task>, context: &Arc<Context>, request: &Iocb, at: usize) -> Re
 
 /// Reads as the request says. The outer error is one of the request.
 fn read(file: &OpenFile, request: &Iocb) -> Result<SysResult, Errno> {
-    io::check_rwf(request.rw_flags, RWF_HIPRI)?;
-    if !file.readable() {
-        return Err(Errno::EBADF);
-    }
-    check_place(file, request)?;
-    let mut sink = if request.operation == PREADV {
-        Sink::User(io::ranges(request.buffer, request.len)?)
-    } else {
-        user::check(request.buffer, request.len)?;
-        Sink::user(request.buffer, request.len)
-    };
+    let mut sink = Sink::User(buffers(file, request, file.readable(), RWF_HIPRI)?);
     Ok(file.object.read(file, request.offset as u64, &mut sink))
 }
 
 /// As `read`, for writing.
 fn write(file: &OpenFile, request: &Iocb) -> Result<SysResult, Errno> {
-    io::check_rwf(request.rw_flags, io::RWF_WRITE)?;
-    if !file.writable() {
+    let mut source = Source::User(buffers(file, request, file.writable(), io::RWF_WRITE)?);
+    Ok(file.object.write(file, request.offset as u64, &mut source))
+}
+
+/// The memory of a transfer, once all is checked: that the file is `open_for` it, and no flags but `known` are asked for.
+fn buffers(file: &OpenFile, request: &Iocb, open_for: bool, known: u32) -> Result<UserRanges, Errno> {
+    io::check_rwf(request.rw_flags, known)?;
+    if !open_for {
         return Err(Errno::EBADF);
     }
     check_place(file, request)?;
-    let mut source = if request.operation == PWRITEV {
-        Source::User(io::ranges(request.buffer, request.len)?)
-    } else {
-        user::check(request.buffer, request.len)?;
-        Source::user(request.buffer, request.len)
-    };
-    Ok(file.object.write(file, request.offset as u64, &mut source))
+    if matches!(request.operation, PREADV | PWRITEV) {
+        return io::ranges(request.buffer, request.len);
+    }
+    user::check(request.buffer, request.len)?;
+    Ok(UserRanges::one(request.buffer, request.len))
 }
 
 fn check_place(file: &OpenFile, request: &Iocb) -> Result<(), Errno> {

@@ -296,10 +296,7 @@ pub(super) fn shmat(t: &Arc<Task>, shmid: i32, shmaddr: usize, shmflg: u32) -> S
         fixed: replaces,
         no_replace: address != 0 && !replaces,
         address,
-        len: segment.len(),
-        area,
-        low: false,
-        no_reserve: false,
+        ..Request::anywhere(segment.len(), area)
     };
     let address = t.space().map(request).map_err(|error| match error {
         Errno::EEXIST => Errno::EINVAL,

@@ -234,15 +234,7 @@ fn trampoline(space: &Space, near: usize, from: Option<usize>) -> Result<usize, 
     }
     let area = Area::anonymous(PROT_READ | PROT_EXEC, Name::Gate);
     let wish = space.find_free_near(near, AREA).ok_or(Errno::ENOMEM)?;
-    let start = space.map(Request {
-        fixed: false,
-        no_replace: true,
-        address: wish,
-        len: AREA,
-        area,
-        low: false,
-        no_reserve: false,
-    })?;
+    let start = space.map(Request { no_replace: true, address: wish, ..Request::anywhere(AREA, area) })?;
     let mut sites = space.sites.borrow_mut();
     sites.areas.push((start, alloc::vec![0; AREA / TRAMPOLINE / 64]));
     sites.take_slot(from).ok_or(Errno::ENOMEM)

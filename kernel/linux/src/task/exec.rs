@@ -198,15 +198,8 @@ fn load(t: &Arc<Task>, space: &Arc<Space>, program: &Program, env: &[Vec<u8>]) -
     let mmap_top = stack_top - stack_limit.next_multiple_of(PAGE_SIZE) - (1 << 20) - random_pages(16);
     *space.layout.borrow_mut() = Layout { mmap_top, ..Layout::default() };
     let protection = PROT_READ | PROT_WRITE | if program.image.executable_stack { PROT_EXEC } else { 0 };
-    space.map(Request {
-        fixed: true,
-        no_replace: true,
-        address: stack_top - stack_len,
-        len: stack_len,
-        area: Area::anonymous(protection, Name::Stack),
-        low: false,
-        no_reserve: false,
-    })?;
+    let stack = Request::at(stack_top - stack_len, stack_len, Area::anonymous(protection, Name::Stack));
+    space.map(Request { no_replace: true, ..stack })?;
     let base =
         if program.interpreter.is_some() { 0x5555_5555_4000 + random_pages(22) } else { 0x5a00_0000_0000 };
     let main = program.image.load(space, program.image.is_movable().then_some(base))?;
