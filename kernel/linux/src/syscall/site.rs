@@ -22,9 +22,9 @@ use husk_abi::layout::{PAGE_SIZE, SLOT_TABLE, SLOT_TABLE_LEN};
 use husk_machine::{patch, space, start};
 use linux_raw_sys::general::{PROT_EXEC, PROT_READ, PROT_WRITE};
 
-/// Traps of one site before it is patched: a trap costs 3 us, a patch 10 us, the first one of a program 30-60 us (table, trampolines,
-/// copies of code pages). So what a program has paid in traps is about what the patch costs, and programs that make a call a few
-/// times are served by traps.
+/// Traps of one site before it is patched: a trap costs 3 us, the first patch of a program 20-60 us (table, trampolines, copies
+/// of code pages), a further one 5 us. So what a program has paid in traps is about what the patch costs, and programs that make
+/// a call a few times are served by traps.
 const TRAPS_BEFORE_PATCH: u8 = 4;
 const TRAPS_BEFORE_FIRST_PATCH: u8 = 12;
 /// Bytes of one trampoline.
