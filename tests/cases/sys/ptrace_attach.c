@@ -17,9 +17,16 @@ static pid_t sleeper(void) {
     if (!pid) {
         signal(SIGUSR1, note);
         signal(SIGUSR2, note);
+        // In pause(2) a signal could be lost: one that finds it about to start anew after a stop runs before it.
+        sigset_t both, none;
+        sigemptyset(&none);
+        sigemptyset(&both);
+        sigaddset(&both, SIGUSR1);
+        sigaddset(&both, SIGUSR2);
+        sigprocmask(SIG_BLOCK, &both, NULL);
         write(p[1], "r", 1);
         while (!got[SIGUSR2])
-            pause();
+            sigsuspend(&none);
         _exit(got[SIGUSR1] * 10 + got[SIGUSR2]);
     }
     char c;
